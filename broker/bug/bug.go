@@ -1,0 +1,81 @@
+// Package bug holds the switches of the bug zoo: known defects of real brokers, each planted at the one line where
+// the real defect sat, so that the harness can show that it finds them. All are off by default, and the build tag
+// "production" removes them altogether.
+package bug
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+)
+
+// Set is a set of switched-on bugs. The zero Set, none, is what every real broker runs with.
+type Set uint64
+
+// The zoo. Names are those of --bug.
+const (
+	AckBeforeISR    Set = 1 << iota // acks=all answered at the leader's append
+	TruncateToHW                    // a follower truncates to its own high watermark, not by leader epoch (KIP-101)
+	ReadAboveHW                     // a fetch is bounded by the log end, not by the high watermark (KAFKA-9835)
+	DupOnRetry                      // the producer's sequence is not checked
+	UncleanElection                 // a replica outside the ISR is elected
+)
+
+// Animal describes one bug.
+type Animal struct {
+	Set    Set
+	Name   string // as in --bug NAME
+	Defect string
+	Effect string // what a client sees
+	Known  string // where it is known from
+}
+
+// Zoo lists every bug, in the order of their declaration.
+var Zoo = []Animal{
+	{AckBeforeISR, "ack-before-isr", "acks=all is answered at the leader's append", "an acked write is lost on failover", "-"},
+	{TruncateToHW, "truncate-to-hw", "a follower truncates to its own high watermark, not by leader epoch", "an acked write is lost; two values at one offset", "KIP-101"},
+	{ReadAboveHW, "read-above-hw", "a fetch is bounded by the log end, not by the high watermark", "phantom reads", "KAFKA-9835"},
+	{DupOnRetry, "dup-on-retry", "the producer's sequence is not checked", "duplicates", "-"},
+	{UncleanElection, "unclean-election", "a replica outside the ISR is elected", "acked writes are lost", "configuration"},
+}
+
+// Has reports whether b is on. In a production build it is constant false.
+func (s Set) Has(b Set) bool { return compiled && s&b != 0 }
+
+// String lists the names, comma-separated.
+func (s Set) String() string {
+	var names []string
+	for _, a := range Zoo {
+		if s&a.Set != 0 {
+			names = append(names, a.Name)
+		}
+	}
+	return strings.Join(names, ",")
+}
+
+// Parse reads comma-separated names; "" is the empty set.
+func Parse(text string) (Set, error) {
+	var s Set
+next:
+	for name := range strings.SplitSeq(text, ",") {
+		if name = strings.TrimSpace(name); name == "" {
+			continue
+		}
+		for _, a := range Zoo {
+			if a.Name == name {
+				s |= a.Set
+				continue next
+			}
+		}
+		var known []string
+		for _, a := range Zoo {
+			known = append(known, a.Name)
+		}
+		sort.Strings(known)
+		return 0, fmt.Errorf("unknown bug %q; known are %s", name, strings.Join(known, ", "))
+	}
+	if s != 0 && !compiled {
+		return 0, fmt.Errorf("bug %s: this is a production build, which has none", s)
+	}
+	return s, nil
+}

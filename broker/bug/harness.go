@@ -1,0 +1,5 @@
+//go:build !production
+
+package bug
+
+const compiled = true

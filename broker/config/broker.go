@@ -1,0 +1,70 @@
+package config
+
+import (
+	"time"
+
+	"barnabas/broker/bug"
+)
+
+// Broker is the configuration of one broker (kafka.server.KafkaConfig). Fields are named after Kafka's keys, units last.
+type Broker struct {
+	BrokerID           int32    // broker.id
+	ClusterID          string   // not a Kafka key: "" takes /cluster/id, or makes one
+	Rack               string   // broker.rack
+	ListenAddr         string   // host:port of listeners (one PLAINTEXT listener)
+	AdvertisedHost     string   // of advertised.listeners; "" takes ListenAddr's
+	AdvertisedPort     int32    // of advertised.listeners; 0 takes the bound port
+	LogDirs            []string // log.dirs
+	ZookeeperConnect   []string // zookeeper.connect, host:port each
+	ZookeeperChroot    string   // zookeeper.connect's trailing path
+	ZookeeperSessionMs int32    // zookeeper.session.timeout.ms
+
+	NumPartitions            int32 // num.partitions
+	DefaultReplicationFactor int16 // default.replication.factor
+	AutoCreateTopics         bool  // auto.create.topics.enable
+	DeleteTopicEnable        bool  // delete.topic.enable
+
+	ReplicaLagTimeMax              time.Duration // replica.lag.time.max.ms
+	ReplicaFetchWaitMax            time.Duration // replica.fetch.wait.max.ms
+	ReplicaFetchBytesMax           int32         // replica.fetch.max.bytes, a partition
+	ReplicaFetchResponseBytesMax   int32         // replica.fetch.response.max.bytes
+	ReplicaFetchBackoff            time.Duration // replica.fetch.backoff.ms
+	ReplicaSocketTimeout           time.Duration // replica.socket.timeout.ms
+	ReplicaHighWatermarkCheckpoint time.Duration // replica.high.watermark.checkpoint.interval.ms
+	NumReplicaFetchers             int           // num.replica.fetchers
+	ControllerSocketTimeout        time.Duration // controller.socket.timeout.ms
+	ControlledShutdownEnable       bool          // controlled.shutdown.enable
+	ControlledShutdownRetriesMax   int           // controlled.shutdown.max.retries
+	ControlledShutdownRetryBackoff time.Duration // controlled.shutdown.retry.backoff.ms
+	RequestBytesMax                int32         // socket.request.max.bytes
+	RequestsInFlightMax            int           // replies waiting on one connection; not a Kafka key (DEVIATION: pipelined)
+	ConnectionsIdleMax             time.Duration // connections.max.idle.ms
+	LogFlushOffsetCheckpoint       time.Duration // log.flush.offset.checkpoint.interval.ms
+	LogFlushSchedulerInterval      time.Duration // log.flush.scheduler.interval.ms
+	FetchBytesMax                  int32         // fetch.max.bytes, a response
+	FileDeleteDelay                time.Duration // log.segment.delete.delay.ms
+	ProducerIDExpiration           time.Duration // producer.id.expiration.ms
+
+	Topic Topic   // the defaults of topics (log.* keys)
+	Bugs  bug.Set // the bug zoo's switches; zero for every real broker
+}
+
+// Topic is the configuration of one topic (org.apache.kafka.storage.internals.log.LogConfig).
+type Topic struct {
+	SegmentBytes              int32         // segment.bytes
+	Segment                   time.Duration // segment.ms
+	SegmentIndexBytes         int32         // segment.index.bytes
+	IndexIntervalBytes        int32         // index.interval.bytes
+	RetentionBytes            int64         // retention.bytes, -1 for no bound
+	Retention                 time.Duration // retention.ms, -1 ms for no bound
+	CleanupPolicyCompact      bool          // cleanup.policy
+	CleanupPolicyDelete       bool
+	MessageBytesMax           int32         // max.message.bytes
+	FlushMessages             int64         // flush.messages
+	Flush                     time.Duration // flush.ms
+	MinInsyncReplicas         int           // min.insync.replicas
+	UncleanElection           bool          // unclean.leader.election.enable
+	MessageTimestampLogAppend bool          // message.timestamp.type=LogAppendTime
+	CompressionType           string        // compression.type: producer, or a codec
+	Preallocate               bool          // preallocate
+}
