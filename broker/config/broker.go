@@ -6,7 +6,8 @@ import (
 	"barnabas/broker/bug"
 )
 
-// Broker is the configuration of one broker (kafka.server.KafkaConfig). Fields are named after Kafka's keys, units last.
+// Broker is the configuration of one broker (kafka.server.KafkaConfig). Fields are named after Kafka's keys, units
+// last. Make one with Default or Load; after that it is read-only.
 type Broker struct {
 	BrokerID           int32    // broker.id
 	ClusterID          string   // not a Kafka key: "" takes /cluster/id, or makes one
@@ -37,7 +38,7 @@ type Broker struct {
 	ControlledShutdownRetriesMax   int           // controlled.shutdown.max.retries
 	ControlledShutdownRetryBackoff time.Duration // controlled.shutdown.retry.backoff.ms
 	RequestBytesMax                int32         // socket.request.max.bytes
-	RequestsInFlightMax            int           // replies waiting on one connection; not a Kafka key (DEVIATION: pipelined)
+	RequestsInFlightMax            int           // barnabas.requests.in.flight.max: replies waiting on one connection
 	ConnectionsIdleMax             time.Duration // connections.max.idle.ms
 	LogFlushOffsetCheckpoint       time.Duration // log.flush.offset.checkpoint.interval.ms
 	LogFlushSchedulerInterval      time.Duration // log.flush.scheduler.interval.ms
@@ -47,6 +48,8 @@ type Broker struct {
 
 	Topic Topic   // the defaults of topics (log.* keys)
 	Bugs  bug.Set // the bug zoo's switches; zero for every real broker
+
+	explicit map[string]bool // keys given in the file, for DescribeConfigs' source
 }
 
 // Topic is the configuration of one topic (org.apache.kafka.storage.internals.log.LogConfig).
@@ -67,4 +70,25 @@ type Topic struct {
 	MessageTimestampLogAppend bool          // message.timestamp.type=LogAppendTime
 	CompressionType           string        // compression.type: producer, or a codec
 	Preallocate               bool          // preallocate
+}
+
+// Default is Kafka's own default configuration, with an id and nothing to connect to.
+func Default() *Broker {
+	b := &Broker{explicit: map[string]bool{}}
+	for _, k := range brokerKeys {
+		mustSet(k.set(b, k.Default), k.Name)
+	}
+	for _, k := range topicKeys {
+		mustSet(k.set(&b.Topic, k.Default), k.Name)
+	}
+	return b
+}
+
+// DefaultTopic is Kafka's own default configuration of a topic.
+func DefaultTopic() Topic { return Default().Topic }
+
+func mustSet(err error, name string) {
+	if err != nil {
+		panic("config: the default of " + name + " is not valid: " + err.Error())
+	}
 }

@@ -1,0 +1,181 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// brokerKeys are the keys of server.properties that have an effect, but for the log.* defaults of topics, which come
+// from topicKeys. Sorted by name.
+var brokerKeys = []*Key[Broker]{
+	{Name: "advertised.listeners", Type: String, Default: "", Doc: "What clients are told to connect to, PLAINTEXT://host:port; by default what listeners says.",
+		set: setAdvertised, get: getAdvertised},
+	boolean("auto.create.topics.enable", true, func(b *Broker) *bool { return &b.AutoCreateTopics }, "Whether asking for a topic that does not exist creates it."),
+	intKey("barnabas.requests.in.flight.max", 64, 1, func(b *Broker) *int { return &b.RequestsInFlightMax }, "Replies that may wait on one connection before it is no longer read. Barnabas's own."),
+	int32Key("broker.id", -1, -1, func(b *Broker) *int32 { return &b.BrokerID }, "This broker's id; -1 is not set."),
+	text("broker.rack", "", func(b *Broker) *string { return &b.Rack }, "The rack this broker stands in."),
+	millis("connections.max.idle.ms", Long, 600000, -1, func(b *Broker) *time.Duration { return &b.ConnectionsIdleMax }, "Time after which an idle connection is closed."),
+	boolean("controlled.shutdown.enable", true, func(b *Broker) *bool { return &b.ControlledShutdownEnable }, "Whether leadership is handed over before a stop."),
+	intKey("controlled.shutdown.max.retries", 3, 0, func(b *Broker) *int { return &b.ControlledShutdownRetriesMax }, "Tries of a controlled shutdown."),
+	millis("controlled.shutdown.retry.backoff.ms", Long, 5000, 0, func(b *Broker) *time.Duration { return &b.ControlledShutdownRetryBackoff }, "Time between those tries."),
+	millis("controller.socket.timeout.ms", Int, 30000, 1, func(b *Broker) *time.Duration { return &b.ControllerSocketTimeout }, "Time the controller waits for a broker's answer."),
+	integer("default.replication.factor", Short, 1, 1, math.MaxInt16, func(b *Broker) *int16 { return &b.DefaultReplicationFactor }, "Replicas of a topic created without saying."),
+	boolean("delete.topic.enable", true, func(b *Broker) *bool { return &b.DeleteTopicEnable }, "Whether topics can be deleted."),
+	int32Key("fetch.max.bytes", 55<<20, 1024, func(b *Broker) *int32 { return &b.FetchBytesMax }, "The most bytes of one fetch response."),
+	{Name: "listeners", Type: String, Default: "PLAINTEXT://:9092", Doc: "The address to listen on, PLAINTEXT://host:port; port 0 picks a free one.",
+		set: setListeners, get: func(b *Broker) string { return "PLAINTEXT://" + b.ListenAddr }},
+	{Name: "log.dirs", Type: List, Default: "/tmp/kafka-logs", Doc: "Directories that hold the logs, comma-separated.",
+		set: setLogDirs, get: func(b *Broker) string { return strings.Join(b.LogDirs, ",") }},
+	millis("log.flush.offset.checkpoint.interval.ms", Int, 60000, 1, func(b *Broker) *time.Duration { return &b.LogFlushOffsetCheckpoint }, "Time between recovery-point checkpoints."),
+	millis("log.flush.scheduler.interval.ms", Long, math.MaxInt64, 1, func(b *Broker) *time.Duration { return &b.LogFlushSchedulerInterval }, "Time between looks for logs to flush."),
+	millis("log.segment.delete.delay.ms", Long, 60000, 0, func(b *Broker) *time.Duration { return &b.FileDeleteDelay }, "Time a deleted file stays on disk."),
+	int32Key("num.partitions", 1, 1, func(b *Broker) *int32 { return &b.NumPartitions }, "Partitions of a topic created without saying."),
+	intKey("num.replica.fetchers", 1, 1, func(b *Broker) *int { return &b.NumReplicaFetchers }, "Fetcher tasks per source broker."),
+	millis("producer.id.expiration.ms", Int, 86400000, 1, func(b *Broker) *time.Duration { return &b.ProducerIDExpiration }, "Time after which an idle producer's state is forgotten."),
+	millis("replica.fetch.backoff.ms", Int, 1000, 0, func(b *Broker) *time.Duration { return &b.ReplicaFetchBackoff }, "Pause of a partition's fetcher after an error."),
+	int32Key("replica.fetch.max.bytes", 1<<20, 0, func(b *Broker) *int32 { return &b.ReplicaFetchBytesMax }, "Bytes a follower asks for per partition."),
+	int32Key("replica.fetch.response.max.bytes", 10<<20, 0, func(b *Broker) *int32 { return &b.ReplicaFetchResponseBytesMax }, "Bytes a follower asks for in all."),
+	millis("replica.fetch.wait.max.ms", Int, 500, 1, func(b *Broker) *time.Duration { return &b.ReplicaFetchWaitMax }, "Time a leader holds a follower's fetch when there is nothing new."),
+	millis("replica.high.watermark.checkpoint.interval.ms", Long, 5000, 1, func(b *Broker) *time.Duration { return &b.ReplicaHighWatermarkCheckpoint }, "Time between checkpoints of the high watermarks."),
+	millis("replica.lag.time.max.ms", Long, 30000, 1, func(b *Broker) *time.Duration { return &b.ReplicaLagTimeMax }, "Time behind after which a follower leaves the ISR."),
+	millis("replica.socket.timeout.ms", Int, 30000, 1, func(b *Broker) *time.Duration { return &b.ReplicaSocketTimeout }, "Time a follower waits for the leader's answer."),
+	int32Key("socket.request.max.bytes", 100<<20, 1, func(b *Broker) *int32 { return &b.RequestBytesMax }, "The largest request."),
+	{Name: "zookeeper.connect", Type: String, Default: "", Doc: "host:port[,host:port…][/chroot]",
+		set: setZookeeperConnect, get: func(b *Broker) string { return strings.Join(b.ZookeeperConnect, ",") + b.ZookeeperChroot }},
+	int32Key("zookeeper.session.timeout.ms", 18000, 1, func(b *Broker) *int32 { return &b.ZookeeperSessionMs }, "Time without contact after which ZooKeeper declares this broker dead."),
+}
+
+// inert are keys of Kafka's that a server.properties may hold and that have no effect here; the value says why.
+var inert = map[string]string{
+	"num.network.threads":                              "every connection has its own tasks",
+	"num.io.threads":                                   "every connection has its own tasks",
+	"background.threads":                               "background work has its own tasks",
+	"queued.max.requests":                              "see barnabas.requests.in.flight.max",
+	"socket.send.buffer.bytes":                         "the system's default is used",
+	"socket.receive.buffer.bytes":                      "the system's default is used",
+	"replica.socket.receive.buffer.bytes":              "the system's default is used",
+	"num.recovery.threads.per.data.dir":                "logs recover in their own tasks",
+	"zookeeper.connection.timeout.ms":                  "the session time-out bounds the first connection too",
+	"log.retention.check.interval.ms":                  "retention is not there yet",
+	"log.cleaner.enable":                               "compaction is not there yet",
+	"offsets.topic.replication.factor":                 "groups are not there yet",
+	"offsets.topic.num.partitions":                     "groups are not there yet",
+	"group.initial.rebalance.delay.ms":                 "groups are not there yet",
+	"transaction.state.log.replication.factor":         "transactions are not there yet",
+	"transaction.state.log.min.isr":                    "transactions are not there yet",
+	"transaction.state.log.num.partitions":             "transactions are not there yet",
+	"inter.broker.protocol.version":                    "brokers speak 3.9",
+	"log.message.format.version":                       "batches are version 2",
+	"leader.imbalance.check.interval.seconds":          "automatic balance is not there yet",
+	"auto.leader.rebalance.enable":                     "automatic balance is not there yet",
+	"controller.quorum.voters":                         "coordination is by ZooKeeper",
+	"security.inter.broker.protocol":                   "brokers speak PLAINTEXT",
+	"reserved.broker.max.id":                           "ids are given by broker.id",
+	"broker.id.generation.enable":                      "ids are given by broker.id",
+	"group.coordinator.rebalance.protocols":            "groups are not there yet",
+	"offsets.commit.timeout.ms":                        "groups are not there yet",
+	"transaction.max.timeout.ms":                       "transactions are not there yet",
+	"log.flush.start.offset.checkpoint.interval.ms":    "the log start is checkpointed with the recovery point",
+	"fetch.purgatory.purge.interval.requests":          "finished waiters leave at once",
+	"producer.purgatory.purge.interval.requests":       "finished waiters leave at once",
+	"delete.records.purgatory.purge.interval.requests": "finished waiters leave at once",
+}
+
+func hostPort(text, key string) (host string, port int32, err error) {
+	rest, ok := strings.CutPrefix(text, "PLAINTEXT://")
+	if !ok {
+		return "", 0, fmt.Errorf("%q: one listener of the form PLAINTEXT://host:port is supported in %s", text, key)
+	}
+	i := strings.LastIndexByte(rest, ':')
+	if i < 0 {
+		return "", 0, fmt.Errorf("%q has no port", text)
+	}
+	n, err := strconv.ParseUint(rest[i+1:], 10, 16)
+	if err != nil {
+		return "", 0, fmt.Errorf("%q: the port must be a number from 0 to 65535", text)
+	}
+	host = strings.Trim(rest[:i], "[]")
+	if strings.Contains(host, ":") {
+		if _, err := netip.ParseAddr(host); err != nil {
+			return "", 0, fmt.Errorf("%q: %w", text, err)
+		}
+	}
+	return host, int32(n), nil
+}
+
+func joinHostPort(host string, port int32) string {
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	return host + ":" + strconv.Itoa(int(port))
+}
+
+func setListeners(b *Broker, text string) error {
+	host, port, err := hostPort(text, "listeners")
+	if err == nil {
+		b.ListenAddr = joinHostPort(host, port)
+	}
+	return err
+}
+
+func setAdvertised(b *Broker, text string) error {
+	if text == "" {
+		b.AdvertisedHost, b.AdvertisedPort = "", 0
+		return nil
+	}
+	host, port, err := hostPort(text, "advertised.listeners")
+	if err == nil {
+		b.AdvertisedHost, b.AdvertisedPort = host, port
+	}
+	return err
+}
+
+func getAdvertised(b *Broker) string {
+	if b.AdvertisedHost == "" && b.AdvertisedPort == 0 {
+		return ""
+	}
+	return "PLAINTEXT://" + joinHostPort(b.AdvertisedHost, b.AdvertisedPort)
+}
+
+func setLogDirs(b *Broker, text string) error {
+	var dirs []string
+	for dir := range strings.SplitSeq(text, ",") {
+		if dir = strings.TrimSpace(dir); dir != "" {
+			dirs = append(dirs, dir)
+		}
+	}
+	if len(dirs) == 0 {
+		return fmt.Errorf("at least one directory is needed")
+	}
+	b.LogDirs = dirs
+	return nil
+}
+
+func setZookeeperConnect(b *Broker, text string) error {
+	servers, chroot := text, ""
+	if i := strings.IndexByte(text, '/'); i >= 0 {
+		servers, chroot = text[:i], strings.TrimRight(text[i:], "/")
+	}
+	var list []string
+	for s := range strings.SplitSeq(servers, ",") {
+		if s = strings.TrimSpace(s); s == "" {
+			continue
+		}
+		if !strings.Contains(s, ":") {
+			s += ":2181"
+		}
+		list = append(list, s)
+	}
+	b.ZookeeperConnect, b.ZookeeperChroot = list, chroot
+	return nil
+}
+
+// BrokerKeys lists the keys of a broker, sorted by name, but for the defaults of topics.
+func BrokerKeys() []*Key[Broker] { return brokerKeys }
+
+// Explicit reports whether the key was given in the file rather than left at its default.
+func (b *Broker) Explicit(name string) bool { return b.explicit[name] }

@@ -1,0 +1,127 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+)
+
+// topicKeys are the configs of a topic, sorted by name.
+var topicKeys = []*Key[Topic]{
+	{Name: "cleanup.policy", Type: List, Default: "delete", Broker: "log.cleanup.policy",
+		Doc: "What happens to old segments: delete, compact, or both.",
+		set: setCleanupPolicy, get: getCleanupPolicy},
+	withBroker("compression.type", oneOf(text("compression.type", "producer", func(t *Topic) *string { return &t.CompressionType },
+		"The codec batches are stored with; producer keeps what the producer chose."), "producer", "uncompressed", "gzip", "snappy", "lz4", "zstd")),
+	withBroker("log.flush.interval.messages", longKey("flush.messages", math.MaxInt64, 1, func(t *Topic) *int64 { return &t.FlushMessages },
+		"Records after which the log is synced; 1 syncs every append before it is answered.")),
+	withBroker("log.flush.interval.ms", millis("flush.ms", Long, math.MaxInt64, 0, func(t *Topic) *time.Duration { return &t.Flush },
+		"Time after which unsynced records are synced.")),
+	withBroker("log.index.interval.bytes", int32Key("index.interval.bytes", 4096, 0, func(t *Topic) *int32 { return &t.IndexIntervalBytes },
+		"Bytes of log between two index entries.")),
+	withBroker("message.max.bytes", int32Key("max.message.bytes", 1048588, 0, func(t *Topic) *int32 { return &t.MessageBytesMax },
+		"The largest record batch, as stored.")),
+	withBroker("log.message.timestamp.type", &Key[Topic]{Name: "message.timestamp.type", Type: String, Default: "CreateTime",
+		Doc: "Whose timestamp a record keeps: CreateTime or LogAppendTime.",
+		set: setTimestampType, get: getTimestampType}),
+	withBroker("min.insync.replicas", intKey("min.insync.replicas", 1, 1, func(t *Topic) *int { return &t.MinInsyncReplicas },
+		"In-sync replicas without which acks=all is refused.")),
+	withBroker("log.preallocate", boolean("preallocate", false, func(t *Topic) *bool { return &t.Preallocate },
+		"Whether segment files are allocated whole; accepted, and without effect here.")),
+	withBroker("log.retention.bytes", longKey("retention.bytes", -1, -1, func(t *Topic) *int64 { return &t.RetentionBytes },
+		"Bytes a partition may keep; -1 for no bound.")),
+	withBroker("log.retention.ms", millis("retention.ms", Long, 7*24*3600*1000, -1, func(t *Topic) *time.Duration { return &t.Retention },
+		"Time a segment is kept; -1 for no bound.")),
+	withBroker("log.segment.bytes", int32Key("segment.bytes", 1<<30, 14, func(t *Topic) *int32 { return &t.SegmentBytes },
+		"Size at which a segment rolls.")),
+	withBroker("log.index.size.max.bytes", int32Key("segment.index.bytes", 10<<20, 4, func(t *Topic) *int32 { return &t.SegmentIndexBytes },
+		"Size of an index at which a segment rolls.")),
+	withBroker("log.roll.ms", millis("segment.ms", Long, 7*24*3600*1000, 1, func(t *Topic) *time.Duration { return &t.Segment },
+		"Age at which a segment rolls.")),
+	withBroker("unclean.leader.election.enable", boolean("unclean.leader.election.enable", false, func(t *Topic) *bool { return &t.UncleanElection },
+		"Whether a replica outside the ISR may lead when nobody else can.")),
+}
+
+func withBroker(name string, k *Key[Topic]) *Key[Topic] {
+	k.Broker = name
+	return k
+}
+
+func setCleanupPolicy(t *Topic, text string) error {
+	var compact, del bool
+	for word := range strings.SplitSeq(text, ",") {
+		switch strings.TrimSpace(word) {
+		case "compact":
+			compact = true
+		case "delete":
+			del = true
+		default:
+			return fmt.Errorf("%q is not one of compact, delete", strings.TrimSpace(word))
+		}
+	}
+	t.CleanupPolicyCompact, t.CleanupPolicyDelete = compact, del
+	return nil
+}
+
+func getCleanupPolicy(t *Topic) string {
+	switch {
+	case t.CleanupPolicyCompact && t.CleanupPolicyDelete:
+		return "compact,delete"
+	case t.CleanupPolicyCompact:
+		return "compact"
+	}
+	return "delete"
+}
+
+func setTimestampType(t *Topic, text string) error {
+	switch text {
+	case "CreateTime", "LogAppendTime":
+		t.MessageTimestampLogAppend = text == "LogAppendTime"
+		return nil
+	}
+	return fmt.Errorf("%q is not one of CreateTime, LogAppendTime", text)
+}
+
+func getTimestampType(t *Topic) string {
+	if t.MessageTimestampLogAppend {
+		return "LogAppendTime"
+	}
+	return "CreateTime"
+}
+
+// TopicKeys lists the configs a topic can have, sorted by name.
+func TopicKeys() []*Key[Topic] { return topicKeys }
+
+// TopicKey finds a topic config by name.
+func TopicKey(name string) (*Key[Topic], bool) {
+	for _, k := range topicKeys {
+		if k.Name == name {
+			return k, true
+		}
+	}
+	return nil, false
+}
+
+// WithOverrides is base with the given configs put over it. An unknown name or a value that does not fit is an error
+// that names it (INVALID_CONFIG on the wire).
+func (base Topic) WithOverrides(overrides map[string]string) (Topic, error) {
+	t := base
+	for _, k := range topicKeys { // in a fixed order, so that the first error is always the same
+		if v, ok := overrides[k.Name]; ok {
+			if err := k.set(&t, v); err != nil {
+				return base, fmt.Errorf("topic config %s: %w", k.Name, err)
+			}
+		}
+	}
+	var unknown string
+	for name := range overrides {
+		if _, ok := TopicKey(name); !ok && (unknown == "" || name < unknown) {
+			unknown = name
+		}
+	}
+	if unknown != "" {
+		return base, fmt.Errorf("unknown topic config %s", unknown)
+	}
+	return t, nil
+}

@@ -1,0 +1,198 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/magiconair/properties"
+)
+
+// Load reads a server.properties. name is for the errors, each of which names file, line and reason; all of them are
+// returned together (errors.Join). notes say which known keys have no effect.
+func Load(name string, data []byte) (b *Broker, notes []string, err error) {
+	b = Default()
+	var errs []error
+	seen := map[string]int{}
+	for _, line := range logicalLines(string(data)) {
+		fail := func(format string, args ...any) {
+			errs = append(errs, fmt.Errorf("%s:%d: %s", name, line.number, fmt.Sprintf(format, args...)))
+		}
+		loader := properties.Loader{Encoding: properties.UTF8, DisableExpansion: true}
+		props, err := loader.LoadBytes([]byte(line.text))
+		if err != nil {
+			fail("%v", err)
+			continue
+		}
+		for _, key := range props.Keys() {
+			value := strings.TrimSpace(props.GetString(key, ""))
+			if first, dup := seen[key]; dup {
+				fail("%s is given twice; the first is in line %d", key, first)
+				continue
+			}
+			seen[key] = line.number
+			note, err := b.put(key, value)
+			if err != nil {
+				fail("%v", err)
+			}
+			if note != "" {
+				notes = append(notes, fmt.Sprintf("%s:%d: %s", name, line.number, note))
+			}
+		}
+	}
+	if len(errs) == 0 {
+		errs = append(errs, b.complete(name, seen)...)
+	}
+	if len(errs) > 0 {
+		return nil, nil, errors.Join(errs...)
+	}
+	return b, notes, nil
+}
+
+// Set puts one key, as a command line does with --override key=value.
+func (b *Broker) Set(key, value string) error {
+	_, err := b.put(key, value)
+	return err
+}
+
+func (b *Broker) put(key, value string) (note string, err error) {
+	b.explicit[key] = true
+	for _, k := range brokerKeys {
+		if k.Name == key {
+			return "", wrapKey(key, k.set(b, value))
+		}
+	}
+	for _, k := range topicKeys {
+		if k.Broker == key {
+			return "", wrapKey(key, k.set(&b.Topic, value))
+		}
+	}
+	if scale, ms, ok := hoursOrMinutes(key); ok {
+		return "", wrapKey(key, b.setScaled(ms, scale, value))
+	}
+	if key == "log.dir" {
+		return "", wrapKey(key, setLogDirs(b, value))
+	}
+	if why, ok := inert[key]; ok {
+		return key + " has no effect: " + why, nil
+	}
+	if near := nearest(key); near != "" {
+		return "", fmt.Errorf("unknown key %s; did you mean %s?", key, near)
+	}
+	return "", fmt.Errorf("unknown key %s", key)
+}
+
+func wrapKey(key string, err error) error {
+	if err != nil {
+		return fmt.Errorf("%s: %w", key, err)
+	}
+	return nil
+}
+
+func hoursOrMinutes(key string) (scale int64, ms string, ok bool) {
+	switch key {
+	case "log.retention.hours":
+		return 3600_000, "retention.ms", true
+	case "log.retention.minutes":
+		return 60_000, "retention.ms", true
+	case "log.roll.hours":
+		return 3600_000, "segment.ms", true
+	}
+	return 0, "", false
+}
+
+func (b *Broker) setScaled(topicKey string, scale int64, value string) error {
+	v, err := parseInt(value, -1, 1<<40)
+	if err != nil {
+		return err
+	}
+	if v > 0 {
+		v *= scale
+	}
+	k, _ := TopicKey(topicKey)
+	return k.set(&b.Topic, fmt.Sprint(v))
+}
+
+// complete checks what no single key can tell.
+func (b *Broker) complete(name string, seen map[string]int) []error {
+	var errs []error
+	if b.BrokerID < 0 {
+		errs = append(errs, fmt.Errorf("%s: broker.id is missing; give each broker of the cluster its own", name))
+	}
+	if len(b.ZookeeperConnect) == 0 {
+		errs = append(errs, fmt.Errorf("%s: zookeeper.connect is missing; write host:port", name))
+	}
+	if b.ReplicaFetchWaitMax > b.ReplicaLagTimeMax {
+		errs = append(errs, fmt.Errorf("%s:%d: replica.fetch.wait.max.ms must not be more than replica.lag.time.max.ms, or followers flap",
+			name, max(seen["replica.fetch.wait.max.ms"], seen["replica.lag.time.max.ms"])))
+	}
+	return errs
+}
+
+type logicalLine struct {
+	number int // of its first line, from 1
+	text   string
+}
+
+// logicalLines joins the lines that end in an odd number of backslashes with those that follow.
+func logicalLines(data string) []logicalLine {
+	var lines []logicalLine
+	open := false
+	number := 0
+	for raw := range strings.SplitSeq(data, "\n") {
+		number++
+		raw = strings.TrimSuffix(raw, "\r")
+		if open {
+			last := &lines[len(lines)-1]
+			last.text += "\n" + raw
+		} else {
+			lines = append(lines, logicalLine{number, raw})
+		}
+		trimmed := strings.TrimLeft(raw, " \t\f")
+		comment := !open && (strings.HasPrefix(trimmed, "#") || strings.HasPrefix(trimmed, "!"))
+		slashes := len(raw) - len(strings.TrimRight(raw, `\`))
+		open = !comment && slashes%2 == 1
+	}
+	return lines
+}
+
+// nearest finds the known key that differs from key by the fewest letters, if by few.
+func nearest(key string) string {
+	var names []string
+	for _, k := range brokerKeys {
+		names = append(names, k.Name)
+	}
+	for _, k := range topicKeys {
+		names = append(names, k.Broker)
+	}
+	sort.Strings(names)
+	best, bestDistance := "", 4
+	for _, n := range names {
+		if d := distance(key, n); d < bestDistance {
+			best, bestDistance = n, d
+		}
+	}
+	return best
+}
+
+// distance is the Levenshtein distance.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, diagonal+1, row[j]+1)
+		}
+	}
+	return row[len(b)]
+}
