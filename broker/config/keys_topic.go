@@ -2,7 +2,9 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"time"
 )
@@ -114,14 +116,10 @@ func (base Topic) WithOverrides(overrides map[string]string) (Topic, error) {
 			}
 		}
 	}
-	var unknown string
-	for name := range overrides {
-		if _, ok := TopicKey(name); !ok && (unknown == "" || name < unknown) {
-			unknown = name
+	for _, name := range slices.Sorted(maps.Keys(overrides)) {
+		if _, ok := TopicKey(name); !ok {
+			return base, fmt.Errorf("unknown topic config %s", name)
 		}
-	}
-	if unknown != "" {
-		return base, fmt.Errorf("unknown topic config %s", unknown)
 	}
 	return t, nil
 }
