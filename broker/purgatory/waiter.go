@@ -1,0 +1,182 @@
+package purgatory
+
+import (
+	"sync/atomic"
+
+	"barnabas/broker/env"
+)
+
+// Waiter is one operation that waits in a purgatory.
+type Waiter struct {
+	room  *room
+	ready func() bool
+	state atomic.Uint32 // written under room.mu once the waiter is registered
+
+	checking bool // a task is inside ready
+	again    bool // a Notify came while it was: ask once more
+	expired  bool // the deadline came while it was: go when it comes back
+	cond     env.Cond
+
+	timer        entry
+	links        interface{ unlink() }
+	older, newer *Waiter
+}
+
+const (
+	stateWaiting uint32 = iota
+	stateReady
+	stateExpired
+	stateCancelled
+)
+
+// Done reports whether Wait would return at once.
+func (w *Waiter) Done() bool { return w.state.Load() != stateWaiting }
+
+// Wait waits until ready has said yes (true), or the deadline has come, or Cancel or Close were called (false). After it
+// ready is not asked again, and no task is inside it.
+func (w *Waiter) Wait() (ready bool) {
+	if w.state.Load() == stateWaiting {
+		w.room.mu.Lock()
+		for w.state.Load() == stateWaiting {
+			w.sleep()
+		}
+		w.room.mu.Unlock()
+	}
+	return w.state.Load() == stateReady
+}
+
+// Cancel gives the operation up. When it returns no task is inside ready, nor will be. A waiter that was done already
+// stays as it was.
+func (w *Waiter) Cancel() {
+	if w.state.Load() != stateWaiting {
+		return
+	}
+	w.room.mu.Lock()
+	for w.checking {
+		w.sleep()
+	}
+	if w.state.Load() == stateWaiting {
+		w.finish(stateCancelled)
+	}
+	w.room.mu.Unlock()
+}
+
+// check asks ready, unless somebody is asking already, who then asks again.
+func (w *Waiter) check() {
+	w.room.mu.Lock()
+	defer w.room.mu.Unlock()
+	if w.state.Load() != stateWaiting {
+		return
+	}
+	if w.checking {
+		w.again = true
+		return
+	}
+	w.checking = true
+	for {
+		w.again = false
+		w.room.mu.Unlock()
+		ready := w.ready()
+		w.room.mu.Lock()
+		switch {
+		case ready:
+			w.finish(stateReady)
+		case w.expired:
+			w.finish(stateExpired)
+		case w.again:
+			continue
+		}
+		break
+	}
+	w.checking = false
+	if w.cond != nil {
+		w.cond.Broadcast() // Cancel may be waiting for us
+	}
+}
+
+// expire lets the waiter go at its deadline. Called with room.mu held.
+func (w *Waiter) expire() {
+	if w.checking {
+		w.expired = true // ready's answer comes first; only one task may touch what it touches
+		return
+	}
+	w.finish(stateExpired)
+}
+
+// finish ends the wait. Called with room.mu held.
+func (w *Waiter) finish(state uint32) {
+	w.state.Store(state)
+	w.room.leave(w)
+	if w.cond != nil {
+		w.cond.Broadcast()
+	}
+}
+
+// sleep waits for a change of w. Called with room.mu held.
+func (w *Waiter) sleep() {
+	if w.cond == nil {
+		w.cond = w.room.env.NewCond(w.room.mu)
+	}
+	w.cond.Wait()
+}
+
+// list is the waiters of one key, oldest first.
+type list[K comparable] struct {
+	first, last *node[K]
+}
+
+// node is a waiter's place in the list of one key.
+type node[K comparable] struct {
+	waiter     *Waiter
+	key        K
+	prev, next *node[K]
+}
+
+// links is a waiter's places in all its lists.
+type links[K comparable] struct {
+	purgatory *Purgatory[K]
+	nodes     []node[K]
+}
+
+// link puts w at the end of the list of each key.
+func (p *Purgatory[K]) link(w *Waiter, keys []K) *links[K] {
+	in := &links[K]{purgatory: p, nodes: make([]node[K], len(keys))}
+	for i, key := range keys {
+		l := p.lists[key]
+		if l == nil {
+			l = &list[K]{}
+			p.lists[key] = l
+		}
+		n := &in.nodes[i]
+		*n = node[K]{waiter: w, key: key, prev: l.last}
+		if l.last != nil {
+			l.last.next = n
+		} else {
+			l.first = n
+		}
+		l.last = n
+	}
+	return in
+}
+
+// unlink takes the waiter out of all lists, and drops those that are empty. Where Kafka leaves completed operations to
+// a later purge, this costs as much as link did and leaves nothing behind.
+func (in *links[K]) unlink() {
+	for i := range in.nodes {
+		n := &in.nodes[i]
+		l := in.purgatory.lists[n.key]
+		if n.prev != nil {
+			n.prev.next = n.next
+		} else {
+			l.first = n.next
+		}
+		if n.next != nil {
+			n.next.prev = n.prev
+		} else {
+			l.last = n.prev
+		}
+		if l.first == nil {
+			delete(in.purgatory.lists, n.key)
+		}
+	}
+}

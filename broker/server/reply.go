@@ -1,0 +1,74 @@
+package server
+
+import (
+	"barnabas/broker/env"
+	"barnabas/broker/wire"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Request is one request as its handler sees it.
+type Request struct {
+	Header wire.Header
+	Body   kmsg.Request
+	// Peer is the client's address. LocalHost is the address at which it reached us.
+	Peer string
+	// Received is when the frame was whole.
+	Received env.Instant
+}
+
+// Handler runs the ordered part of a request and returns its reply. Byte fields of the request (records above all) are
+// the connection's: they may be used, and changed in place, until the handler returns, and not after. Strings and
+// the rest may be kept.
+type Handler func(*Request) Reply
+
+// Answer is what goes back.
+type Answer struct {
+	// Message is the response, in the version of the request; nil for no response at all (a produce with acks=0).
+	Message kmsg.Response
+	// Records goes with a *kmsg.FetchResponse alone: the i-th is what the message's i-th partition holds, counted
+	// through its topics. The server releases each slice, whatever happens.
+	Records []wire.Slice
+	// Close ends the connection once everything up to here is sent.
+	Close bool
+}
+
+// Reply is an answer, or the promise of one.
+type Reply struct {
+	answer Answer
+	wait   Waiter
+	then   func(ready bool) Answer
+	drop   func()
+}
+
+// Waiter is what a promised answer waits for: a *purgatory.Waiter.
+type Waiter interface {
+	// Done reports whether Wait would return at once.
+	Done() bool
+	// Wait reports whether what was waited for has come; else the time is up.
+	Wait() bool
+	// Cancel gives up waiting, for the connection is gone.
+	Cancel()
+}
+
+// Now is a reply that is there.
+func Now(message kmsg.Response) Reply { return Reply{answer: Answer{Message: message}} }
+
+// With is a reply that is there, with records or a closing of the connection.
+func With(a Answer) Reply { return Reply{answer: a} }
+
+// Nothing is no reply: the client did not ask for one.
+func Nothing() Reply { return Reply{} }
+
+// HangUp closes the connection once the replies before it are sent.
+func HangUp() Reply { return Reply{answer: Answer{Close: true}} }
+
+// When is a reply that waits; then makes the answer once the wait is over, in the writer's task.
+func When(w Waiter, then func(ready bool) Answer) Reply { return Reply{wait: w, then: then} }
+
+// OrElse gives a waiting reply something to do in then's stead when the connection is gone before then was called:
+// exactly one of the two runs.
+func (r Reply) OrElse(drop func()) Reply {
+	r.drop = drop
+	return r
+}
