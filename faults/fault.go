@@ -1,0 +1,138 @@
+package faults
+
+import (
+	"math"
+	"strconv"
+	"time"
+)
+
+// Kind is what goes wrong.
+type Kind uint8
+
+// The kinds. The comment behind each is its text form, with all it takes.
+const (
+	Crash            Kind = iota // crash node=2 for=3s
+	Power                        // power node=3 keep=random for=6s
+	Pause                        // pause node=1 for=2s
+	Partition                    // partition from=2 to=1,3 for=4s
+	PartitionOneWay              // partition from=2 to=1,3 oneway for=4s
+	Isolate                      // isolate node=2 for=4s
+	SlowLink                     // link from=1 to=2,3 delay=50ms for=4s
+	SlowDisk                     // disk node=1 op=all slow=20 for=4s
+	FailSync                     // disk node=1 op=fsync fail for=2s
+	ZooKeeperExpire              // zookeeper expire node=2
+	ZooKeeperRestart             // zookeeper restart
+	ZooKeeperOutage              // zookeeper outage for=8s
+	KindCount                    // how many there are
+)
+
+var kindNames = [KindCount]string{
+	"crash", "power", "pause", "partition", "partition-oneway", "isolate", "slow-link", "slow-disk", "fail-fsync",
+	"zookeeper-expire", "zookeeper-restart", "zookeeper-outage",
+}
+
+// String is the kind's name in reports ("partition-oneway").
+func (k Kind) String() string {
+	if k < KindCount {
+		return kindNames[k]
+	}
+	return "kind-" + strconv.Itoa(int(k))
+}
+
+// KindNamed is the inverse of String.
+func KindNamed(name string) (Kind, bool) {
+	for k, n := range kindNames {
+		if n == name {
+			return Kind(k), true
+		}
+	}
+	return 0, false
+}
+
+// Node is a member of the cluster, or a role that the world looks up at the moment the fault begins.
+type Node int32
+
+const (
+	// ZooKeeper is the ZooKeeper server ("zk").
+	ZooKeeper Node = -1
+	// Clients are all clients, as one end of links ("clients").
+	Clients Node = -2
+	// Leader is the broker that leads the first partition of the scenario's topic just then ("leader").
+	Leader Node = -3
+	// Controller is the broker that is the active controller just then ("controller").
+	Controller Node = -4
+)
+
+// String is the node's text form: a broker id, or the name of a role.
+func (n Node) String() string {
+	switch n {
+	case ZooKeeper:
+		return "zk"
+	case Clients:
+		return "clients"
+	case Leader:
+		return "leader"
+	case Controller:
+		return "controller"
+	}
+	return strconv.Itoa(int(n))
+}
+
+// IsRole reports whether the node is looked up when the fault begins.
+func (n Node) IsRole() bool { return n == Leader || n == Controller }
+
+// Keep is how much of what was not synced survives a power loss. The numbers are sim/disk's.
+type Keep uint8
+
+const (
+	KeepRandom Keep = iota // a random, torn subset
+	KeepNone
+	KeepAll
+	keepCount
+)
+
+var keepNames = [keepCount]string{"random", "none", "all"}
+
+// String is the text form: random, none, all.
+func (k Keep) String() string {
+	if k < keepCount {
+		return keepNames[k]
+	}
+	return "keep-" + strconv.Itoa(int(k))
+}
+
+const (
+	// UntilEnd as For: the fault lasts until the schedule's end, when everything heals. It has no text.
+	UntilEnd time.Duration = 0
+	// Forever as For: the fault never heals, not even at the end ("for=forever").
+	Forever time.Duration = math.MaxInt64
+)
+
+// Fault is one thing that goes wrong. Which of the fields count depends on Kind; the others are zero.
+type Fault struct {
+	At    time.Duration // since the start of the world
+	Kind  Kind
+	Node  Node          // Crash, Power, Pause, Isolate, SlowDisk, FailSync, ZooKeeperExpire
+	From  []Node        // Partition, PartitionOneWay, SlowLink: one side, sorted
+	To    []Node        // the other side, sorted
+	Keep  Keep          // Power
+	Delay time.Duration // SlowLink: added to each way
+	Slow  int           // SlowDisk: how many times slower
+	For   time.Duration // how long, UntilEnd or Forever; zero for ZooKeeperExpire and ZooKeeperRestart
+}
+
+// Schedule is a list of faults in the order of their times.
+type Schedule []Fault
+
+// Header says where a schedule comes from. Empty fields are not written.
+type Header struct {
+	Scenario string
+	Seed     uint64
+	Commit   string
+}
+
+// File is a schedule file.
+type File struct {
+	Header   Header
+	Schedule Schedule
+}

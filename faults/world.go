@@ -1,0 +1,62 @@
+package faults
+
+import "time"
+
+// World is what a nemesis can do to a cluster. sim/cluster has one, and so has a cluster of real processes. All calls
+// come from one task, and none waits for its effect to end. Roles (Leader, Controller) are resolved before any other
+// call.
+type World interface {
+	// Brokers lists the brokers, sorted. ZooKeeper and Clients exist besides them.
+	Brokers() []Node
+	// Resolve looks up a role; false when nobody holds it. Other nodes resolve to themselves.
+	Resolve(role Node) (Node, bool)
+
+	// CrashProcess ends a node's process as kill -9 does; it stays down until Restart. Not applied if it is down.
+	CrashProcess(n Node) Outcome
+	// PowerLoss ends the process and leaves on the disk what keep says. It applies to a node that is down, too, as
+	// long as its disk holds anything unsynced.
+	PowerLoss(n Node, keep Keep) Outcome
+	// Restart starts a node that is down. Not applied if it is up.
+	Restart(n Node) Outcome
+	// Pause stops a process as SIGSTOP does, Resume goes on as SIGCONT does. Not applied if it is down.
+	Pause(n Node) Outcome
+	Resume(n Node) Outcome
+
+	// SetLink gives the directed link its condition from now on; the zero Link is a healthy one.
+	SetLink(from, to Node, l Link) Outcome
+	// LinkHurt counts what SetLink's conditions have done on the directed link since the world began: segments held
+	// up or dropped, dials that failed.
+	LinkHurt(from, to Node) int64
+
+	// SetDisk gives a node's disk its condition from now on; the zero Disk is a healthy one.
+	SetDisk(n Node, d Disk) Outcome
+	// DiskHurt counts what SetDisk's conditions have done since the world began.
+	DiskHurt(n Node) DiskHurt
+
+	// ExpireSession makes ZooKeeper expire the node's session now. Not applied if it has none.
+	ExpireSession(n Node) Outcome
+}
+
+// Outcome says whether a call had an effect, and if not why, or what it did in detail.
+type Outcome struct {
+	Applied bool
+	Detail  string
+}
+
+// Link is the condition of a directed link.
+type Link struct {
+	Cut   bool          // nothing passes
+	Delay time.Duration // added to everything that passes
+}
+
+// Disk is the condition of a disk.
+type Disk struct {
+	Slow     int // how many times slower; 0 and 1 are its own speed
+	FailSync bool
+}
+
+// DiskHurt counts effects.
+type DiskHurt struct {
+	Slow     int64 // calls that took longer
+	FailSync int64 // syncs that failed
+}
