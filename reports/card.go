@@ -1,0 +1,101 @@
+package reports
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// Card writes the run's card: what ran, what was done to it, what came of it. A failure ends in lines that are
+// commands.
+func Card(w io.Writer, r *Run) {
+	fmt.Fprintf(w, "%s  %s\n", r.Scenario, r.Summary)
+	fmt.Fprintf(w, "  seed       %d   world %s   hash %s\n", r.Seed, r.World, r.Hash)
+	if r.Bugs != "" {
+		fmt.Fprintf(w, "  bugs       %s\n", r.Bugs)
+	}
+	fmt.Fprintf(w, "  time       %s virtual in %s, %s events%s\n", round(r.Virtual), round(r.Wall), thousands(int(r.Events)), speed(r))
+	fmt.Fprintf(w, "  clients    %s ok, %s failed, %s unknown; %s records acked, %s read, %s in the final drain\n",
+		thousands(r.Counts.OK), thousands(r.Counts.Failed), thousands(r.Counts.Unknown),
+		thousands(r.Counts.RecordsAcked), thousands(r.Counts.RecordsRead), thousands(r.Counts.RecordsDrained))
+	fmt.Fprintf(w, "  cluster    %d elections, %d ISR changes, %d controllers; %s\n",
+		r.Counts.Elections, r.Counts.ISRChanges, r.Counts.Controllers, convergence(r))
+	fmt.Fprintf(w, "  faults     %s\n", faultLine(r))
+	for _, f := range r.Failures[:min(len(r.Failures), 5)] {
+		fmt.Fprintf(w, "  violation  %s", f.ID)
+		if f.Anomaly != "" {
+			fmt.Fprintf(w, " (%s)", f.Anomaly)
+		}
+		fmt.Fprintf(w, " at %s: %s\n", seconds(f.At), f.Message)
+		for _, line := range f.Witness {
+			fmt.Fprintf(w, "               %s\n", line)
+		}
+	}
+	if n := len(r.Failures) - 5; n > 0 {
+		fmt.Fprintf(w, "             and %d more\n", n)
+	}
+	if r.Stack != "" {
+		fmt.Fprintf(w, "  stack\n    %s\n", strings.ReplaceAll(strings.TrimSpace(r.Stack), "\n", "\n    "))
+	}
+	if r.Verdict != Pass && len(r.Failures) == 0 {
+		fmt.Fprintf(w, "  because    %s\n", r.Reason)
+	}
+	fmt.Fprintln(w, r.Title())
+	if r.Verdict != Pass && r.Dir != "" {
+		fmt.Fprintf(w, "replay: barnabas replay %s\n", r.Dir)
+	}
+}
+
+func faultLine(r *Run) string {
+	if len(r.Fired) == 0 {
+		return "none"
+	}
+	var parts []string
+	for _, f := range r.Fired {
+		part := fmt.Sprintf("%s %d/%d", f.Kind, f.Fired, f.Planned)
+		if f.Withheld > 0 {
+			part += fmt.Sprintf(" (%d withheld)", f.Withheld)
+		}
+		parts = append(parts, part)
+	}
+	return strings.Join(parts, ", ") + "  (fired/planned)"
+}
+
+func convergence(r *Run) string {
+	switch {
+	case r.HealedAt == 0:
+		return "not healed"
+	case r.Converged < 0:
+		return "did not converge after the heal"
+	}
+	return fmt.Sprintf("healed at %s, converged %s later", seconds(r.HealedAt), seconds(r.Converged))
+}
+
+func speed(r *Run) string {
+	if r.Wall <= 0 || r.World != "sim" {
+		return ""
+	}
+	return fmt.Sprintf(" (%.0f virtual seconds a second)", r.Virtual.Seconds()/r.Wall.Seconds())
+}
+
+func round(d time.Duration) time.Duration {
+	switch {
+	case d > 10*time.Second:
+		return d.Round(100 * time.Millisecond)
+	case d > time.Second:
+		return d.Round(10 * time.Millisecond)
+	case d > time.Millisecond:
+		return d.Round(100 * time.Microsecond)
+	}
+	return d
+}
+
+// thousands writes n with a space every three digits.
+func thousands(n int) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + " " + s[i:]
+	}
+	return s
+}

@@ -1,0 +1,171 @@
+package reports
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Verdict is how a run ended. The order is that of precedence: a crash explains everything after it.
+type Verdict string
+
+const (
+	Pass           Verdict = "pass"
+	Crash          Verdict = "crash"          // the broker panicked
+	Safety         Verdict = "safety"         // it broke a promise
+	Liveness       Verdict = "liveness"       // healed, it did not converge
+	Nondeterminism Verdict = "nondeterminism" // the same seed gave two hashes
+	Vacuous        Verdict = "vacuous"        // too little happened to prove anything
+	Error          Verdict = "error"          // the harness itself failed
+)
+
+// ExitCode is the process's exit code for the verdict: 0 pass, 1 error, 10 crash, 11 liveness, 12 safety,
+// 13 nondeterminism, 14 vacuous. (2 is for usage.)
+func (v Verdict) ExitCode() int {
+	switch v {
+	case Pass:
+		return 0
+	case Crash:
+		return 10
+	case Liveness:
+		return 11
+	case Safety:
+		return 12
+	case Nondeterminism:
+		return 13
+	case Vacuous:
+		return 14
+	}
+	return 1
+}
+
+// Run is the record of one judged run. Moments are virtual nanoseconds since the run began. It holds nothing that
+// differs between two runs of the same seed and commit but Wall.
+type Run struct {
+	Scenario  string        `json:"scenario"`
+	Summary   string        `json:"summary"` // of the scenario, one line
+	Seed      uint64        `json:"seed"`
+	World     string        `json:"world"` // sim or real
+	Commit    string        `json:"commit,omitempty"`
+	Bugs      string        `json:"bugs,omitempty"` // switches that were on, comma-separated
+	Verdict   Verdict       `json:"verdict"`
+	Reason    string        `json:"reason,omitempty"` // one line, for every verdict but pass
+	Hash      string        `json:"hash"`
+	Events    uint64        `json:"events"`
+	Virtual   time.Duration `json:"virtual_ns"`
+	Wall      time.Duration `json:"wall_ns"`
+	HealedAt  time.Duration `json:"healed_at_ns"` // faults over
+	Converged time.Duration `json:"converged_ns"` // from HealedAt until leaders, ISR and lag were well; -1 never
+	Settings  []Setting     `json:"settings"`     // cluster, topic, workload, as drawn
+	Counts    Counts        `json:"counts"`       // what the clients did
+	Faults    []Fault       `json:"faults"`       // the schedule, as it played
+	Fired     []FaultCount  `json:"fault_counts"` // per kind, sorted
+	Failures  []Failure     `json:"violations"`   // every broken invariant
+	Stack     string        `json:"stack,omitempty"`
+	Leaders   []Leadership  `json:"leadership"` // every change, in order
+	Nodes     []NodeChange  `json:"nodes"`      // every change, in order
+	Slices    []Slice       `json:"slices"`     // what clients saw, SliceLength each
+	Dir       string        `json:"-"`          // where the run's files are, "" if nowhere
+}
+
+// SliceLength is the virtual time one Slice covers.
+const SliceLength = 100 * time.Millisecond
+
+// Setting is one drawn setting, for the record.
+type Setting struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// Counts sums up what the clients did.
+type Counts struct {
+	OK             int `json:"ok"`      // operations
+	Failed         int `json:"failed"`  // certainly without effect
+	Unknown        int `json:"unknown"` // may have had an effect
+	RecordsAcked   int `json:"records_acked"`
+	RecordsRead    int `json:"records_read"`
+	RecordsDrained int `json:"records_drained"` // by the final drain
+	Elections      int `json:"elections"`       // leader changes of partitions
+	ISRChanges     int `json:"isr_changes"`
+	Controllers    int `json:"controllers"` // controllers elected
+}
+
+// Fault is one fault of the schedule and what became of it.
+type Fault struct {
+	Text    string        `json:"text"`
+	Kind    string        `json:"kind"`
+	Start   time.Duration `json:"start_ns"`
+	End     time.Duration `json:"end_ns"`
+	Outcome string        `json:"outcome"` // applied, withheld, or void
+	Why     string        `json:"why,omitempty"`
+}
+
+// FaultCount counts a kind of fault.
+type FaultCount struct {
+	Kind     string `json:"kind"`
+	Planned  int    `json:"planned"`
+	Applied  int    `json:"applied"`
+	Fired    int    `json:"fired"` // times it really hit something
+	Withheld int    `json:"withheld"`
+}
+
+// Failure is one broken invariant.
+type Failure struct {
+	ID      string        `json:"id"`      // INV-…, see docs/invariants.md
+	Anomaly string        `json:"anomaly"` // Jepsen's name, where there is one
+	Message string        `json:"message"`
+	At      time.Duration `json:"at_ns"`
+	Witness []string      `json:"witness,omitempty"` // the operations that show it, a line each
+}
+
+// Leadership is a change of a partition's leader or ISR, as the cluster's ZooKeeper saw it.
+type Leadership struct {
+	At        time.Duration `json:"at_ns"`
+	Partition string        `json:"partition"`
+	Leader    int32         `json:"leader"` // -1 nobody
+	Epoch     int32         `json:"epoch"`
+	ISR       []int32       `json:"isr"`
+}
+
+// NodeChange is a node's coming or going.
+type NodeChange struct {
+	At    time.Duration `json:"at_ns"`
+	Node  string        `json:"node"`
+	State string        `json:"state"` // up, down, paused
+}
+
+// Slice is what clients saw in one SliceLength of virtual time.
+type Slice struct {
+	OK         int           `json:"ok"`
+	Failed     int           `json:"failed"`
+	Unknown    int           `json:"unknown"`
+	LatencyP50 time.Duration `json:"p50_ns"`
+	LatencyMax time.Duration `json:"max_ns"`
+}
+
+// ID names the run's directory.
+func (r *Run) ID() string {
+	id := fmt.Sprintf("%s-%d", r.Scenario, r.Seed)
+	if r.Bugs != "" {
+		id += "-" + strings.ReplaceAll(r.Bugs, ",", "+")
+	}
+	return id
+}
+
+// Title is the line a failure is known by: "FAIL safety INV-NO-LOST-WRITE isr-shrink seed=8812 at=9.317s".
+func (r *Run) Title() string {
+	if r.Verdict == Pass {
+		return fmt.Sprintf("PASS %s seed=%d", r.Scenario, r.Seed)
+	}
+	id, at := "", ""
+	if len(r.Failures) > 0 {
+		id, at = " "+r.Failures[0].ID, fmt.Sprintf(" at=%s", seconds(r.Failures[0].At))
+	}
+	return fmt.Sprintf("FAIL %s%s %s seed=%d%s", r.Verdict, id, r.Scenario, r.Seed, at)
+}
+
+// JSON is the record's lasting form.
+func (r *Run) JSON() ([]byte, error) { return json.MarshalIndent(r, "", " ") }
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.3fs", d.Seconds()) }
