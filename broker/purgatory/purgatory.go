@@ -40,7 +40,7 @@ func New[K comparable](e env.Env, name string) *Purgatory[K] {
 	p.mu = e.NewMutex()
 	p.wake = e.NewCond(p.mu)
 	p.wheel = newWheel(wheelSize, floorTick(e.Mono()))
-	p.alarm = math.MaxInt64
+	p.alarm = noTick
 	e.Go(name+"-timer", p.drive)
 	return p
 }
@@ -124,12 +124,15 @@ func (r *room) enter(w *Waiter, now int64) {
 	if r.wheel.n == 0 {
 		r.wheel.advance(now, nil) // so that an idle wheel's clock is not far behind
 	}
+	if w.timer.at == noTick {
+		return
+	}
 	if !r.wheel.add(&w.timer) {
 		// The wheel's clock is ahead of this task's reading of it: the driver lets w go at once.
 		w.timer.at = r.wheel.first.now + 1
 		r.wheel.add(&w.timer)
 	}
-	if next, _ := r.wheel.next(); next < r.alarm {
+	if next, ok := r.wheel.next(); ok && next < r.alarm {
 		r.alarm = next
 		r.wake.Signal()
 	}
@@ -165,7 +168,7 @@ func (r *room) drive() {
 			deadline = env.Instant(next * int64(tick))
 			r.alarm = next
 		} else {
-			r.alarm = math.MaxInt64
+			r.alarm = noTick
 		}
 		r.wake.WaitUntil(deadline)
 	}
@@ -173,8 +176,14 @@ func (r *room) drive() {
 
 func floorTick(t env.Instant) int64 { return int64(t) / int64(tick) }
 
-// ceilTick rounds up, so that nobody is let go early; Never stays beyond every deadline that can be reached.
+// noTick is the tick of env.Never, which the wheel does not hold.
+const noTick = math.MaxInt64
+
+// ceilTick rounds up, so that nobody is let go early.
 func ceilTick(t env.Instant) int64 {
+	if t == env.Never {
+		return noTick
+	}
 	ticks := int64(t) / int64(tick)
 	if int64(t)%int64(tick) != 0 {
 		ticks++

@@ -16,8 +16,8 @@ import "container/heap"
 //
 // An entry for tick 2 goes into [2,2]. One for tick 5 is out of level 1's reach (0+3), so it goes into [3,5] of level 2, which
 // expires at tick 3. When the clock gets there, level 1 covers 3, 4 and 5, the bucket is emptied, and the entry goes
-// down into [5,5]. An entry for tick 11 starts in [9,17] of level 3, comes down into [9,11] of level 2 at tick 9 (level 2
-// then covers 9 to 17), at once again into level 1, where 9+3 is beyond it, as [11,11], and expires at 11.
+// down into [5,5]. An entry for tick 14 starts in [9,17] of level 3. At tick 9 level 1 covers 9 to 11 and level 2 covers 9
+// to 17: it comes down into [12,14]. At tick 12 it comes down into [14,14], and at tick 14 it expires.
 //
 // A bucket of a level stands for the ticks [k·u, k·u+u) of the current turn alone, for those of turns before have
 // expired: so a bucket never mixes two turns.
