@@ -18,7 +18,7 @@ const (
 
 	timelineWidth = 1120.0 // of the whole drawing, in user units
 	timelineLeft  = 120.0  // of the lanes: before it stand their names
-	timelineRight = 1104.0
+	timelineRight = 1072.0
 	rowHeight     = 9.0
 	laneGap       = 8.0
 )
