@@ -1,0 +1,273 @@
+package zookeeper
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+)
+
+// EnsurePersistentPaths creates PersistentPaths where they are missing (KafkaZkClient#createTopLevelPaths).
+func (s *Store) EnsurePersistentPaths() error {
+	if err := s.ensureChroot(); err != nil {
+		return err
+	}
+	for _, path := range PersistentPaths {
+		if err := s.ensure(path, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ensureChroot creates the chroot, one segment after the other.
+func (s *Store) ensureChroot() error {
+	for i, c := range s.options.Chroot + "/" {
+		if c != '/' || i == 0 {
+			continue
+		}
+		_, err := s.retry(func() error {
+			_, _, err := s.session.Create(s.options.Chroot[:i], nil, Persistent)
+			return err
+		})
+		if err != nil && !errors.Is(err, ErrNodeExists) {
+			return wrap("create", s.options.Chroot[:i], err)
+		}
+	}
+	return nil
+}
+
+// ClusterID returns the id in /cluster/id, after writing proposed there if there is none
+// (KafkaZkClient#createOrGetClusterId).
+func (s *Store) ClusterID(proposed string) (string, error) {
+	data, _, err := s.get(PathClusterID, false)
+	if errors.Is(err, ErrNoNode) {
+		if err := s.ensure(PathClusterID, EncodeClusterID(proposed)); err != nil {
+			return "", err
+		}
+		data, _, err = s.get(PathClusterID, false)
+	}
+	if err != nil {
+		return "", err
+	}
+	return DecodeClusterID(data)
+}
+
+// registrationSlack is how much longer than its session time-out a dead session may last: ZooKeeper rounds expiry up to its
+// tick, and a new leader of the ensemble gives every session its whole time-out again.
+const registrationSlack = 6 * time.Second
+
+// RegisterBroker writes /brokers/ids/N in this session and returns the broker epoch, the znode's czxid.
+//
+// A znode of another session is most likely left over from an earlier life of this broker: it is waited for until it
+// must have expired (KAFKA-7165: it must not be mistaken for ours, since it will go). After that the error wraps
+// ErrNodeExists: another broker runs with the same id.
+func (s *Store) RegisterBroker(info BrokerInfo) (epoch int64, err error) {
+	path, data := PathBrokerID(info.ID), EncodeBroker(info)
+	deadline := s.env.Mono().Add(s.options.SessionTimeout + registrationSlack)
+	for {
+		// The set brings the Stat with the czxid back, which a create does not in Kafka's ZooKeeper versions.
+		results, _, err := s.multi(CreateOp(path, data, Ephemeral), SetOp(path, data, 0))
+		if err == nil {
+			return results[1].Stat.Czxid, nil
+		}
+		if !errors.Is(err, ErrNodeExists) {
+			return 0, wrap("register", path, err)
+		}
+		exists, stat, err := s.exists(path, false)
+		switch {
+		case err != nil:
+			return 0, wrap("register", path, err)
+		case exists && stat.EphemeralOwner == s.session.ID():
+			return stat.Czxid, nil // an attempt whose answer was lost
+		case exists && s.env.Mono() >= deadline:
+			return 0, fmt.Errorf("register %s: session 0x%x of another broker holds it: %w", path, stat.EphemeralOwner, ErrNodeExists)
+		case exists:
+			s.env.Sleep(s.options.RetryBackoff)
+		}
+	}
+}
+
+// Brokers reads all registrations, by id, and with watch asks for an event when one comes, goes or changes.
+func (s *Store) Brokers(watch bool) ([]BrokerInfo, error) {
+	names, err := s.children(PathBrokerIDs, watch)
+	if err != nil {
+		return nil, err
+	}
+	found := make([]*BrokerInfo, len(names))
+	err = s.each(len(names), func(i int) error {
+		id, err := strconv.ParseInt(names[i], 10, 32)
+		if err != nil {
+			return malformed(PathBrokerIDs, "child %q is not a broker id", names[i])
+		}
+		data, stat, err := s.get(PathBrokerID(int32(id)), watch)
+		if errors.Is(err, ErrNoNode) {
+			return nil // gone since; the watch on the list tells
+		}
+		if err != nil {
+			return err
+		}
+		info, err := DecodeBroker(int32(id), data)
+		info.Epoch = stat.Czxid
+		found[i] = &info
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var brokers []BrokerInfo
+	for _, info := range found {
+		if info != nil {
+			brokers = append(brokers, *info)
+		}
+	}
+	sortBrokers(brokers)
+	return brokers, nil
+}
+
+// Controller reads who holds /controller, -1 if nobody does. With watch, an event comes when that changes.
+func (s *Store) Controller(watch bool) (brokerID int32, err error) {
+	// Exists sets a watch on a missing node too, which Get does not.
+	exists, _, err := s.exists(PathController, watch)
+	if err != nil || !exists {
+		return -1, err
+	}
+	data, _, err := s.get(PathController, false)
+	if errors.Is(err, ErrNoNode) {
+		return -1, nil
+	}
+	if err != nil {
+		return -1, err
+	}
+	return DecodeController(data)
+}
+
+// ElectController takes /controller for the broker if it is free, and counts /controller_epoch up in the same
+// transaction. ErrControllerMoved: another one has it, or this broker's own earlier session still has.
+//
+// Source: KafkaZkClient#registerControllerAndIncrementControllerEpoch.
+func (s *Store) ElectController(brokerID int32) (Fence, error) {
+	epoch, version, err := s.controllerEpoch()
+	if err != nil {
+		return Fence{}, err
+	}
+	next := epoch + 1
+	results, _, err := s.multi(
+		CreateOp(PathController, EncodeController(brokerID, s.env.Now().UnixMilli()), Ephemeral),
+		SetOp(PathControllerEpoch, EncodeControllerEpoch(next), version))
+	switch {
+	case err == nil:
+		return Fence{Epoch: next, Version: results[1].Stat.Version}, nil
+	case errors.Is(err, ErrNodeExists), errors.Is(err, ErrBadVersion):
+		return s.electedAfterAll(brokerID, next)
+	}
+	return Fence{}, wrap("elect", PathController, err)
+}
+
+// electedAfterAll finds out whether it was an attempt of this session, its answer lost, that took /controller.
+func (s *Store) electedAfterAll(brokerID, epoch int32) (Fence, error) {
+	data, stat, err := s.get(PathController, false)
+	if err != nil && !errors.Is(err, ErrNoNode) {
+		return Fence{}, err
+	}
+	if err == nil && stat.EphemeralOwner == s.session.ID() {
+		holder, err := DecodeController(data)
+		if err != nil {
+			return Fence{}, err
+		}
+		// The epoch is ours only if nobody was elected since: any other round has counted it up.
+		current, version, err := s.controllerEpoch()
+		if err != nil {
+			return Fence{}, err
+		}
+		if holder == brokerID && current == epoch {
+			return Fence{Epoch: epoch, Version: version}, nil
+		}
+	}
+	return Fence{}, fmt.Errorf("elect broker %d: %w", brokerID, ErrControllerMoved)
+}
+
+// controllerEpoch reads /controller_epoch, making it with epoch 0 if it is missing.
+func (s *Store) controllerEpoch() (epoch, version int32, err error) {
+	for {
+		data, stat, err := s.get(PathControllerEpoch, false)
+		if errors.Is(err, ErrNoNode) {
+			if err := s.ensure(PathControllerEpoch, EncodeControllerEpoch(0)); err != nil {
+				return 0, 0, err
+			}
+			continue
+		}
+		if err != nil {
+			return 0, 0, err
+		}
+		epoch, err := DecodeControllerEpoch(data)
+		return epoch, stat.Version, err
+	}
+}
+
+// ResignController deletes /controller if the fence still holds, so that everybody stands for election again.
+func (s *Store) ResignController(f Fence) error { return s.fencedDelete(f, []string{PathController}) }
+
+// EnableFeatures writes /feature as every controller does that speaks KIP-584: enabled, and without levels if there
+// were none.
+func (s *Store) EnableFeatures(f Fence) error {
+	want := EncodeFeature(Feature{Enabled: true})
+	data, stat, err := s.get(PathFeature, false)
+	switch {
+	case errors.Is(err, ErrNoNode):
+		_, _, err = s.fenced(f, CreateOp(PathFeature, want, Persistent))
+		if errors.Is(err, ErrNodeExists) {
+			return nil
+		}
+		return err
+	case err != nil:
+		return err
+	}
+	current, err := DecodeFeature(data)
+	if err != nil || current.Enabled {
+		return err
+	}
+	_, lost, err := s.fenced(f, SetOp(PathFeature, want, stat.Version))
+	if lost && errors.Is(err, ErrBadVersion) {
+		return nil
+	}
+	return err
+}
+
+// ProducerIDBlockSize is how many producer ids a broker gets at a time (ProducerIdsBlock.PRODUCER_ID_BLOCK_SIZE).
+const ProducerIDBlockSize = 1000
+
+// AllocateProducerIDs gives the next block of producer ids to a broker, under the fence
+// (ZkProducerIdManager#getNewProducerIdBlock). A block whose answer was lost is left unused rather than given out twice.
+func (s *Store) AllocateProducerIDs(f Fence, brokerID int32) (ProducerIDBlock, error) {
+	for {
+		data, stat, err := s.get(PathProducerIDBlock, false)
+		if err != nil {
+			return ProducerIDBlock{}, err
+		}
+		last, ok, err := DecodeProducerIDBlock(data)
+		if err != nil {
+			return ProducerIDBlock{}, err
+		}
+		next := ProducerIDBlock{Broker: brokerID, First: 0, Last: ProducerIDBlockSize - 1}
+		if ok {
+			if last.Last > math.MaxInt64-ProducerIDBlockSize {
+				return ProducerIDBlock{}, fmt.Errorf("%s: all producer ids are used up (%d)", PathProducerIDBlock, last.Last)
+			}
+			next.First, next.Last = last.Last+1, last.Last+ProducerIDBlockSize
+		}
+		content := EncodeProducerIDBlock(next)
+		_, lost, err := s.fenced(f, SetOp(PathProducerIDBlock, content, stat.Version))
+		if err == nil {
+			return next, nil
+		}
+		if !errors.Is(err, ErrBadVersion) {
+			return ProducerIDBlock{}, err
+		}
+		if now, _, err := s.get(PathProducerIDBlock, false); lost && err == nil && bytes.Equal(now, content) {
+			return next, nil
+		}
+	}
+}
