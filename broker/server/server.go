@@ -1,8 +1,11 @@
 package server
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
+	"barnabas/broker/assert"
 	"barnabas/broker/env"
 )
 
@@ -20,18 +23,123 @@ type Options struct {
 	IdleMax time.Duration
 }
 
+// acceptBackoff is the pause after a failed accept: most likely there are no descriptors left.
+const acceptBackoff = 100 * time.Millisecond
+
+var (
+	evListening    = env.NewKind("listening", env.Info)
+	evAcceptFailed = env.NewKind("accept-failed", env.Error)
+)
+
 // Server listens on one address and serves its connections.
-type Server struct{}
+type Server struct {
+	o        Options
+	env      env.Env
+	listener env.Listener
+	buffers  *bufferPool
+	bad      *limiter
+	tasks    *env.Group
+
+	mu      env.Mutex // guards what follows
+	conns   []*conn   // in no order of meaning, but the same in every run
+	closing bool
+}
 
 // Listen binds the address. Connections are accepted by the system, but nobody serves them before Start.
-func Listen(o Options) (*Server, error) { panic("unfinished") }
+func Listen(o Options) (*Server, error) {
+	assert.That(o.InFlightMax > 0, "INV-SERVER-OPTIONS: %d replies in flight", o.InFlightMax)
+	assert.That(o.FrameBytesMax > 0, "INV-SERVER-OPTIONS: frames of %d bytes", o.FrameBytesMax)
+	listener, err := o.Env.Listen(o.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", o.Addr, err)
+	}
+	return &Server{
+		o:        o,
+		env:      o.Env,
+		listener: listener,
+		buffers:  newBufferPool(o.Env),
+		bad:      newLimiter(o.Env),
+		tasks:    env.NewGroup(o.Env),
+		mu:       o.Env.NewMutex(),
+	}, nil
+}
 
 // Addr is the bound address, with its real port.
-func (s *Server) Addr() string { panic("unfinished") }
+func (s *Server) Addr() string { return s.listener.Addr() }
 
 // Start serves connections. It returns at once.
-func (s *Server) Start() { panic("unfinished") }
+func (s *Server) Start() {
+	s.env.Emit(env.Event{Kind: evListening, Text: s.listener.Addr()})
+	s.tasks.Go("acceptor", s.accept)
+}
 
-// Close stops listening and reading, waits up to grace for the replies in flight to be sent, then closes what is left.
-// When it returns, or grace is over, no handler will be called again.
-func (s *Server) Close(grace time.Duration) { panic("unfinished") }
+// Close stops listening and reading, waits up to grace for the replies in flight to be sent, then cuts what is left.
+// After it no handler is called again; one that has not returned by then is not waited for any longer.
+func (s *Server) Close(grace time.Duration) {
+	s.mu.Lock()
+	s.closing = true
+	conns := append([]*conn(nil), s.conns...)
+	s.mu.Unlock()
+	s.listener.Close()
+	for _, c := range conns {
+		c.stopReading()
+	}
+	if s.tasks.WaitUntil(s.env.Mono().Add(grace)) {
+		return
+	}
+	s.mu.Lock()
+	conns = append(conns[:0], s.conns...)
+	s.mu.Unlock()
+	for _, c := range conns {
+		c.abort()
+	}
+}
+
+func (s *Server) accept() {
+	for {
+		socket, err := s.listener.Accept()
+		switch {
+		case err == nil:
+			s.serve(socket)
+		case errors.Is(err, env.ErrClosed):
+			return
+		default:
+			s.env.Emit(env.Event{Kind: evAcceptFailed, Text: err.Error()})
+			s.env.Sleep(acceptBackoff)
+		}
+	}
+}
+
+// serve starts a connection's two tasks.
+func (s *Server) serve(socket env.Conn) {
+	c := newConn(s, socket)
+	s.mu.Lock()
+	if s.closing {
+		s.mu.Unlock()
+		socket.Close()
+		return
+	}
+	c.index = len(s.conns)
+	s.conns = append(s.conns, c)
+	s.mu.Unlock()
+	s.tasks.Go("reader", c.read)
+	s.tasks.Go("writer", c.write)
+}
+
+// forget drops a connection that is over.
+func (s *Server) forget(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := len(s.conns) - 1
+	s.conns[c.index] = s.conns[last]
+	s.conns[c.index].index = c.index
+	s.conns[last] = nil
+	s.conns = s.conns[:last]
+}
+
+// Connections is the number of open connections.
+func (s *Server) Connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
