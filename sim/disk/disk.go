@@ -21,29 +21,65 @@ type Host interface {
 	Event(kind uint64, a, b int64)
 }
 
-// Streams opens named random streams; *rng.Source of sim/rng is one.
+// The kinds of events a Host is told about, and what their numbers are.
+const (
+	EvWrite    uint64 = 0xd150_0001 + iota // inode, offset after it
+	EvTruncate                             // inode, new size
+	EvSync                                 // inode, bytes that were dirty
+	EvSyncDir                              // inode, 0
+	EvOpen                                 // inode, mode
+	EvMeta                                 // inode, 0 for a new directory, 1 for a rename, 2 for a removal
+	EvFail                                 // inode, class of calls (Op); OpCount for a full device
+)
+
+// Streams opens named random streams; rng.Source of sim/rng is one.
 type Streams interface {
 	Stream(name string) *rand.Rand
 }
 
-// New makes an empty disk with a root directory. The name ("2", "zk") makes its streams its own.
-func New(name string, streams Streams, p Profile) *Disk { panic("unfinished") }
+// Disk is the disk of one node. All its methods are called between the steps of the node's tasks, never during one.
+type Disk struct {
+	device
+	power *rand.Rand
+	root  *inode
+	ids   int64
+	ops   []dirOp // unsynced, oldest first
+	opSeq int64
+	dirty []*inode // those that are not clean
+	used  int64    // bytes
+	life  int64    // 0 before the first; -life when it has ended
+}
 
-// Disk is the disk of one node.
-type Disk struct{}
+// New makes an empty disk with a root directory. The name ("2", "zk") makes its streams its own.
+func New(name string, streams Streams, p Profile) *Disk {
+	d := &Disk{power: streams.Stream("disk/" + name + "/power")}
+	d.profile, d.latency, d.slow, d.capacity = p, streams.Stream("disk/"+name+"/latency"), 1, p.Capacity
+	d.root = d.newInode(true)
+	return d
+}
 
 // FS begins a life: it returns the file system as the tasks behind h see it. What an earlier life still holds turns
 // inert: its calls do nothing and return env.ErrClosed.
-func (d *Disk) FS(h Host) env.FS { panic("unfinished") }
+func (d *Disk) FS(h Host) env.FS {
+	d.life = max(d.life, -d.life) + 1
+	return &life{disk: d, host: h, number: d.life}
+}
 
 // Prepare makes directories, durably and at no cost, as an operator does before the first start.
-func (d *Disk) Prepare(dirs ...string) {}
+func (d *Disk) Prepare(dirs ...string) error {
+	for _, dir := range dirs {
+		before := len(d.ops)
+		if err := d.mkdirAll(dir, time.Time{}, nil); err != nil {
+			return err
+		}
+		// The directories above are on the device already, so the new ones rest on nothing unsynced.
+		d.ops = d.ops[:before]
+	}
+	return nil
+}
 
 // CrashProcess ends the life and keeps the cache.
-func (d *Disk) CrashProcess() {}
-
-// PowerLoss ends the life and leaves what the device holds: all that was synced, and of the rest what keep says.
-func (d *Disk) PowerLoss(keep Keep) Loss { panic("unfinished") }
+func (d *Disk) CrashProcess() { d.endLife() }
 
 // Keep says how much of what was not synced survives a power loss.
 type Keep uint8
@@ -53,67 +89,84 @@ const (
 	KeepRandom Keep = iota
 	// KeepNone loses everything that was not synced.
 	KeepNone
-	// KeepAll loses nothing: the kernel had just written everything back.
+	// KeepAll loses nothing: the kernel had just written everything back. What a failed sync dropped is lost still.
 	KeepAll
 )
 
 // Loss says what a power loss destroyed.
 type Loss struct {
-	Files        int   // files that lost unsynced writes, or part of them
+	Files        int   // files that lost unsynced changes, or part of them
 	Bytes        int64 // unsynced bytes lost
 	DirectoryOps int   // creates, renames and removes that vanished
 }
 
-// Profile is the speed and size of a device. The zero value is infinitely fast and large.
-type Profile struct {
-	Seek           time.Duration // before each transfer to or from the device
-	BytesPerSecond int64         // 0: no limit
-	Flush          time.Duration // the device's cache flush at the end of a Sync, typically
-	FlushTail      time.Duration // its slow case: exponentially distributed around this
-	FlushTailOneIn int           // how often the slow case comes; 0: never
-	Capacity       int64         // bytes; 0: no limit
+// PowerLoss ends the life, if there is one, and leaves what the device holds: all that was synced, and of the rest
+// what keep says.
+func (d *Disk) PowerLoss(keep Keep) Loss {
+	var loss Loss
+	loss.DirectoryOps = d.loseOps(keep, d.power)
+	for _, ino := range d.dirty {
+		bytes, lost := ino.losePower(keep, d.power)
+		loss.Bytes += bytes
+		if lost {
+			loss.Files++
+		}
+	}
+	d.dirty = nil
+	walk(d.root.dir, func(ino *inode) { ino.unlinked, ino.cold = false, true })
+	d.endLife()
+	d.busy, d.stalled = 0, 0
+	return loss
 }
 
-// NVMe, SATA and Spinning are profiles of common devices.
-var (
-	NVMe     = Profile{Seek: 20 * time.Microsecond, BytesPerSecond: 1 << 30, Flush: 100 * time.Microsecond, FlushTail: 5 * time.Millisecond, FlushTailOneIn: 200}
-	SATA     = Profile{Seek: 80 * time.Microsecond, BytesPerSecond: 400 << 20, Flush: time.Millisecond, FlushTail: 20 * time.Millisecond, FlushTailOneIn: 100}
-	Spinning = Profile{Seek: 8 * time.Millisecond, BytesPerSecond: 120 << 20, Flush: 10 * time.Millisecond, FlushTail: 60 * time.Millisecond, FlushTailOneIn: 30}
-)
-
-// Op is a class of calls that can be made to fail.
-type Op uint8
-
-const (
-	OpRead  Op = iota // File.ReadAt
-	OpWrite           // File.WriteAt and File.Truncate
-	OpSync            // File.Sync and FS.SyncDir
-	OpMeta            // creating, renaming and removing
-	opCount
-)
-
-// SetSlow makes the device factor times slower; 1 is its own speed.
-func (d *Disk) SetSlow(factor float64) {}
-
-// SetFail makes every call of the class fail with env.ErrIO from now on, or no longer.
-func (d *Disk) SetFail(op Op, on bool) {}
-
-// SetCapacity changes the size of the device; 0 is no limit. Writes that do not fit fail with env.ErrNoSpace.
-func (d *Disk) SetCapacity(bytes int64) {}
-
-// Stall lets no call that touches the device or the cache return before t.
-func (d *Disk) Stall(t env.Instant) {}
-
-// Heal ends all faults: slowness, failures, stalls, and a changed capacity.
-func (d *Disk) Heal() {}
-
-// Fired counts how often faults made themselves felt since the disk was made.
-type Fired struct {
-	Slow    int64          // calls that took longer
-	Fail    [opCount]int64 // calls that failed with ErrIO, by Op
-	NoSpace int64
-	Stalled int64
+// Unsynced is what a power loss could destroy now: bytes of writes, and directory operations.
+func (d *Disk) Unsynced() (bytes int64, ops int) {
+	for _, ino := range d.dirty {
+		bytes += ino.dirtyBytes
+	}
+	return bytes, len(d.ops)
 }
 
-// Fired returns the counters.
-func (d *Disk) Fired() Fired { return Fired{} }
+// Used is how many bytes are allocated.
+func (d *Disk) Used() int64 { return d.used }
+
+// endLife makes the handles of the life inert, and frees removed files that only they held.
+func (d *Disk) endLife() {
+	if d.life > 0 {
+		d.life = -d.life
+	}
+	d.used = 0
+	walk(d.root.dir, func(ino *inode) { d.used += ino.cache.used() })
+}
+
+func (d *Disk) newInode(dir bool) *inode {
+	d.ids++
+	ino := &inode{id: d.ids}
+	if dir {
+		ino.dir = &directory{}
+	}
+	return ino
+}
+
+// soil puts the inode among the dirty ones if it is, and takes it out if it is not.
+func (d *Disk) soil(ino *inode) {
+	switch clean := ino.clean(); {
+	case !clean && ino.dirtyAt == 0:
+		d.dirty = append(d.dirty, ino)
+		ino.dirtyAt = len(d.dirty)
+	case clean && ino.dirtyAt > 0:
+		last := len(d.dirty) - 1
+		d.dirty[ino.dirtyAt-1] = d.dirty[last]
+		d.dirty[ino.dirtyAt-1].dirtyAt = ino.dirtyAt
+		d.dirty[last] = nil
+		d.dirty = d.dirty[:last]
+		ino.dirtyAt = 0
+	}
+}
+
+// free gives the space of a removed file back once nobody holds it open.
+func (d *Disk) free(ino *inode) {
+	if ino.unlinked && (ino.opens == 0 || ino.openLife != d.life) {
+		d.used -= ino.cache.used()
+	}
+}
