@@ -60,7 +60,7 @@ func write(t *testing.T, fsys env.FS, name string, off int64, data string) env.F
 	return f
 }
 
-func content1(t *testing.T, fsys env.FS, name string) string {
+func whole(t *testing.T, fsys env.FS, name string) string {
 	t.Helper()
 	data, err := env.ReadFile(fsys, name, 1<<30)
 	must(t, err)
