@@ -1,0 +1,240 @@
+package client
+
+import (
+	"slices"
+	"time"
+
+	"barnabas/broker/env"
+	"barnabas/broker/wire"
+)
+
+// Offsets that name a place rather than a number, in Assign and ListOffsets.
+const (
+	Latest   int64 = -1 // after the last record that may be read
+	Earliest int64 = -2 // the log start offset
+)
+
+// ResetPolicy says what happens when a position is outside of the log (auto.offset.reset).
+type ResetPolicy uint8
+
+const (
+	// ResetNone reports OFFSET_OUT_OF_RANGE and leaves the position.
+	ResetNone ResetPolicy = iota
+	// ResetEarliest goes on from the log start offset.
+	ResetEarliest
+	// ResetLatest goes on from the end.
+	ResetLatest
+)
+
+// ConsumerOptions says how a consumer behaves; zero values have defaults.
+type ConsumerOptions struct {
+	ReadCommitted     bool          // isolation.level
+	WaitMax           time.Duration // fetch.max.wait.ms; 0 means 500 ms
+	BytesMin          int32         // fetch.min.bytes; 0 means 1
+	BytesMax          int32         // fetch.max.bytes; 0 means 50 MiB
+	PartitionBytesMax int32         // max.partition.fetch.bytes; 0 means 1 MiB
+	RequestTimeout    time.Duration // request.timeout.ms; 0 means the client's; WaitMax comes on top
+	Reset             ResetPolicy
+}
+
+func (o ConsumerOptions) withDefaults(c *Client) ConsumerOptions {
+	setDefault(&o.WaitMax, 500*time.Millisecond)
+	setDefault(&o.BytesMin, 1)
+	setDefault(&o.BytesMax, 50<<20)
+	setDefault(&o.PartitionBytesMax, 1<<20)
+	setDefault(&o.RequestTimeout, c.o.RequestTimeout)
+	return o
+}
+
+// Fetched is what one fetch told of one partition: records, none yet, an error, or a truncation.
+type Fetched struct {
+	TP      wire.TopicPartition
+	From    int64 // the position that was asked for
+	Next    int64 // the position now
+	Records []Consumed
+	// What the leader said of its log; -1 where it said nothing.
+	HighWatermark, LastStableOffset, LogStartOffset int64
+	Leader                                          Leader
+	// When the request went out and when its answer came.
+	Called, Returned env.Instant
+	// Truncated tells that the log lost records that this consumer had read (KIP-320); the position went back.
+	Truncated *Truncation
+	// Reset tells that the position was set by the policy, or from Earliest or Latest, to Next.
+	Reset bool
+	Err   error // what the caller must know of; what mends itself is not told
+}
+
+// Truncation is a position that the leader's log does not lead to.
+type Truncation struct {
+	Position  int64 // where the consumer was
+	Epoch     int32 // leader epoch of the last record before it
+	EndOffset int64 // where that epoch ends in the leader's log; -1 where the leader does not know the epoch
+	EndEpoch  int32 // the epoch that EndOffset belongs to
+}
+
+// Consumed is one record read.
+type Consumed struct {
+	Offset      int64
+	LeaderEpoch int32
+	Timestamp   int64 // ms
+	Key, Value  []byte
+	Headers     []Header
+	ProducerID  int64 // -1 for none
+}
+
+// Consumer reads given partitions from given offsets. One task polls; Assign and Seek are for that task too. Each
+// broker has at most one fetch under way, which asks for all its partitions. Source: KafkaConsumer#assign, Fetcher.
+type Consumer struct {
+	c *Client
+	e env.Env
+	o ConsumerOptions
+
+	mu        env.Mutex
+	ready     env.Cond // something was fetched, or may be fetched now
+	positions []*position
+	fetched   []Fetched
+	busy      map[int32]bool // brokers with a request under way
+	closed    bool
+}
+
+// position is where a consumer stands in a partition.
+type position struct {
+	tp       wire.TopicPartition
+	version  int64 // counts seeks: what was asked before one is dropped
+	offset   int64 // next record; Latest or Earliest until that is resolved
+	epoch    int32 // leader epoch of the last record before offset; -1 where unknown
+	leader   Leader
+	validate bool // the leader has changed: does its log lead to offset?
+	busy     bool // part of a request under way
+	retryAt  env.Instant
+	failures int
+	stale    *Metadata // it named a leader that denies being one
+}
+
+// NewConsumer makes a consumer without partitions.
+func NewConsumer(c *Client, o ConsumerOptions) *Consumer {
+	mu := c.e.NewMutex()
+	k := &Consumer{c: c, e: c.e, o: o.withDefaults(c), mu: mu, ready: c.e.NewCond(mu), busy: make(map[int32]bool)}
+	c.onUpdate(k.nudge)
+	return k
+}
+
+// Assign adds a partition, to be read from offset (or Earliest, Latest), or sets its position (seek).
+func (k *Consumer) Assign(tp wire.TopicPartition, offset int64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	i, found := slices.BinarySearchFunc(k.positions, tp, func(p *position, tp wire.TopicPartition) int { return p.tp.Compare(tp) })
+	p := &position{tp: tp, offset: offset, epoch: -1, leader: Leader{-1, -1}}
+	if found {
+		p.version = k.positions[i].version + 1
+		k.positions[i].version = -1 // whoever still holds the old one sees that it is over
+		k.positions[i] = p
+		k.drop(tp)
+		return
+	}
+	k.positions = slices.Insert(k.positions, i, p)
+}
+
+// Unassign removes a partition.
+func (k *Consumer) Unassign(tp wire.TopicPartition) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.positions = slices.DeleteFunc(k.positions, func(p *position) bool {
+		if p.tp == tp {
+			p.version = -1
+		}
+		return p.tp == tp
+	})
+	k.drop(tp)
+}
+
+// drop forgets what was fetched of a partition and not polled yet. k.mu is held.
+func (k *Consumer) drop(tp wire.TopicPartition) {
+	k.fetched = slices.DeleteFunc(k.fetched, func(f Fetched) bool { return f.TP == tp })
+}
+
+// Position is the offset that the next fetch asks for, or Latest or Earliest while that is not resolved.
+func (k *Consumer) Position(tp wire.TopicPartition) (int64, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, p := range k.positions {
+		if p.tp == tp {
+			return p.offset, true
+		}
+	}
+	return 0, false
+}
+
+// Poll returns what was fetched, waiting up to timeout for the first answer of any broker. An answer without records
+// counts: the slice then tells the watermarks alone. At the timeout the slice is empty. Errors: ErrClosed.
+func (k *Consumer) Poll(timeout time.Duration) ([]Fetched, error) {
+	deadline := k.e.Mono().Add(timeout)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for {
+		if k.closed {
+			return nil, ErrClosed
+		}
+		if len(k.fetched) > 0 {
+			fetched := k.fetched
+			k.fetched = nil
+			return fetched, nil
+		}
+		next := k.launch()
+		if k.e.Mono() >= deadline {
+			return nil, nil
+		}
+		k.ready.WaitUntil(min(next, deadline))
+	}
+}
+
+// Close ends the consumer and wakes Poll.
+func (k *Consumer) Close() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.closed = true
+	k.ready.Broadcast()
+}
+
+func (k *Consumer) nudge() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.ready.Broadcast()
+}
+
+// launch starts a round of requests for each broker that has none under way, and tells when to look again. k.mu is
+// held.
+func (k *Consumer) launch() env.Instant {
+	now, next := k.e.Mono(), env.Never
+	m := k.c.Metadata()
+	var rounds []*round // few: by broker id, sorted
+	for _, p := range k.positions {
+		leader, ok := m.Leader(p.tp)
+		switch {
+		case p.busy:
+			continue
+		case !ok || m == p.stale:
+			k.c.RequestUpdate(p.tp.Topic)
+			continue
+		case k.busy[leader.Broker]:
+			continue
+		case p.retryAt > now:
+			next = min(next, p.retryAt)
+			continue
+		}
+		if p.epoch >= 0 && leader.Epoch > p.leader.Epoch {
+			p.validate = true
+		}
+		p.leader = leader
+		i, found := slices.BinarySearchFunc(rounds, leader.Broker, func(r *round, id int32) int { return int(r.broker) - int(id) })
+		if !found {
+			rounds = slices.Insert(rounds, i, &round{k: k, broker: leader.Broker, metadata: m})
+		}
+		rounds[i].add(p)
+	}
+	for _, r := range rounds {
+		k.busy[r.broker] = true
+		k.e.Go("consumer-fetch", r.run)
+	}
+	return next
+}
