@@ -68,6 +68,8 @@ const (
 	TimestampLatest   int64 = -1 // the high watermark, last stable offset or, for a replica, the log end
 	TimestampEarliest int64 = -2
 	TimestampMax      int64 = -3 // the record with the largest timestamp (KIP-734)
+	// TimestampEarliestLocal is TimestampEarliest where no tier is remote (KIP-405).
+	TimestampEarliestLocal int64 = -4
 )
 
 // ListOptions say which offset to look up and for whom.

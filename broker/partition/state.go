@@ -1,12 +1,17 @@
 package partition
 
-import "barnabas/broker/wire"
+import (
+	"slices"
+
+	"barnabas/broker/log"
+	"barnabas/broker/wire"
+)
 
 // Role is what this broker is for a partition.
 type Role uint8
 
 const (
-	// Idle is a partition that nobody has given a role yet, or whose replica was stopped.
+	// Idle is a partition that nobody has given a role yet.
 	Idle Role = iota
 	Leader
 	Follower
@@ -19,7 +24,9 @@ type State struct {
 	TP              wire.TopicPartition
 	TopicID         [16]byte
 	Role            Role
-	Offline         bool // its log directory failed, or the broker is shutting down
+	Offline         bool // its log directory failed
+	Closed          bool // the broker stops, or the replica was deleted
+	Changing        bool // a role change or a truncation is under way: the log may be between two states
 	LeaderID        int32
 	LeaderEpoch     int32
 	PartitionEpoch  int32
@@ -30,5 +37,16 @@ type State struct {
 	HighWatermark   int64
 	LogEndOffset    int64
 	LogStartOffset  int64
-	LatestEpoch     int32 // of the log's last batch or leadership, -1 for none
+	LatestEpoch     int32    // the last that the log knows, -1 for none
+	Log             *log.Log // for comparing batches below the high watermark
+}
+
+// Snapshot is the partition's state. It takes no lock and makes no env call: it is for the simulator, which looks between
+// events, when nothing runs. In the real world it would be a data race.
+func (p *Partition) Snapshot() State {
+	return State{TP: p.tp, TopicID: p.log.TopicID(), Role: p.role, Offline: p.offline, Closed: p.closed, Changing: p.changing,
+		LeaderID: p.leaderID, LeaderEpoch: p.leaderEpoch, PartitionEpoch: p.partitionEpoch, ControllerEpoch: p.controllerEpoch,
+		Replicas: slices.Clone(p.replicas), ISR: slices.Clone(p.isr.committed), ISRMaximal: p.isr.maximalSet(),
+		HighWatermark: p.hw, LogEndOffset: p.log.EndOffset(), LogStartOffset: p.log.StartOffset(),
+		LatestEpoch: p.log.LatestEpoch(), Log: p.log}
 }

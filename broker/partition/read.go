@@ -1,0 +1,168 @@
+package partition
+
+import (
+	"fmt"
+
+	"barnabas/broker/bug"
+	"barnabas/broker/env"
+	"barnabas/broker/wire"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// Read returns whole batches from o.Offset on, up to the reader's bound: the log end for a replica, the high watermark or
+// the last stable offset for a consumer. For a replica it records its fetch state the first time (o.Again unset), which may
+// advance the high watermark, wake waiters and ask for an ISR expansion.
+//
+// Errors: NOT_LEADER_OR_FOLLOWER, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH, OFFSET_OUT_OF_RANGE, KAFKA_STORAGE_ERROR.
+// Source: Partition#fetchRecords.
+func (p *Partition) Read(o ReadOptions) (ReadResult, error) {
+	now := p.o.Env.Mono()
+	base, err := p.enterRead(o)
+	if err != nil {
+		return ReadResult{}, p.fail("read", err)
+	}
+	res, err := p.readLog(o, base)
+
+	p.mu.Lock()
+	var told fetchNews
+	if err == nil && o.ReplicaID >= 0 && !o.Again && res.Diverging == nil {
+		told = p.recordFetch(o, res.LogEndOffset, now)
+	}
+	p.leave()
+	p.mu.Unlock()
+	if told.hw {
+		p.o.Notify(p.tp)
+	}
+	if told.change != nil {
+		p.proposed(told.change)
+	}
+	if err != nil {
+		return ReadResult{}, p.fail("read", err)
+	}
+	return res, nil
+}
+
+// Available tells for a purgatory how many bytes Read would return now, without recording anything. done reports whether
+// the reader must be answered at once whatever its minimum: an error, or a diverging epoch.
+func (p *Partition) Available(o ReadOptions) (bytes int64, done bool) {
+	base, err := p.enterRead(o)
+	if err != nil {
+		return 0, true
+	}
+	res, err := p.readLog(o, base)
+	p.mu.Lock()
+	p.leave()
+	p.mu.Unlock()
+	res.Slice.Done()
+	return int64(res.Slice.Len), err != nil || res.Diverging != nil
+}
+
+// enterRead enters the role for a read. The offsets in its result are those of this moment, before the read: an append that
+// comes in between must not keep a follower from being caught up.
+func (p *Partition) enterRead(o ReadOptions) (ReadResult, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.enter(); err != nil {
+		return ReadResult{}, err
+	}
+	err := p.checkRole(o.CurrentLeaderEpoch, o.AllowFollower && o.ReplicaID < 0)
+	if err == nil && o.ReplicaID >= 0 {
+		err = p.checkReplica(o)
+	}
+	if err != nil {
+		p.leave()
+		return ReadResult{}, err
+	}
+	return ReadResult{HighWatermark: p.hw, LogStartOffset: p.log.StartOffset(), LogEndOffset: p.log.EndOffset(),
+		LeaderEpoch: p.leaderEpoch}, nil
+}
+
+// checkReplica checks that a fetching replica is assigned, and not an earlier life of itself. The caller holds the lock.
+//
+// An unassigned one that knows our epoch may have heard of a reassignment before us: it should try again.
+// Source: Partition#followerReplicaOrThrow, Replica#updateFetchStateOrThrow (KIP-903).
+func (p *Partition) checkReplica(o ReadOptions) error {
+	r := p.follower(o.ReplicaID)
+	switch {
+	case r == nil && o.CurrentLeaderEpoch >= 0:
+		return fmt.Errorf("replica %d is not assigned: %w", o.ReplicaID, kerr.UnknownLeaderEpoch)
+	case r == nil:
+		return fmt.Errorf("replica %d is not assigned: %w", o.ReplicaID, kerr.NotLeaderForPartition)
+	case o.ReplicaEpoch >= 0 && o.ReplicaEpoch < r.brokerEpoch:
+		return fmt.Errorf("replica %d of broker epoch %d, which has epoch %d by now: %w", o.ReplicaID, o.ReplicaEpoch, r.brokerEpoch, kerr.NotLeaderForPartition)
+	}
+	return nil
+}
+
+// readLog does the reading, with no lock.
+func (p *Partition) readLog(o ReadOptions, res ReadResult) (ReadResult, error) {
+	res.LastStableOffset = p.log.LastStableOffset(res.HighWatermark)
+	if o.LastFetchedEpoch >= 0 {
+		diverging, err := p.divergence(o, res.LogStartOffset)
+		if err != nil || diverging != nil {
+			res.Diverging = diverging
+			return res, err
+		}
+	}
+	if o.Offset < res.LogStartOffset || o.Offset > res.LogEndOffset {
+		return res, fmt.Errorf("offset %d is not in [%d, %d]: %w", o.Offset, res.LogStartOffset, res.LogEndOffset, kerr.OffsetOutOfRange)
+	}
+	upper := res.bound(o)
+	if o.ReplicaID < 0 && p.o.Bugs.Has(bug.ReadAboveHW) {
+		upper = res.LogEndOffset
+	}
+	if o.Offset >= upper || (o.MaxBytes <= 0 && !o.MinOne) {
+		return res, nil
+	}
+	slice, err := p.log.Read(o.Offset, o.MaxBytes, upper, o.MinOne)
+	res.Slice = wire.Slice(slice)
+	return res, err
+}
+
+// bound is the offset below which the reader may read (FetchIsolation).
+func (r *ReadResult) bound(o ReadOptions) int64 {
+	switch {
+	case o.ReplicaID >= 0:
+		return r.LogEndOffset
+	case o.ReadCommitted:
+		return r.LastStableOffset
+	default:
+		return r.HighWatermark
+	}
+}
+
+// divergence compares the reader's last epoch with our log: if that epoch ended before the reader's offset, or is not here
+// at all, the reader is told the largest epoch ≤ its own and its end, and truncates (KIP-595, Partition#readRecords).
+func (p *Partition) divergence(o ReadOptions, logStart int64) (*EpochEnd, error) {
+	epoch, end := p.log.EndOffsetForEpoch(o.LastFetchedEpoch)
+	if epoch < 0 || end < 0 {
+		return nil, fmt.Errorf("last fetched epoch %d is not known: %w", o.LastFetchedEpoch, kerr.OffsetOutOfRange)
+	}
+	if o.Offset < logStart {
+		return nil, fmt.Errorf("offset %d is below the log start %d: %w", o.Offset, logStart, kerr.OffsetOutOfRange)
+	}
+	if epoch < o.LastFetchedEpoch || end < o.Offset {
+		return &EpochEnd{Epoch: epoch, EndOffset: end}, nil
+	}
+	return nil, nil
+}
+
+// fetchNews is what a follower's fetch has brought about.
+type fetchNews struct {
+	hw     bool
+	change *Change
+}
+
+// recordFetch records that a follower has everything below o.Offset. The caller holds the lock and is inside the role that
+// checked the replica. Source: Partition#updateFollowerFetchState.
+func (p *Partition) recordFetch(o ReadOptions, leaderEnd int64, now env.Instant) fetchNews {
+	r := p.follower(o.ReplicaID)
+	moved := r.fetched(o.Offset, o.LogStartOffset, leaderEnd, o.ReplicaEpoch, now)
+	var news fetchNews
+	news.change = p.proposeExpand(r)
+	if moved {
+		news.hw = p.advanceHW(now)
+	}
+	return news
+}
