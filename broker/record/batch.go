@@ -185,16 +185,27 @@ func (b Batch) Count() int32 { return b.int32At(atCount) }
 func (b Batch) RecordBytes() []byte { return b[atRecords:] }
 
 // SetBaseOffset gives the records their place in the log. The CRC does not cover it.
-func (b Batch) SetBaseOffset(offset int64) { binary.BigEndian.PutUint64(b[atBaseOffset:], uint64(offset)) }
+func (b Batch) SetBaseOffset(offset int64) {
+	binary.BigEndian.PutUint64(b[atBaseOffset:], uint64(offset))
+}
 
 // SetLeaderEpoch names the leader's epoch. The CRC does not cover it.
-func (b Batch) SetLeaderEpoch(epoch int32) { binary.BigEndian.PutUint32(b[atLeaderEpoch:], uint32(epoch)) }
+func (b Batch) SetLeaderEpoch(epoch int32) {
+	binary.BigEndian.PutUint32(b[atLeaderEpoch:], uint32(epoch))
+}
 
 // SetLogAppendTime sets the timestamp of all records to ms and the attribute that says so, and renews the CRC.
 //
 // Source: DefaultRecordBatch#setMaxTimestamp.
 func (b Batch) SetLogAppendTime(ms int64) {
 	binary.BigEndian.PutUint16(b[atAttributes:], uint16(b.Attributes()|attrLogAppendTime))
+	binary.BigEndian.PutUint64(b[atMaxTimestamp:], uint64(ms))
+	b.SetCRC()
+}
+
+// setCreateTime makes ms the max timestamp, of records that carry their own, and renews the CRC.
+func (b Batch) setCreateTime(ms int64) {
+	binary.BigEndian.PutUint16(b[atAttributes:], uint16(b.Attributes()&^attrLogAppendTime))
 	binary.BigEndian.PutUint64(b[atMaxTimestamp:], uint64(ms))
 	b.SetCRC()
 }
