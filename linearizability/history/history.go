@@ -1,0 +1,157 @@
+package history
+
+import "fmt"
+
+// Kind is the kind of an operation.
+type Kind uint8
+
+const (
+	// Produce appends Records, one batch that stands or falls as a whole, to a partition.
+	Produce Kind = iota
+	// Fetch reads a partition from offset From.
+	Fetch
+	// ListOffsets asks for an offset: From is the question (-1 latest, -2 earliest), Offset the answer.
+	ListOffsets
+)
+
+var kindNames = [...]string{"produce", "fetch", "list-offsets"}
+
+func (k Kind) String() string { return name(kindNames[:], int(k)) }
+
+// Outcome is how an operation ended.
+type Outcome uint8
+
+const (
+	// Unknown: it may have taken effect, may do so yet, or never. Return is when the caller gave up.
+	Unknown Outcome = iota
+	// OK: it took effect, with the strength of its acks.
+	OK
+	// Failed: it certainly had no effect and never will.
+	Failed
+)
+
+var outcomeNames = [...]string{"unknown", "ok", "failed"}
+
+func (o Outcome) String() string { return name(outcomeNames[:], int(o)) }
+
+func name(names []string, i int) string {
+	if i < len(names) {
+		return names[i]
+	}
+	return fmt.Sprint("?", i)
+}
+
+// None stands for an offset or a number that is not known.
+const None int64 = -1
+
+// Op is one operation of a client. Times are nanoseconds of one clock, virtual or real, that all operations share.
+type Op struct {
+	ID        int64 // unique in the history
+	Process   int32 // a process has at most one operation on a partition at a time
+	Kind      Kind
+	Topic     string
+	Partition int32
+	Call      int64
+	Return    int64 // ≥ Call
+	Outcome   Outcome
+
+	Acks int16 // of a produce: -1, 0, 1
+	// Producer and Seq give a produce its place in what one producer sent, in that order; Producer is None where the
+	// order was not kept.
+	Producer int64
+	Seq      int64
+
+	From   int64 // of a fetch: the position; of list-offsets: the question
+	Offset int64 // of a produce: its first record's; of list-offsets: the answer; None where unknown
+	Next   int64 // of a fetch: the position behind what it covered, whether records were there or not
+	// Records are what was sent (without offsets, in the order of the batch) or what was read (by offset).
+	Records []Record
+
+	// What the leader told with it, None where it told nothing.
+	HighWatermark, LastStable, LogStart int64
+	Epoch                               int32
+
+	Committed bool // read_committed
+	// Seek marks a fetch whose position was set on purpose, or by a reset or a reported truncation: it need not join
+	// the process's last fetch of the partition.
+	Seek  bool
+	Drain bool   // part of the final drain
+	Error string // of one that is not ok; for people
+}
+
+// NewOp is an operation whose optional fields say none.
+func NewOp(kind Kind, topic string, partition int32) Op {
+	return Op{Kind: kind, Topic: topic, Partition: partition, Producer: None, Offset: None, Next: None,
+		HighWatermark: None, LastStable: None, LogStart: None, Epoch: int32(None)}
+}
+
+// Record is a record without its bytes.
+type Record struct {
+	Offset int64 // where it was read; None in a produce
+	// Value is the unique id that the writer put into the record, from 1 to 2⁵³-1. 0 is what a reader found no id in.
+	Value int64
+	Sum   uint32 // CRC-32C of the whole content; equal on both sides or the content changed
+}
+
+// Fault is a fault that was in force for a time, for people who read the history.
+type Fault struct {
+	Tag   string // broker-1, net, disk, clock
+	Start int64
+	End   int64 // None if it never ended
+	Text  string
+}
+
+// Drain says that after all faults had healed, fresh consumers read a partition completely: the drain operations cover
+// [Start, End), Start being the log start offset and End the high watermark of a settled log.
+type Drain struct {
+	Topic      string
+	Partition  int32
+	Start, End int64
+	Time       int64
+}
+
+// Topic is a topic of the run with what Kafka promises of it under the faults that were injected.
+type Topic struct {
+	Name        string `json:"name"`
+	Partitions  int32  `json:"partitions"`
+	Replication int16  `json:"replication,omitempty"`
+	MinInsync   int16  `json:"min_insync,omitempty"`
+	// Durable: what was acked with acks=all, or read, stays. False with unclean elections, or when more was destroyed
+	// than the replication can bear.
+	Durable bool `json:"durable"`
+	// Once: a record is in the log at most once. False where producers retry without idempotence.
+	Once bool `json:"once"`
+	// Ordered: what one producer sent is in the log in that order, as far as it is there.
+	Ordered bool `json:"ordered"`
+	// Fresh: a fetch sees every record that was acked before it was called. Kafka does not promise it across a change
+	// of leaders.
+	Fresh bool `json:"fresh,omitempty"`
+	// HighWatermarkMonotonic: no consumer sees it go back. Kafka does not promise it across a change of leaders.
+	HighWatermarkMonotonic bool `json:"high_watermark_monotonic,omitempty"`
+	// Retention: the log may lose its beginning.
+	Retention bool `json:"retention,omitempty"`
+}
+
+// Header says what run the history is of.
+type Header struct {
+	Scenario string  `json:"scenario"`
+	Seed     uint64  `json:"seed"`
+	Commit   string  `json:"commit,omitempty"`
+	Bugs     string  `json:"bugs,omitempty"` // switches of the bug zoo that were on
+	World    string  `json:"world,omitempty"`
+	Topics   []Topic `json:"topics"`
+}
+
+// Promised returns a topic with every promise that Kafka makes of a topic with clean elections and idempotent
+// producers.
+func Promised(name string, partitions int32) Topic {
+	return Topic{Name: name, Partitions: partitions, Durable: true, Once: true, Ordered: true}
+}
+
+// History is a whole run.
+type History struct {
+	Header Header
+	Ops    []Op // in the order of their recording
+	Faults []Fault
+	Drains []Drain
+}
