@@ -90,15 +90,20 @@ func hostPort(text, key string) (host string, port int32, err error) {
 	if !ok {
 		return "", 0, fmt.Errorf("%q: one listener of the form PLAINTEXT://host:port is supported in %s", text, key)
 	}
-	i := strings.LastIndexByte(rest, ':')
+	return SplitHostPort(rest)
+}
+
+// SplitHostPort takes "host:port" apart; an IPv6 address stands in brackets.
+func SplitHostPort(text string) (host string, port int32, err error) {
+	i := strings.LastIndexByte(text, ':')
 	if i < 0 {
 		return "", 0, fmt.Errorf("%q has no port", text)
 	}
-	n, err := strconv.ParseUint(rest[i+1:], 10, 16)
+	n, err := strconv.ParseUint(text[i+1:], 10, 16)
 	if err != nil {
 		return "", 0, fmt.Errorf("%q: the port must be a number from 0 to 65535", text)
 	}
-	host = strings.Trim(rest[:i], "[]")
+	host = strings.Trim(text[:i], "[]")
 	if strings.Contains(host, ":") {
 		if _, err := netip.ParseAddr(host); err != nil {
 			return "", 0, fmt.Errorf("%q: %w", text, err)
@@ -107,7 +112,8 @@ func hostPort(text, key string) (host string, port int32, err error) {
 	return host, int32(n), nil
 }
 
-func joinHostPort(host string, port int32) string {
+// JoinHostPort is "host:port", with brackets around an IPv6 address.
+func JoinHostPort(host string, port int32) string {
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
@@ -117,7 +123,7 @@ func joinHostPort(host string, port int32) string {
 func setListeners(b *Broker, text string) error {
 	host, port, err := hostPort(text, "listeners")
 	if err == nil {
-		b.ListenAddr = joinHostPort(host, port)
+		b.ListenAddr = JoinHostPort(host, port)
 	}
 	return err
 }
@@ -138,7 +144,7 @@ func getAdvertised(b *Broker) string {
 	if b.AdvertisedHost == "" && b.AdvertisedPort == 0 {
 		return ""
 	}
-	return "PLAINTEXT://" + joinHostPort(b.AdvertisedHost, b.AdvertisedPort)
+	return "PLAINTEXT://" + JoinHostPort(b.AdvertisedHost, b.AdvertisedPort)
 }
 
 func setLogDirs(b *Broker, text string) error {

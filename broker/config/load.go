@@ -50,9 +50,13 @@ func Load(name string, data []byte) (b *Broker, notes []string, err error) {
 	return b, notes, nil
 }
 
-// Set puts one key, as a command line does with --override key=value.
-func (b *Broker) Set(key, value string) error {
-	_, err := b.put(key, value)
+// Override puts one "key=value" over what the file said, as a command line does.
+func (b *Broker) Override(text string) error {
+	key, value, ok := strings.Cut(text, "=")
+	if !ok {
+		return fmt.Errorf("write key=value")
+	}
+	_, err := b.put(strings.TrimSpace(key), strings.TrimSpace(value))
 	return err
 }
 

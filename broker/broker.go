@@ -1,0 +1,309 @@
+package broker
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"barnabas/broker/api"
+	"barnabas/broker/client"
+	"barnabas/broker/config"
+	"barnabas/broker/controller"
+	"barnabas/broker/env"
+	"barnabas/broker/log"
+	"barnabas/broker/metadata"
+	"barnabas/broker/partition"
+	"barnabas/broker/purgatory"
+	"barnabas/broker/replica"
+	"barnabas/broker/server"
+	"barnabas/broker/wire"
+	"barnabas/broker/zookeeper"
+)
+
+const (
+	listenerName = "PLAINTEXT"
+	noEpoch      = -1
+
+	// startTimeout bounds the wait for ZooKeeper at the start.
+	startTimeout = 30 * time.Second
+	// drainTimeout bounds the wait for replies in flight at the stop.
+	drainTimeout = 2 * time.Second
+)
+
+var (
+	evStarted        = env.NewKind("broker-started", env.Info, "broker", "partitions", "start_ms")
+	evRegistered     = env.NewKind("broker-registered", env.Info, "broker", "epoch")
+	evSessionExpired = env.NewKind("zookeeper-session-expired", env.Warn)
+	evSessionRetry   = env.NewKind("zookeeper-session-retry", env.Warn)
+	evStopping       = env.NewKind("broker-stopping", env.Info, "broker")
+	evStopped        = env.NewKind("broker-stopped", env.Info, "broker")
+	evFailed         = env.NewKind("broker-failed", env.Error)
+)
+
+// Options are what a broker needs.
+type Options struct {
+	Env         env.Env
+	Config      *config.Broker
+	OpenSession zookeeper.Opener
+}
+
+// Broker is one broker, for one life.
+type Broker struct {
+	e           env.Env
+	cfg         *config.Broker
+	openSession zookeeper.Opener
+
+	logs       *log.Manager
+	metadata   *metadata.Cache
+	purgatory  *purgatory.Purgatory[wire.TopicPartition]
+	replicas   *replica.Manager
+	controller *controller.Controller
+	channel    *controllerChannel
+	api        *api.API
+	server     *server.Server
+
+	clusterID string
+	host      string // advertised
+	port      int32
+	epoch     atomic.Int64 // broker epoch; noEpoch while not registered
+	ready     atomic.Bool
+
+	mu     env.Mutex
+	ended  env.Cond
+	store  *zookeeper.Store
+	stop   bool
+	failed error
+}
+
+// New makes a broker that has not started.
+func New(o Options) *Broker {
+	b := &Broker{e: o.Env, cfg: o.Config, openSession: o.OpenSession}
+	b.mu = b.e.NewMutex()
+	b.ended = b.e.NewCond(b.mu)
+	b.epoch.Store(noEpoch)
+	return b
+}
+
+// Run starts the broker and returns when it has stopped: nil after Stop, else why it could not go on. A broker whose
+// log directories have all failed, and one that cannot keep its registration, stop by themselves.
+func (b *Broker) Run() error {
+	began := b.e.Mono()
+	store, err := b.start()
+	if err != nil {
+		b.e.Emit(env.Event{Kind: evFailed, Text: err.Error()})
+		b.abandon(store)
+		return err
+	}
+	b.ready.Store(true)
+	b.e.Emit(env.Event{Kind: evStarted, V: [4]int64{int64(b.cfg.BrokerID), int64(len(b.logs.List())), b.e.Mono().Sub(began).Milliseconds()}})
+	b.e.Go("zookeeper-session", func() { b.keepRegistered(store) })
+	err = b.awaitEnd()
+	b.ready.Store(false)
+	if err != nil {
+		b.e.Emit(env.Event{Kind: evFailed, Text: err.Error()})
+	}
+	b.shutdown(err == nil)
+	b.e.Emit(env.Event{Kind: evStopped, V: [4]int64{int64(b.cfg.BrokerID)}})
+	return err
+}
+
+// Stop asks the broker to hand its leaderships over and stop; Run returns when it has.
+func (b *Broker) Stop() {
+	b.mu.Lock()
+	b.stop = true
+	b.ended.Broadcast()
+	b.mu.Unlock()
+}
+
+// Ready reports whether the broker is registered and serves.
+func (b *Broker) Ready() bool { return b.ready.Load() && b.epoch.Load() != noEpoch }
+
+// Replicas is the state of every replica on this broker, sorted, for an all-seeing checker; nil before the start. It
+// takes no lock.
+func (b *Broker) Replicas() []partition.State {
+	if b.replicas == nil {
+		return nil
+	}
+	return b.replicas.Snapshot()
+}
+
+// Controlling reports whether this broker is the active controller, and in which epoch.
+func (b *Broker) Controlling() (active bool, epoch int32) {
+	if b.controller == nil {
+		return false, -1
+	}
+	return b.controller.Active(), b.controller.Epoch()
+}
+
+// fail ends the broker because of err.
+func (b *Broker) fail(err error) {
+	b.mu.Lock()
+	if b.failed == nil {
+		b.failed = err
+	}
+	b.ended.Broadcast()
+	b.mu.Unlock()
+}
+
+func (b *Broker) stopping() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.stop || b.failed != nil
+}
+
+func (b *Broker) awaitEnd() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for !b.stop && b.failed == nil {
+		b.ended.Wait()
+	}
+	return b.failed
+}
+
+// start brings the parts up in Kafka's order: logs are recovered before anybody is told that the broker is there, and
+// requests are served only once it is registered.
+func (b *Broker) start() (*zookeeper.Store, error) {
+	var err error
+	if b.logs, err = log.OpenManager(b.e, b.cfg); err != nil {
+		return nil, err
+	}
+	store, err := b.openStore(b.e.Mono().Add(startTimeout))
+	if err != nil {
+		return nil, err
+	}
+	if err := b.identify(store); err != nil {
+		return store, err
+	}
+	b.metadata = metadata.New(b.e)
+	b.purgatory = purgatory.New[wire.TopicPartition](b.e, "purgatory")
+	b.controller = controller.New(controller.Options{Env: b.e, Config: b.cfg, Metadata: b.metadata, Dial: b.dialBroker, Fatal: b.fail})
+	b.channel = newControllerChannel(b.e, b.cfg, b.metadata)
+	b.replicas = replica.NewManager(replica.Options{
+		Env: b.e, Config: b.cfg, Logs: b.logs, Metadata: b.metadata, Purgatory: b.purgatory, BrokerEpoch: b.epoch.Load,
+		AlterPartition: b.channel.alterPartition, TopicConfig: b.topicConfig, OnOffline: b.fail,
+	})
+	b.api = api.New(api.Deps{
+		Env: b.e, Config: b.cfg, ClusterID: b.clusterID, Listener: listenerName, Replicas: b.replicas, Metadata: b.metadata, Controller: b.controller,
+		Logs: b.logs, Purgatory: b.purgatory, BrokerEpoch: b.epoch.Load, ControllerChannel: b.channel.do, TopicOverrides: b.topicOverrides,
+	})
+	if b.server, err = server.Listen(server.Options{
+		Env: b.e, Addr: b.cfg.ListenAddr, Handle: b.api.Handle, FrameBytesMax: b.cfg.RequestBytesMax,
+		InFlightMax: b.cfg.RequestsInFlightMax, IdleMax: b.cfg.ConnectionsIdleMax,
+	}); err != nil {
+		return store, err
+	}
+	if err := b.advertise(); err != nil {
+		return store, err
+	}
+	b.logs.Start()
+	b.replicas.Start()
+	b.server.Start()
+	return store, b.register(store)
+}
+
+// identify finds out which cluster this is, and holds the log directories to it.
+func (b *Broker) identify(store *zookeeper.Store) error {
+	if err := store.EnsurePersistentPaths(); err != nil {
+		return err
+	}
+	proposed := b.cfg.ClusterID
+	if proposed == "" {
+		proposed = zookeeper.NewClusterID(b.e.Rand("cluster-id"))
+	}
+	id, err := store.ClusterID(proposed)
+	if err != nil {
+		return err
+	}
+	b.clusterID = id
+	return b.logs.SetMeta(log.Meta{ClusterID: id, BrokerID: b.cfg.BrokerID})
+}
+
+// advertise decides what others are told to connect to.
+func (b *Broker) advertise() error {
+	host, port, err := config.SplitHostPort(b.server.Addr())
+	if err != nil {
+		return err
+	}
+	if listen, _, err := config.SplitHostPort(b.cfg.ListenAddr); err == nil && listen != "" {
+		host = listen
+	}
+	if b.cfg.AdvertisedHost != "" {
+		host = b.cfg.AdvertisedHost
+	}
+	if b.cfg.AdvertisedPort != 0 {
+		port = b.cfg.AdvertisedPort
+	}
+	if host == "" || host == "0.0.0.0" || host == "::" {
+		return fmt.Errorf("listeners names no host to tell others; set advertised.listeners")
+	}
+	b.host, b.port = strings.Trim(host, "[]"), port
+	return nil
+}
+
+// shutdown stops the parts. A clean one hands leaderships over first, and leaves nothing to recover.
+func (b *Broker) shutdown(clean bool) {
+	b.e.Emit(env.Event{Kind: evStopping, V: [4]int64{int64(b.cfg.BrokerID)}})
+	if clean && b.cfg.ControlledShutdownEnable {
+		b.channel.controlledShutdown(b.cfg.BrokerID, b.epoch.Load())
+	}
+	b.server.Close(drainTimeout)
+	b.controller.Stop()
+	b.replicas.Shutdown()
+	b.purgatory.Close()
+	if err := b.logs.Shutdown(clean); err != nil {
+		b.e.Emit(env.Event{Kind: evFailed, Text: err.Error()})
+	}
+	b.channel.close()
+	b.mu.Lock()
+	b.stop = true
+	store := b.store
+	b.mu.Unlock()
+	if store != nil {
+		store.Close()
+	}
+}
+
+// abandon undoes a start that failed half-way.
+func (b *Broker) abandon(store *zookeeper.Store) {
+	b.mu.Lock()
+	b.stop = true
+	b.mu.Unlock()
+	if b.server != nil {
+		b.server.Close(0)
+	}
+	if b.logs != nil {
+		b.logs.Shutdown(false)
+	}
+	if store != nil {
+		store.Close()
+	}
+}
+
+// dialBroker connects the controller to a broker.
+func (b *Broker) dialBroker(addr string) (controller.Conn, error) {
+	return client.Dial(b.e, addr, client.ConnOptions{
+		ClientID:    fmt.Sprintf("controller-%d", b.cfg.BrokerID),
+		DialTimeout: b.cfg.ControllerSocketTimeout, RequestTimeout: b.cfg.ControllerSocketTimeout,
+	})
+}
+
+// topicOverrides reads a topic's own configuration from ZooKeeper.
+func (b *Broker) topicOverrides(topic string) (map[string]string, error) {
+	b.mu.Lock()
+	store := b.store
+	b.mu.Unlock()
+	if store == nil {
+		return nil, zookeeper.ErrConnectionLoss
+	}
+	return store.EntityConfig("topics", topic, false)
+}
+
+// topicConfig is a topic's whole configuration: the broker's defaults with the topic's own over them.
+func (b *Broker) topicConfig(topic string) (config.Topic, error) {
+	overrides, err := b.topicOverrides(topic)
+	if err != nil {
+		return b.cfg.Topic, err
+	}
+	return b.cfg.Topic.WithOverrides(overrides)
+}

@@ -1,0 +1,96 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"barnabas/broker/env"
+	"barnabas/broker/zookeeper"
+)
+
+// sessionRetry is the pause between tries to open a ZooKeeper session.
+const sessionRetry = 500 * time.Millisecond
+
+// keepRegistered lives through one ZooKeeper session after the other: register in it, take part in the election of
+// the controller, hear its events until it is over. It returns when the broker is stopping.
+//
+// A new session is a new registration and so a new broker epoch: the controller treats the broker as bounced, which is
+// what makes requests that were meant for the old registration stale (KAFKA-7235).
+// Source: KafkaController's StateChangeHandler, before- and afterInitializingSession.
+func (b *Broker) keepRegistered(store *zookeeper.Store) {
+	for {
+		ended := store.Run()
+		b.controller.Stop()
+		b.epoch.Store(noEpoch)
+		if ended == zookeeper.StateClosed || b.stopping() {
+			return
+		}
+		b.e.Emit(env.Event{Kind: evSessionExpired})
+		store = b.openStoreAgain()
+		if store == nil {
+			return
+		}
+	}
+}
+
+// openStoreAgain opens a session and registers in it, as often as it takes. nil when the broker is stopping.
+func (b *Broker) openStoreAgain() *zookeeper.Store {
+	for !b.stopping() {
+		store, err := b.openStore(env.Never)
+		if err == nil {
+			if err = b.register(store); err == nil {
+				return store
+			}
+			store.Close()
+		}
+		b.e.Emit(env.Event{Kind: evSessionRetry, Text: err.Error()})
+		b.e.Sleep(sessionRetry)
+	}
+	return nil
+}
+
+// openStore opens a session by the deadline.
+func (b *Broker) openStore(deadline env.Instant) (*zookeeper.Store, error) {
+	timeout := time.Duration(b.cfg.ZookeeperSessionMs) * time.Millisecond
+	for {
+		session, err := b.openSession(b.e, b.cfg.ZookeeperConnect, b.cfg.ZookeeperSessionMs, min(deadline, b.e.Mono().Add(timeout)))
+		if err == nil {
+			store := zookeeper.NewStore(b.e, session, zookeeper.StoreOptions{Chroot: b.cfg.ZookeeperChroot, SessionTimeout: timeout})
+			return store, nil
+		}
+		if b.stopping() {
+			return nil, errStopped
+		}
+		if b.e.Mono() >= deadline {
+			return nil, fmt.Errorf("no ZooKeeper session with %v: %w", b.cfg.ZookeeperConnect, err)
+		}
+		b.e.Sleep(sessionRetry)
+	}
+}
+
+// register writes /brokers/ids/N and joins the election of the controller. It waits out this broker's own node of an
+// earlier session (KAFKA-7165).
+func (b *Broker) register(store *zookeeper.Store) error {
+	info := zookeeper.BrokerInfo{
+		ID: b.cfg.BrokerID, Rack: b.cfg.Rack, JmxPort: -1, Version: 5, Timestamp: b.e.Now().UnixMilli(),
+		Endpoints: []zookeeper.Endpoint{{Listener: listenerName, Protocol: listenerName, Host: b.host, Port: b.port}},
+	}
+	epoch, err := store.RegisterBroker(info)
+	if err != nil {
+		return fmt.Errorf("register broker %d: %w", b.cfg.BrokerID, err)
+	}
+	b.epoch.Store(epoch)
+	b.setStore(store)
+	b.e.Emit(env.Event{Kind: evRegistered, V: [4]int64{int64(b.cfg.BrokerID), epoch}})
+	b.controller.Start(store)
+	return nil
+}
+
+func (b *Broker) setStore(store *zookeeper.Store) {
+	b.mu.Lock()
+	b.store = store
+	b.mu.Unlock()
+}
+
+var errStopped = errors.New("the broker is stopping")

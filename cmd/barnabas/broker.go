@@ -1,0 +1,129 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"barnabas/broker"
+	"barnabas/broker/config"
+	"barnabas/broker/env"
+	"barnabas/broker/osenv"
+	"barnabas/broker/osenv/gozk"
+	zkserver "barnabas/broker/zookeeper/server"
+)
+
+func brokerCommand() *cobra.Command {
+	var file, level string
+	var overrides []string
+	cmd := &cobra.Command{
+		Use:   "broker --config server.properties",
+		Short: "Run a broker",
+		Long: `Run one broker on real sockets and files, with the configuration of Apache Kafka 3.9 in ZooKeeper mode. It logs to
+standard error. SIGTERM or SIGINT hands its leaderships over and stops it cleanly; a second signal stops it at once.`,
+		Example: "  barnabas broker --config server.properties --override log.flush.interval.messages=1",
+		Args:    exactly(0, "no arguments"),
+		RunE: func(*cobra.Command, []string) error {
+			cfg, err := loadConfig(file, overrides)
+			if err != nil {
+				return err
+			}
+			e, err := realEnv(fmt.Sprintf("broker-%d", cfg.BrokerID), level)
+			if err != nil {
+				return err
+			}
+			b := broker.New(broker.Options{Env: e, Config: cfg, OpenSession: gozk.Open})
+			onSignal(b.Stop)
+			return b.Run()
+		},
+	}
+	cmd.Flags().StringVar(&file, "config", "", "server.properties (needed)")
+	cmd.Flags().StringArrayVar(&overrides, "override", nil, "KEY=VALUE over what the file says; may be repeated")
+	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	return cmd
+}
+
+func loadConfig(file string, overrides []string) (*config.Broker, error) {
+	if file == "" {
+		return nil, usage("--config is needed: a server.properties")
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, usage("%w", err)
+	}
+	cfg, notes, err := config.Load(file, data)
+	if err != nil {
+		return nil, usage("%w", err)
+	}
+	for _, note := range notes {
+		say("%s", note)
+	}
+	for _, text := range overrides {
+		if err := cfg.Override(text); err != nil {
+			return nil, usage("--override %s: %w", text, err)
+		}
+	}
+	return cfg, nil
+}
+
+func zookeeperCommand() *cobra.Command {
+	var addr, dir, level string
+	var tick time.Duration
+	cmd := &cobra.Command{
+		Use:   "zookeeper",
+		Short: "Run the embedded ZooKeeper",
+		Long: `Run one ZooKeeper server that speaks ZooKeeper's own protocol: zkCli.sh, the Java client and go-zookeeper talk to it.
+Every write is synced before it is answered; sessions and their ephemeral nodes survive a restart.`,
+		Example: "  barnabas zookeeper --listen 127.0.0.1:2181 --data /var/lib/barnabas-zookeeper",
+		Args:    exactly(0, "no arguments"),
+		RunE: func(*cobra.Command, []string) error {
+			if dir == "" {
+				return usage("--data is needed: a directory")
+			}
+			e, err := realEnv("zookeeper", level)
+			if err != nil {
+				return err
+			}
+			if err := e.MkdirAll(dir); err != nil {
+				return err
+			}
+			s, err := zkserver.New(e, zkserver.Config{Addr: addr, DataDir: dir, TickMs: int32(tick.Milliseconds())})
+			if err != nil {
+				return err
+			}
+			say("zookeeper listens on %s", s.Addr())
+			onSignal(s.Close)
+			return s.Run()
+		},
+	}
+	cmd.Flags().StringVar(&addr, "listen", "127.0.0.1:2181", "host:port; port 0 picks a free one")
+	cmd.Flags().StringVar(&dir, "data", "", "directory for its log and snapshots (needed)")
+	cmd.Flags().DurationVar(&tick, "tick", 2*time.Second, "the tick; sessions last 2 to 20 ticks")
+	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	return cmd
+}
+
+func realEnv(name, level string) (*osenv.Env, error) {
+	for l := env.Debug; l <= env.Error; l++ {
+		if l.String() == level {
+			return osenv.New(osenv.Options{Name: name, LogLevel: l, LogWriter: os.Stderr}), nil
+		}
+	}
+	return nil, usage("--log-level %s: debug, info, warn or error", level)
+}
+
+// onSignal calls stop at the first SIGINT or SIGTERM and ends the process at the second.
+func onSignal(stop func()) {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		<-signals
+		go stop()
+		<-signals
+		os.Exit(1)
+	}()
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"barnabas/faults"
+	"barnabas/reports"
+	"barnabas/scenarios"
+)
+
+// The files of a run's directory.
+const (
+	fileRecord   = "run.json"
+	fileCard     = "card.txt"
+	fileSchedule = "schedule.txt"
+	fileHistory  = "history.jsonl"
+	filePage     = "report.html"
+	fileTrace    = "trace.txt"
+)
+
+// writeRun writes everything about one run to dir, which alone is enough to replay it.
+func writeRun(dir string, result *scenarios.Result) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	r := result.Report
+	r.Dir = dir
+	record, err := r.JSON()
+	if err != nil {
+		return err
+	}
+	var card, page bytes.Buffer
+	reports.Card(&card, r)
+	if err := reports.Page(&page, []*reports.Run{r}); err != nil {
+		return err
+	}
+	header := faults.Header{Scenario: r.Scenario, Seed: r.Seed, Commit: r.Commit}
+	files := map[string][]byte{
+		fileRecord:   record,
+		fileCard:     card.Bytes(),
+		filePage:     page.Bytes(),
+		fileSchedule: faults.File{Header: header, Schedule: result.Schedule}.Format(),
+	}
+	for name, data := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+			return err
+		}
+	}
+	if result.History == nil {
+		return nil
+	}
+	return writeTo(filepath.Join(dir, fileHistory), result.History.Write)
+}
+
+func writeTo(name string, write func(io.Writer) error) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	err = write(f)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+// writeReports writes the page and the JUnit file over all runs.
+func writeReports(dir string, records []*reports.Run) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := writeTo(filepath.Join(dir, filePage), func(w io.Writer) error { return reports.Page(w, records) }); err != nil {
+		return err
+	}
+	return writeTo(filepath.Join(dir, "junit.xml"), func(w io.Writer) error { return reports.JUnit(w, records) })
+}
+
+// readRun reads a run's directory back.
+func readRun(dir string) (*reports.Run, *faults.File, error) {
+	data, err := os.ReadFile(filepath.Join(dir, fileRecord))
+	if err != nil {
+		return nil, nil, usage("%s is not the directory of a run: %w", dir, err)
+	}
+	var r reports.Run
+	if err := json.Unmarshal(data, &r); err != nil {
+		return nil, nil, usage("%s: %w", filepath.Join(dir, fileRecord), err)
+	}
+	if r.Scenario == "" {
+		return nil, nil, usage("%s: names no scenario", filepath.Join(dir, fileRecord))
+	}
+	schedule, err := readSchedule(filepath.Join(dir, fileSchedule))
+	if err != nil {
+		return nil, nil, err
+	}
+	r.Dir = dir
+	return &r, schedule, nil
+}
+
+// say prints a line of progress to standard error.
+func say(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }

@@ -1,0 +1,254 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"barnabas/broker/bug"
+	"barnabas/faults"
+	"barnabas/reports"
+	"barnabas/scenarios"
+	"barnabas/sim/trace"
+)
+
+// runFlags are the flags of run.
+type runFlags struct {
+	seed     uint64
+	seeds    string
+	world    string
+	schedule string
+	bugs     string
+	twice    bool
+	out      string
+	jobs     int
+}
+
+func runCommand() *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "run SCENARIO",
+		Short: "Run a scenario under faults and judge it",
+		Long: `Run a scenario: a cluster, clients, and faults, all decided by the seed; then everything heals, the cluster must
+converge, fresh clients read everything back, and checkers judge what the clients were told.
+
+A failure's files go to OUT/SCENARIO-SEED: the card, the schedule of faults (a text you can edit and give back with
+--schedule), the history of operations, and the record. OUT/report.html and OUT/junit.xml cover all runs.`,
+		Example: `  barnabas run leader-failover --seed 7
+  barnabas run power-loss --seeds 1..200
+  barnabas run isr-shrink --seeds 1..500 --bug ack-before-isr      # must end with exit code 12
+  barnabas run steady --schedule my-faults.txt`,
+		Args: exactly(1, "the name of a scenario ('barnabas scenarios' lists them)"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			plan, err := newPlan(args[0], f, cmd.Flags().Changed("seed"))
+			if err != nil {
+				return err
+			}
+			return plan.run()
+		},
+	}
+	flags := cmd.Flags()
+	flags.Uint64Var(&f.seed, "seed", 1, "the seed")
+	flags.StringVar(&f.seeds, "seeds", "", "several seeds, FIRST..LAST, instead of --seed")
+	flags.StringVar(&f.world, "world", "sim", "sim; real is not there yet")
+	flags.StringVar(&f.schedule, "schedule", "", "play the faults of this file instead of those drawn from the seed")
+	flags.StringVar(&f.bugs, "bug", "", "switch on these bugs of the zoo, comma-separated")
+	flags.BoolVar(&f.twice, "twice", false, "run each seed two times and compare the hashes")
+	flags.StringVar(&f.out, "out", "out", "directory for reports and failures")
+	flags.IntVar(&f.jobs, "jobs", runtime.NumCPU(), "runs at once")
+	return cmd
+}
+
+// plan is what run will do.
+type plan struct {
+	flags    runFlags
+	scenario *scenarios.Scenario
+	seeds    seedRange
+	bugs     bug.Set
+	schedule *faults.File
+}
+
+func newPlan(name string, f runFlags, seedGiven bool) (*plan, error) {
+	p := &plan{flags: f, seeds: seedRange{f.seed, f.seed}}
+	var err error
+	if p.scenario, err = scenarios.Find(name); err != nil {
+		return nil, usage("%w", err)
+	}
+	if f.world != "sim" {
+		return nil, usage("--world %s: only the simulated world is there yet", f.world)
+	}
+	if f.seeds != "" {
+		if seedGiven {
+			return nil, usage("give --seed or --seeds, not both")
+		}
+		if p.seeds, err = parseSeeds(f.seeds); err != nil {
+			return nil, err
+		}
+	}
+	if p.bugs, err = bug.Parse(f.bugs); err != nil {
+		return nil, usage("--bug: %w", err)
+	}
+	if f.schedule != "" {
+		if p.schedule, err = readSchedule(f.schedule); err != nil {
+			return nil, err
+		}
+	}
+	if f.jobs < 1 {
+		return nil, usage("--jobs %d: at least one", f.jobs)
+	}
+	return p, nil
+}
+
+func readSchedule(name string) (*faults.File, error) {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, usage("%w", err)
+	}
+	file, err := faults.Parse(name, data)
+	if err != nil {
+		return nil, usage("%w", err)
+	}
+	return &file, nil
+}
+
+// run runs all seeds, prints as it goes, writes the reports, and ends with the worst verdict: that of the first
+// failing seed.
+func (p *plan) run() error {
+	bar := newProgress(p.scenario.Name, p.seeds.count())
+	records := p.runAll(func(r *reports.Run) {
+		bar.done(r.Verdict != reports.Pass)
+		if p.seeds.count() == 1 || r.Verdict != reports.Pass && bar.failed <= 3 {
+			reports.Card(bar.out(), r)
+		}
+	})
+	bar.end()
+	if err := writeReports(p.flags.out, records); err != nil {
+		return err
+	}
+	failed := 0
+	var first *reports.Run
+	for _, r := range records {
+		if r.Verdict != reports.Pass {
+			failed++
+			if first == nil {
+				first = r
+			}
+		}
+	}
+	if len(records) > 1 {
+		p.summary(records, failed, first)
+	}
+	if first != nil {
+		return exitWith(first.Verdict)
+	}
+	return nil
+}
+
+func (p *plan) summary(records []*reports.Run, failed int, first *reports.Run) {
+	var virtual, wall time.Duration
+	for _, r := range records {
+		virtual += r.Virtual
+		wall += r.Wall
+	}
+	twice := ""
+	if p.flags.twice {
+		twice = ", each run twice"
+	}
+	fmt.Printf("%s seeds %d..%d%s: %d passed, %d failed; %.0f virtual minutes, %.0f virtual seconds a second and core\n",
+		p.scenario.Name, p.seeds.first, p.seeds.last, twice, len(records)-failed, failed, virtual.Minutes(), virtual.Seconds()/wall.Seconds())
+	fmt.Printf("report: %s\n", filepath.Join(p.flags.out, "report.html"))
+	if first != nil {
+		fmt.Printf("%s\nreplay: barnabas replay %s\n", first.Title(), first.Dir)
+	}
+}
+
+// runAll spreads the seeds over the jobs and hands each record to done, one at a time, as they come. The result is in
+// the order of the seeds.
+func (p *plan) runAll(done func(*reports.Run)) []*reports.Run {
+	records := make([]*reports.Run, p.seeds.count())
+	next := make(chan int)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	for range min(p.flags.jobs, len(records)) {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for i := range next {
+				r := p.one(p.seeds.first + uint64(i))
+				mu.Lock()
+				records[i] = r
+				done(r)
+				mu.Unlock()
+			}
+		}()
+	}
+	for i := range records {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+	return records
+}
+
+// one runs one seed, twice if asked, and writes its directory if it is the only one or it failed.
+func (p *plan) one(seed uint64) *reports.Run {
+	result := p.attempt(seed, trace.Options{})
+	if p.flags.twice && result.Report.Verdict != reports.Error {
+		if again := p.attempt(seed, trace.Options{}); again.Report.Hash != result.Report.Hash {
+			result.Report.Verdict = reports.Nondeterminism
+			result.Report.Reason = p.firstDifference(seed, result, again)
+		}
+	}
+	r := result.Report
+	if r.Verdict != reports.Pass || p.seeds.count() == 1 {
+		if err := writeRun(filepath.Join(p.flags.out, r.ID()), result); err != nil {
+			fmt.Fprintln(os.Stderr, "barnabas:", err)
+		}
+	}
+	return r
+}
+
+// attempt is one run. A panic of the harness itself is an error of this seed and no other's.
+func (p *plan) attempt(seed uint64, t trace.Options) (result *scenarios.Result) {
+	started := time.Now()
+	defer func() {
+		if v := recover(); v != nil {
+			result = &scenarios.Result{Report: &reports.Run{Scenario: p.scenario.Name, Summary: p.scenario.Summary, Seed: seed, World: "sim",
+				Verdict: reports.Error, Reason: fmt.Sprint("the harness panicked: ", v), Stack: string(debug.Stack())}}
+		}
+		result.Report.Wall = time.Since(started)
+		result.Report.Commit = commit()
+	}()
+	return scenarios.Run(scenarios.Options{Scenario: p.scenario, Seed: seed, Schedule: p.schedule, Bugs: p.bugs, Trace: t})
+}
+
+// firstDifference runs the seed two more times with the stretch recorded in which the first two parted, and names the
+// first event that differs.
+func (p *plan) firstDifference(seed uint64, first, second *scenarios.Result) string {
+	stretch := trace.Options{From: trace.FirstMark(first.Trace.Marks(), second.Trace.Marks()), Count: 2 * trace.MarkEvery}
+	a, b := p.attempt(seed, stretch), p.attempt(seed, stretch)
+	if diff := trace.FirstDiff(a.Trace.Entries(), b.Trace.Entries()); diff != "" {
+		return "the same seed gave two hashes; " + diff
+	}
+	return fmt.Sprintf("the same seed gave two hashes, and two more runs were equal in the %d events from %d on, where the first two parted: the cause is rare",
+		stretch.Count, stretch.From)
+}
+
+func commit() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return s.Value
+		}
+	}
+	return ""
+}

@@ -1,0 +1,129 @@
+package oracle
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"sort"
+
+	"barnabas/broker/assert"
+	"barnabas/broker/env"
+	"barnabas/broker/partition"
+	"barnabas/broker/wire"
+)
+
+// canonical is what is committed in one partition, batch by batch.
+type canonical struct {
+	batches []batch // by offset, without gaps
+}
+
+// batch is one record batch. Its sum covers the whole header, and so, through the CRC in it, every byte.
+type batch struct {
+	base, next int64 // offsets: of the first record, and behind the last
+	sum        uint32
+	epoch      int32
+	by         int32 // the broker that showed it first
+}
+
+func (c *canonical) end() int64 {
+	if len(c.batches) == 0 {
+		return 0
+	}
+	return c.batches[len(c.batches)-1].next
+}
+
+// at finds the batch that holds the offset.
+func (c *canonical) at(offset int64) *batch {
+	i := sort.Search(len(c.batches), func(i int) bool { return c.batches[i].next > offset })
+	if i == len(c.batches) || c.batches[i].base > offset {
+		return nil
+	}
+	return &c.batches[i]
+}
+
+// cursor is how far a replica's log has been compared with the canonical one.
+type cursor struct {
+	offset  int64 // compared below it
+	segment int64 // base offset of the segment that holds offset
+	pos     int64 // of offset in the segment's file
+}
+
+// headerSize is the size of a record batch's header, up to and with the record count.
+const headerSize = 61
+
+// lookLog compares what came below the replica's high watermark since the last look. A leader extends the canonical
+// log; a follower cannot know more than a leader told it.
+func (o *Oracle) lookLog(at env.Instant, r *Replica, was *seen) {
+	s, tp := &r.State, r.State.TP
+	log := o.logs[tp]
+	if log == nil {
+		log = &canonical{}
+		o.logs[tp] = log
+	}
+	if s.LogEndOffset < was.cursor.offset {
+		o.violated(at, "INV-COMMITTED-KEPT", tp, r.Broker, "broker %d, %s in epoch %d, cut its log to %d although everything below %d was committed",
+			r.Broker, s.Role, s.LeaderEpoch, s.LogEndOffset, was.cursor.offset)
+		was.cursor = cursor{}
+	}
+	bound := min(s.HighWatermark, s.LogEndOffset)
+	for was.cursor.offset < bound {
+		b, size, ok := o.readBatch(r.Broker, tp, &was.cursor)
+		if !ok {
+			return // being written just now; the next look will see it
+		}
+		if b.base != was.cursor.offset || b.next <= b.base {
+			o.violated(at, "INV-LOG-CONTIGUOUS", tp, r.Broker, "broker %d has a batch of offsets %d to %d where %d is due", r.Broker, b.base, b.next-1, was.cursor.offset)
+			return
+		}
+		if b.next > bound {
+			return // a high watermark inside a batch: compared when it is whole
+		}
+		if !o.compare(at, log, r, b) {
+			return
+		}
+		was.cursor.offset = b.next
+		was.cursor.pos += size
+	}
+}
+
+// readBatch reads the header at the cursor, moving it to the next segment where one ends.
+func (o *Oracle) readBatch(broker int32, tp wire.TopicPartition, c *cursor) (b batch, size int64, ok bool) {
+	var h [headerSize]byte
+	n := o.disks.Peek(broker, tp, segmentFile(c.segment), h[:], c.pos)
+	if n <= 0 && c.segment != c.offset {
+		if n = o.disks.Peek(broker, tp, segmentFile(c.offset), h[:], 0); n > 0 {
+			c.segment, c.pos = c.offset, 0
+		}
+	}
+	if n < headerSize {
+		return batch{}, 0, false
+	}
+	b.base = int64(binary.BigEndian.Uint64(h[0:]))
+	size = 12 + int64(binary.BigEndian.Uint32(h[8:]))
+	b.epoch = int32(binary.BigEndian.Uint32(h[12:]))
+	b.next = b.base + int64(int32(binary.BigEndian.Uint32(h[23:]))) + 1
+	b.sum = crc32.ChecksumIEEE(h[:])
+	return b, size, true
+}
+
+func segmentFile(base int64) string { return fmt.Sprintf("%020d.log", base) }
+
+func (o *Oracle) compare(at env.Instant, log *canonical, r *Replica, b batch) bool {
+	b.by = r.Broker
+	if b.base >= log.end() {
+		if r.State.Role == partition.Leader {
+			log.batches = append(log.batches, b)
+			return true
+		}
+		return false // a leader's high watermark that no look has caught; its log will tell
+	}
+	have := log.at(b.base)
+	assert.That(have != nil, "the canonical log has no gap at %d", b.base)
+	if have.base != b.base || have.next != b.next || have.sum != b.sum {
+		o.violated(at, "INV-COMMITTED-EQUAL", r.State.TP, r.Broker,
+			"broker %d has another batch at offset %d (epoch %d) below its high watermark %d than broker %d had (epoch %d) when it was committed",
+			r.Broker, b.base, b.epoch, r.State.HighWatermark, have.by, have.epoch)
+		return false
+	}
+	return true
+}

@@ -1,0 +1,206 @@
+package oracle
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"barnabas/broker/env"
+	"barnabas/broker/partition"
+	"barnabas/broker/wire"
+)
+
+// Violation is an invariant that does not hold.
+type Violation struct {
+	ID      string // INV-…
+	Message string
+	At      time.Duration // virtual
+}
+
+// Replica is one replica's state in one life of its broker.
+type Replica struct {
+	Broker int32
+	Life   int // of the broker, counted from 1
+	State  partition.State
+}
+
+// Registered is a partition's state as ZooKeeper has it.
+type Registered struct {
+	TP             wire.TopicPartition
+	Leader         int32 // -1 for none
+	LeaderEpoch    int32
+	PartitionEpoch int32 // the znode's version
+	ISR            []int32
+	Replicas       []int32
+}
+
+// View is what there is to see at one moment.
+type View struct {
+	At         env.Instant
+	Replicas   []Replica // of running brokers
+	Partitions []Registered
+}
+
+// Disks reads the files of a broker as its page cache has them.
+type Disks interface {
+	// Peek reads up to len(p) bytes of the partition's file of that name from offset, and returns how many there were;
+	// -1 if there is no such file.
+	Peek(broker int32, tp wire.TopicPartition, file string, p []byte, offset int64) int
+}
+
+// Oracle remembers what it has seen. Make one for each run.
+type Oracle struct {
+	disks      Disks
+	logs       map[wire.TopicPartition]*canonical
+	leaders    map[term]int32
+	replicas   map[replicaKey]*seen
+	registered map[wire.TopicPartition]Registered
+	broken     map[string]bool
+	violations []Violation
+}
+
+type term struct {
+	tp    wire.TopicPartition
+	epoch int32
+}
+
+type replicaKey struct {
+	tp     wire.TopicPartition
+	broker int32
+}
+
+// seen is what was last seen of a replica.
+type seen struct {
+	life   int
+	role   partition.Role
+	epoch  int32
+	hw     int64
+	cursor cursor
+}
+
+// New makes an oracle.
+func New(disks Disks) *Oracle {
+	return &Oracle{disks: disks, logs: map[wire.TopicPartition]*canonical{}, leaders: map[term]int32{},
+		replicas: map[replicaKey]*seen{}, registered: map[wire.TopicPartition]Registered{}, broken: map[string]bool{}}
+}
+
+// Violations are all that were found, in order. Each invariant is reported once per partition and broker.
+func (o *Oracle) Violations() []Violation { return o.violations }
+
+// Committed is the end of the canonical log: every record below it was below some leader's high watermark.
+func (o *Oracle) Committed(tp wire.TopicPartition) int64 {
+	if l := o.logs[tp]; l != nil {
+		return l.end()
+	}
+	return 0
+}
+
+// Look checks every invariant at this moment.
+func (o *Oracle) Look(v View) {
+	for i := range v.Partitions {
+		o.lookRegistered(v.At, &v.Partitions[i])
+	}
+	// Leaders first: they are who may extend the canonical log.
+	for i := range v.Replicas {
+		if v.Replicas[i].State.Role == partition.Leader {
+			o.lookReplica(v.At, &v.Replicas[i])
+		}
+	}
+	for i := range v.Replicas {
+		if v.Replicas[i].State.Role == partition.Follower {
+			o.lookReplica(v.At, &v.Replicas[i])
+		}
+	}
+	for i := range v.Replicas {
+		o.lookISR(v.At, &v.Replicas[i])
+	}
+}
+
+func (o *Oracle) violated(at env.Instant, id string, tp wire.TopicPartition, broker int32, format string, args ...any) {
+	key := fmt.Sprintf("%s %s %d", id, tp, broker)
+	if o.broken[key] {
+		return
+	}
+	o.broken[key] = true
+	o.violations = append(o.violations, Violation{ID: id, At: time.Duration(at), Message: fmt.Sprintf("%s: ", tp) + fmt.Sprintf(format, args...)})
+}
+
+// lookRegistered holds ZooKeeper's state to itself and to what it was.
+func (o *Oracle) lookRegistered(at env.Instant, r *Registered) {
+	old, known := o.registered[r.TP]
+	if known && old.PartitionEpoch == r.PartitionEpoch && old.LeaderEpoch == r.LeaderEpoch {
+		return
+	}
+	if known && r.LeaderEpoch < old.LeaderEpoch {
+		o.violated(at, "INV-EPOCH-MONOTONIC", r.TP, 0, "leader epoch in ZooKeeper went from %d back to %d", old.LeaderEpoch, r.LeaderEpoch)
+	}
+	if known && r.LeaderEpoch == old.LeaderEpoch && r.Leader != old.Leader {
+		o.violated(at, "INV-ONE-LEADER", r.TP, 0, "leader changed from %d to %d within epoch %d", old.Leader, r.Leader, r.LeaderEpoch)
+	}
+	for _, id := range r.ISR {
+		if !slices.Contains(r.Replicas, id) {
+			o.violated(at, "INV-ISR-REPLICAS", r.TP, id, "the ISR %v in ZooKeeper holds %d, which is no replica of %v", r.ISR, id, r.Replicas)
+		}
+	}
+	if r.Leader >= 0 && !slices.Contains(r.ISR, r.Leader) {
+		o.violated(at, "INV-LEADER-IN-ISR", r.TP, r.Leader, "leader %d of epoch %d is not in the ISR %v", r.Leader, r.LeaderEpoch, r.ISR)
+	}
+	o.registered[r.TP] = *r
+}
+
+// lookReplica holds one replica to itself, to what it was, and to the canonical log.
+func (o *Oracle) lookReplica(at env.Instant, r *Replica) {
+	s, tp := &r.State, r.State.TP
+	if s.Offline {
+		return
+	}
+	if s.HighWatermark > s.LogEndOffset {
+		o.violated(at, "INV-HW-LEO", tp, r.Broker, "broker %d has high watermark %d above its log end offset %d", r.Broker, s.HighWatermark, s.LogEndOffset)
+	}
+	key := replicaKey{tp, r.Broker}
+	was := o.replicas[key]
+	if was == nil || was.life != r.Life {
+		was = &seen{life: r.Life, epoch: -1}
+		o.replicas[key] = was
+	}
+	if s.LeaderEpoch < was.epoch {
+		o.violated(at, "INV-EPOCH-MONOTONIC", tp, r.Broker, "broker %d went from leader epoch %d back to %d", r.Broker, was.epoch, s.LeaderEpoch)
+	}
+	if s.Role == partition.Leader {
+		o.lookLeader(at, r, was)
+	}
+	o.lookLog(at, r, was)
+	was.role, was.epoch, was.hw = s.Role, s.LeaderEpoch, s.HighWatermark
+}
+
+func (o *Oracle) lookLeader(at env.Instant, r *Replica, was *seen) {
+	s, tp := &r.State, r.State.TP
+	id := term{tp, s.LeaderEpoch}
+	if other, ok := o.leaders[id]; ok && other != r.Broker {
+		o.violated(at, "INV-ONE-LEADER", tp, r.Broker, "brokers %d and %d both lead in epoch %d", other, r.Broker, s.LeaderEpoch)
+	} else if !ok {
+		o.leaders[id] = r.Broker
+	}
+	if was.role == partition.Leader && was.epoch == s.LeaderEpoch && s.HighWatermark < was.hw {
+		o.violated(at, "INV-HW-MONOTONIC", tp, r.Broker, "leader %d took its high watermark back from %d to %d in epoch %d", r.Broker, was.hw, s.HighWatermark, s.LeaderEpoch)
+	}
+	for _, member := range s.ISR {
+		if !slices.Contains(s.Replicas, member) {
+			o.violated(at, "INV-ISR-REPLICAS", tp, member, "leader %d counts %d to the ISR %v, which is no replica of %v", r.Broker, member, s.ISR, s.Replicas)
+		}
+	}
+}
+
+// lookISR checks that who is in the ISR has everything that was ever committed. A replica that has not yet been told
+// of the partition's present epoch is left out: it may be on its way to being told that it is not in the ISR.
+func (o *Oracle) lookISR(at env.Instant, r *Replica) {
+	s := &r.State
+	reg, ok := o.registered[s.TP]
+	if !ok || s.Offline || s.Role == partition.Idle || s.LeaderEpoch != reg.LeaderEpoch || !slices.Contains(reg.ISR, r.Broker) {
+		return
+	}
+	if end := o.Committed(s.TP); s.LogEndOffset < end {
+		o.violated(at, "INV-ISR-COMPLETE", s.TP, r.Broker, "broker %d is %s in epoch %d and in the ISR %v, but its log ends at %d and %d is committed",
+			r.Broker, s.Role, s.LeaderEpoch, reg.ISR, s.LogEndOffset, end)
+	}
+}
