@@ -1,0 +1,151 @@
+package replica
+
+import (
+	"hash/fnv"
+	"slices"
+	"strconv"
+
+	"barnabas/broker/env"
+	"barnabas/broker/partition"
+	"barnabas/broker/wire"
+)
+
+// fetcherKey names a fetcher: the broker it fetches from, and its number below num.replica.fetchers.
+type fetcherKey struct {
+	leader int32
+	number int
+}
+
+// fetcherNumber spreads partitions over the fetchers of one broker.
+func fetcherNumber(tp wire.TopicPartition, fetchers int) int {
+	if fetchers <= 1 {
+		return 0
+	}
+	h := fnv.New32a()
+	h.Write([]byte(tp.Topic))
+	return int((h.Sum32()*31 + uint32(tp.Partition)) % uint32(fetchers))
+}
+
+// follow begins fetching a partition from its leader, at once. The caller holds changes.
+func (m *Manager) follow(p *partition.Partition, topicID [16]byte, a partition.Assignment) {
+	key := fetcherKey{a.Leader, fetcherNumber(p.TP(), m.o.Config.NumReplicaFetchers)}
+	m.mu.Lock()
+	if m.stopped {
+		m.mu.Unlock()
+		return
+	}
+	f := m.fetchers[key]
+	if f == nil {
+		f = newFetcher(m, key)
+		m.fetchers[key] = f
+		m.tasks.Go("fetcher-"+strconv.Itoa(int(key.leader))+"-"+strconv.Itoa(key.number), f.run)
+	}
+	m.mu.Unlock()
+	f.add(&following{tp: p.TP(), topicID: topicID, p: p, leaderEpoch: a.LeaderEpoch})
+}
+
+// unfollow ends the fetching of a partition, from wherever. An answer that is on its way is not looked at.
+func (m *Manager) unfollow(tp wire.TopicPartition) {
+	for _, f := range m.sortedFetchers() {
+		f.remove(tp)
+	}
+}
+
+// closeIdleFetchers ends the fetchers that have no partition left. The caller holds changes, so none is added meanwhile.
+func (m *Manager) closeIdleFetchers() {
+	for _, f := range m.takeFetchers((*fetcher).idle) {
+		f.close()
+	}
+}
+
+// takeFetchers removes the fetchers for which pick holds from the map, and returns them.
+func (m *Manager) takeFetchers(pick func(*fetcher) bool) []*fetcher {
+	all := m.sortedFetchers()
+	taken := slices.DeleteFunc(all, func(f *fetcher) bool { return !pick(f) })
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, f := range taken {
+		delete(m.fetchers, f.key)
+	}
+	return taken
+}
+
+func (m *Manager) sortedFetchers() []*fetcher {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	list := make([]*fetcher, 0, len(m.fetchers))
+	for _, f := range m.fetchers {
+		list = append(list, f)
+	}
+	slices.SortFunc(list, func(a, b *fetcher) int {
+		if a.key.leader != b.key.leader {
+			return int(a.key.leader) - int(b.key.leader)
+		}
+		return a.key.number - b.key.number
+	})
+	return list
+}
+
+// following is a partition that a fetcher fetches, in one leader epoch.
+type following struct {
+	tp          wire.TopicPartition
+	topicID     [16]byte
+	p           *partition.Partition
+	leaderEpoch int32
+	due         env.Instant // not to be fetched before
+
+	// Of the round under way; the fetcher's task alone looks at it.
+	asked partition.FetchPosition
+}
+
+// add begins with a partition, in place of one of the same name.
+func (f *fetcher) add(n *following) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	i, ok := f.find(n.tp)
+	if ok {
+		f.parts[i] = n
+	} else {
+		f.parts = slices.Insert(f.parts, i, n)
+	}
+	f.wake.Broadcast()
+}
+
+// remove ends with a partition.
+func (f *fetcher) remove(tp wire.TopicPartition) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if i, ok := f.find(tp); ok {
+		f.parts = slices.Delete(f.parts, i, i+1)
+	}
+}
+
+// drop ends with this very one, if it has not been replaced.
+func (f *fetcher) drop(n *following) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if i, ok := f.find(n.tp); ok && f.parts[i] == n {
+		f.parts = slices.Delete(f.parts, i, i+1)
+	}
+}
+
+// delay backs off with these (replica.fetch.backoff.ms).
+func (f *fetcher) delay(list ...*following) {
+	due := f.m.o.Env.Mono().Add(f.m.o.Config.ReplicaFetchBackoff)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, n := range list {
+		n.due = due
+	}
+}
+
+func (f *fetcher) idle() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.parts) == 0
+}
+
+// find is where tp is among the parts, or belongs. The caller holds the lock.
+func (f *fetcher) find(tp wire.TopicPartition) (int, bool) {
+	return slices.BinarySearchFunc(f.parts, tp, func(n *following, tp wire.TopicPartition) int { return n.tp.Compare(tp) })
+}

@@ -1,0 +1,202 @@
+package replica
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"barnabas/broker/config"
+	"barnabas/broker/env"
+	"barnabas/broker/log"
+	"barnabas/broker/metadata"
+	"barnabas/broker/partition"
+	"barnabas/broker/purgatory"
+	"barnabas/broker/wire"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Options are what a Manager needs.
+type Options struct {
+	Env       env.Env
+	Config    *config.Broker
+	Logs      *log.Manager
+	Metadata  *metadata.Cache
+	Purgatory *purgatory.Purgatory[wire.TopicPartition] // woken when a partition's offsets, ISR or role change
+
+	// BrokerEpoch is this broker's epoch, -1 before registration. It is called with locks held and must not wait.
+	BrokerEpoch func() int64
+	// AlterPartition sends to the controller, wherever it is, and waits for its answer. An error means that none came.
+	AlterPartition func(*kmsg.AlterPartitionRequest) (*kmsg.AlterPartitionResponse, error)
+	// TopicConfig is the configuration of a topic whose replica is made now. Nil takes the broker's defaults.
+	TopicConfig func(topic string) config.Topic
+	// OnOffline is called once, by some task with no lock held, when the last log directory has failed. May be nil.
+	OnOffline func(error)
+}
+
+// Manager holds the partitions of this broker. Safe for use by many tasks.
+type Manager struct {
+	o Options
+
+	// changes is held through a whole LeaderAndIsr, StopReplica or UpdateMetadata request, disk and all: they are obeyed one at
+	// a time. It comes before all other locks.
+	changes         env.Mutex
+	controllerEpoch int32 // of the newest controller heard, under changes
+
+	mu       env.Mutex // short
+	stop     env.Cond  // stopped, for tasks that sleep
+	stopped  bool
+	offline  bool // OnOffline was called
+	fetchers map[fetcherKey]*fetcher
+
+	hosted atomic.Pointer[map[wire.TopicPartition]*hosted] // copied on write, under changes
+	alter  *alterSender
+	tasks  *env.Group
+}
+
+// hosted is a partition that this broker has, or would have if its log directory had not failed.
+type hosted struct {
+	p *partition.Partition // nil if the log could not be opened
+}
+
+// NewManager makes a manager without partitions: they come with LeaderAndIsr.
+func NewManager(o Options) *Manager {
+	m := &Manager{o: o, changes: o.Env.NewMutex(), mu: o.Env.NewMutex(), controllerEpoch: -1,
+		fetchers: map[fetcherKey]*fetcher{}, tasks: env.NewGroup(o.Env)}
+	m.stop = o.Env.NewCond(m.mu)
+	m.hosted.Store(&map[wire.TopicPartition]*hosted{})
+	m.alter = newAlterSender(m)
+	return m
+}
+
+// Start starts the periodic tasks.
+func (m *Manager) Start() {
+	m.o.Logs.OnFailure(m.logDirFailed)
+	m.tasks.Go("isr-shrink", m.every(m.o.Config.ReplicaLagTimeMax/2, m.shrinkISRs))
+	m.tasks.Go("hw-checkpoint", m.every(m.o.Config.ReplicaHighWatermarkCheckpoint, m.checkpoint))
+	m.tasks.Go("alter-partition", m.alter.run)
+}
+
+// shutdownPatience bounds how long Shutdown waits for its tasks. One that hangs in a call to the controller is left to find
+// that there is nothing to do any more.
+const shutdownPatience = time.Second
+
+// Shutdown stops fetchers and tasks, refuses further appends, and writes the last checkpoint of high watermarks. The logs
+// stay open: they are the log manager's.
+func (m *Manager) Shutdown() {
+	m.mu.Lock()
+	m.stopped = true
+	m.stop.Broadcast()
+	m.mu.Unlock()
+	m.alter.close()
+	for _, f := range m.takeFetchers(func(*fetcher) bool { return true }) {
+		f.close()
+	}
+	for _, p := range m.partitions() {
+		p.Close()
+	}
+	m.tasks.WaitUntil(m.o.Env.Mono().Add(shutdownPatience))
+	m.checkpoint()
+}
+
+// Partition returns a hosted partition. Errors: KAFKA_STORAGE_ERROR if its directory failed, NOT_LEADER_OR_FOLLOWER if it lives on other
+// brokers, UNKNOWN_TOPIC_OR_PARTITION if nobody told of it. Source: ReplicaManager#getPartitionOrError.
+func (m *Manager) Partition(tp wire.TopicPartition) (*partition.Partition, error) {
+	h := (*m.hosted.Load())[tp]
+	switch {
+	case h != nil && h.p != nil && h.p.Log().Err() == nil:
+		return h.p, nil
+	case h != nil:
+		return nil, fmt.Errorf("partition %s: %w", tp, kerr.KafkaStorageError)
+	case m.o.Metadata.Snapshot().Partition(tp) != nil:
+		return nil, fmt.Errorf("partition %s is elsewhere: %w", tp, kerr.NotLeaderForPartition)
+	default:
+		return nil, fmt.Errorf("partition %s: %w", tp, kerr.UnknownTopicOrPartition)
+	}
+}
+
+// Partitions lists the hosted partitions whose logs could be opened, sorted.
+func (m *Manager) Partitions() []*partition.Partition { return m.partitions() }
+
+// SetTopicConfig gives the topic's partitions a new configuration.
+func (m *Manager) SetTopicConfig(topic string, c config.Topic) {
+	for _, p := range m.partitions() {
+		if p.TP().Topic == topic {
+			p.Log().SetConfig(c)
+			p.SetMinInsyncReplicas(c.MinInsyncReplicas)
+		}
+	}
+}
+
+// Snapshot is the state of every partition, sorted. It takes no lock and makes no env call: it is for the simulator's checker, between
+// events.
+func (m *Manager) Snapshot() []partition.State {
+	partitions := m.partitions()
+	states := make([]partition.State, len(partitions))
+	for i, p := range partitions {
+		states[i] = p.Snapshot()
+	}
+	return states
+}
+
+// partitions lists the hosted partitions that have a log, sorted.
+func (m *Manager) partitions() []*partition.Partition {
+	all := *m.hosted.Load()
+	list := make([]*partition.Partition, 0, len(all))
+	for _, h := range all {
+		if h.p != nil {
+			list = append(list, h.p)
+		}
+	}
+	slices.SortFunc(list, func(a, b *partition.Partition) int { return a.TP().Compare(b.TP()) })
+	return list
+}
+
+// edit changes the map of hosted partitions. The caller holds changes.
+func (m *Manager) edit(change func(map[wire.TopicPartition]*hosted)) {
+	next := maps.Clone(*m.hosted.Load())
+	change(next)
+	m.hosted.Store(&next)
+}
+
+// topicConfig is what a topic's replicas are made with.
+func (m *Manager) topicConfig(topic string) config.Topic {
+	if m.o.TopicConfig == nil {
+		return m.o.Config.Topic
+	}
+	return m.o.TopicConfig(topic)
+}
+
+// fence checks the epochs of a request from a controller, and remembers a newer one. The caller holds changes.
+//
+// A broker epoch above ours is of a registration that we have not heard the answer of yet: the controller was faster.
+// Errors: STALE_BROKER_EPOCH, STALE_CONTROLLER_EPOCH. Source: KafkaApis#isBrokerEpochStale, KIP-380.
+func (m *Manager) fence(controllerEpoch int32, brokerEpoch int64) *kerr.Error {
+	if brokerEpoch >= 0 && brokerEpoch < m.o.BrokerEpoch() {
+		return kerr.StaleBrokerEpoch
+	}
+	if controllerEpoch < m.controllerEpoch {
+		return kerr.StaleControllerEpoch
+	}
+	m.controllerEpoch = controllerEpoch
+	return nil
+}
+
+// UpdateMetadata obeys an UpdateMetadata request, v5 to v8: it is fenced like the others and then given to the metadata
+// cache. Source: KafkaApis#handleUpdateMetadataRequest, ReplicaManager#maybeUpdateMetadataCache.
+func (m *Manager) UpdateMetadata(req *kmsg.UpdateMetadataRequest) *kmsg.UpdateMetadataResponse {
+	resp := req.ResponseKind().(*kmsg.UpdateMetadataResponse)
+	m.changes.Lock()
+	defer m.changes.Unlock()
+	if err := m.fence(req.ControllerEpoch, req.BrokerEpoch); err != nil {
+		resp.ErrorCode = err.Code
+		return resp
+	}
+	if _, err := m.o.Metadata.Update(req); err != nil {
+		resp.ErrorCode = wire.Code(err)
+	}
+	return resp
+}
