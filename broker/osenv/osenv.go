@@ -1,7 +1,13 @@
 package osenv
 
 import (
+	crand "crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
 	"io"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
 
 	"barnabas/broker/env"
 )
@@ -19,13 +25,47 @@ type Options struct {
 }
 
 // Env is the real world. It is safe for concurrent use.
-type Env struct{ env.Env }
+type Env struct {
+	base  time.Time // where Mono counts from
+	seed  [8]byte
+	log   *logger // nil: silent
+	stats counters
+}
+
+var _ env.Env = (*Env)(nil)
 
 // New makes an Env.
-func New(o Options) *Env { panic("unfinished") }
+func New(o Options) *Env {
+	e := &Env{base: time.Now()}
+	binary.LittleEndian.PutUint64(e.seed[:], o.Seed)
+	if o.Seed == 0 {
+		crand.Read(e.seed[:])
+	}
+	if o.LogWriter != nil {
+		e.log = newLogger(o.LogWriter, o.LogLevel, o.Name)
+	}
+	return e
+}
+
+// Rand opens the named random stream. The same name gives the same stream again.
+func (e *Env) Rand(stream string) *rand.Rand {
+	h := sha256.Sum256(append(e.seed[:], stream...))
+	return rand.New(rand.NewPCG(binary.LittleEndian.Uint64(h[0:]), binary.LittleEndian.Uint64(h[8:])))
+}
+
+// Emit writes the event to the log. See env.Trace.
+func (e *Env) Emit(ev env.Event) {
+	if e.log != nil && ev.Kind.Level >= e.log.level {
+		e.log.emit(time.Now(), ev)
+	}
+}
 
 // Flush waits until all log lines have been written. Call it before the process exits.
-func (e *Env) Flush() {}
+func (e *Env) Flush() {
+	if e.log != nil {
+		e.log.flush()
+	}
+}
 
 // Stats count how file content left this process.
 type Stats struct {
@@ -34,5 +74,9 @@ type Stats struct {
 	CopiedBytes   int64 // bytes that SendFile had to copy
 }
 
+type counters struct{ sendfileCalls, sendfileBytes, copiedBytes atomic.Int64 }
+
 // Stats returns the counters since New.
-func (e *Env) Stats() Stats { return Stats{} }
+func (e *Env) Stats() Stats {
+	return Stats{e.stats.sendfileCalls.Load(), e.stats.sendfileBytes.Load(), e.stats.copiedBytes.Load()}
+}

@@ -1,0 +1,127 @@
+package osenv
+
+import (
+	"errors"
+	"io"
+	"os"
+	"sync"
+
+	"barnabas/broker/env"
+	"golang.org/x/sys/unix"
+)
+
+// sendfileMax bounds one sendfile(2), which takes no more than 0x7ffff000 bytes.
+const sendfileMax = 1 << 30
+
+const copyBytes = 128 << 10
+
+var copyBuffers = sync.Pool{New: func() any { return new([copyBytes]byte) }}
+
+// errNoSendfile says that this file or socket does not do sendfile(2), and nothing was sent.
+var errNoSendfile = errors.New("sendfile not supported")
+
+// WriteMore is send(2) with MSG_MORE: the kernel holds back a partial segment until the next write, or 200 ms.
+func (c *conn) WriteMore(p []byte) (int, error) {
+	written := 0
+	for written < len(p) {
+		var n int
+		var err error
+		cerr := c.raw.Write(func(fd uintptr) bool {
+			n, err = unix.SendmsgN(int(fd), p[written:], nil, nil, unix.MSG_MORE|unix.MSG_NOSIGNAL)
+			return err != unix.EAGAIN
+		})
+		switch {
+		case cerr != nil:
+			return written, wrap("write", c.remote, cerr)
+		case err != nil && err != unix.EINTR:
+			return written, wrap("write", c.remote, err)
+		case err == nil:
+			written += n
+		}
+	}
+	return written, nil
+}
+
+// SendFile sends n bytes of f from offset: with sendfile(2) for a file of this package, by copying for any other.
+// See env.Conn.
+func (c *conn) SendFile(f env.File, offset, n int64) (int64, error) {
+	var sent int64
+	if f, ok := f.(*file); ok {
+		var err error
+		if sent, err = c.sendfile(f, offset, n); err != errNoSendfile {
+			return sent, err
+		}
+	}
+	return c.sendCopy(f, offset, n, sent)
+}
+
+// sendfile passes the range to the socket inside the kernel. The offset is explicit, so that any number of
+// connections may send from one descriptor.
+func (c *conn) sendfile(f *file, offset, n int64) (sent int64, err error) {
+	cerr := f.raw.Control(func(fd uintptr) { // keeps the descriptor from being closed and reused meanwhile
+		for sent < n && err == nil {
+			var moved int
+			moved, err = c.sendfileOnce(int(fd), offset+sent, n-sent)
+			sent += int64(moved)
+		}
+	})
+	if cerr != nil {
+		return sent, wrap("sendfile", f.name, os.ErrClosed)
+	}
+	switch err {
+	case nil, errNoSendfile:
+		return sent, err
+	case io.ErrUnexpectedEOF, unix.EIO:
+		return sent, wrap("sendfile", f.name, err)
+	}
+	return sent, wrap("sendfile", c.remote, err)
+}
+
+// sendfileOnce moves what fits into the socket, waiting until something does.
+func (c *conn) sendfileOnce(fd int, offset, n int64) (moved int, err error) {
+	cerr := c.raw.Write(func(socket uintptr) bool {
+		for {
+			at := offset
+			moved, err = unix.Sendfile(int(socket), fd, &at, int(min(n, sendfileMax)))
+			if err != unix.EINTR {
+				return err != unix.EAGAIN
+			}
+		}
+	})
+	switch {
+	case cerr != nil:
+		return 0, cerr
+	case err == unix.EINVAL || err == unix.ENOSYS || err == unix.EOPNOTSUPP || err == unix.EOVERFLOW:
+		return 0, errNoSendfile
+	case err != nil:
+		return 0, err
+	case moved == 0:
+		return 0, io.ErrUnexpectedEOF // the file is shorter than the caller believed
+	}
+	c.env.stats.sendfileCalls.Add(1)
+	c.env.stats.sendfileBytes.Add(int64(moved))
+	return moved, nil
+}
+
+// sendCopy sends the range from sent on through a buffer.
+func (c *conn) sendCopy(f env.File, offset, n, sent int64) (int64, error) {
+	buf := copyBuffers.Get().(*[copyBytes]byte)
+	defer copyBuffers.Put(buf)
+	for sent < n {
+		p := buf[:min(n-sent, copyBytes)]
+		read, err := f.ReadAt(p, offset+sent)
+		if read == 0 && err != nil {
+			if err == io.EOF {
+				err = wrap("read", f.Name(), io.ErrUnexpectedEOF)
+			}
+			return sent, err
+		}
+		wrote, err := c.Write(p[:read])
+		sent += int64(wrote)
+		c.env.stats.copiedBytes.Add(int64(wrote))
+		if err != nil {
+			return sent, err
+		}
+	}
+	return sent, nil
+}
