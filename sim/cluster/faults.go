@@ -1,51 +1,144 @@
 package cluster
 
 import (
+	"strings"
 	"time"
 
 	"barnabas/broker/env"
 	"barnabas/sim/disk"
+	"barnabas/sim/network"
 )
 
-// Crash kills the node's process: its tasks end, the disk keeps its cache, peers get a FIN or a RST.
-func (w *World) Crash(name string) {}
+// Crash kills the node's process, if there is one: its tasks end, the disk keeps its cache, peers get a FIN or a RST.
+func (w *World) Crash(name string) {
+	n := w.node(name)
+	if n.life == nil {
+		return
+	}
+	w.event(evCrash, name, "", int64(n.lives))
+	w.endLife(n, Off)
+}
 
-// PowerLoss cuts the node's power: its tasks end, unsynced data may be lost, nobody is told.
-func (w *World) PowerLoss(name string, keep disk.Keep) disk.Loss { panic("unfinished") }
+// PowerLoss cuts the node's power: its tasks end, unsynced data may be lost, nobody is told. A node without a process
+// loses what its disk's cache holds.
+func (w *World) PowerLoss(name string, keep disk.Keep) disk.Loss {
+	n := w.node(name)
+	if n.life != nil {
+		w.endLife(n, PowerOff)
+	} else {
+		n.host.PowerLoss()
+		n.status = PowerOff
+	}
+	loss := n.disk.PowerLoss(keep)
+	w.event(evPowerLoss, name, "", int64(n.lives), int64(loss.Files), loss.Bytes, int64(loss.DirectoryOps))
+	return loss
+}
 
-// Pause stops the node's tasks until Resume, as SIGSTOP does; its kernel goes on receiving.
-func (w *World) Pause(name string) {}
+// Pause stops the node's tasks until Resume, as SIGSTOP does; its kernel goes on receiving. It does nothing to a node
+// that is not running.
+func (w *World) Pause(name string) {
+	n := w.node(name)
+	if n.status == Running {
+		w.event(evPause, name, "")
+		n.status = Paused
+		w.s.Pause(n.life.group)
+	}
+}
 
 // Resume ends a pause: everything that was due is late.
-func (w *World) Resume(name string) {}
+func (w *World) Resume(name string) {
+	n := w.node(name)
+	if n.status == Paused {
+		w.event(evResume, name, "")
+		n.status = Running
+		w.s.Resume(n.life.group)
+	}
+}
+
+// Events of faults in the world's hash.
+var (
+	evFault = env.NewKind("fault", env.Info)
+	evHeal  = env.NewKind("heal", env.Info)
+)
 
 // Partition cuts the links from the hosts in from to those in to, and unless oneWay, back. heal undoes it.
-func (w *World) Partition(from, to []string, oneWay bool) (heal func()) { panic("unfinished") }
+func (w *World) Partition(from, to []string, oneWay bool) (heal func()) {
+	return w.healer(w.net.Partition(from, to, oneWay), "partition "+hosts(from, to))
+}
 
 // SlowLink multiplies the latency of these links, both ways.
-func (w *World) SlowLink(from, to []string, factor float64) (heal func()) { panic("unfinished") }
-
-// Clog lets nothing pass these links, both ways, for d; then everything at once.
-func (w *World) Clog(from, to []string, d time.Duration) {}
-
-// ResetLinks resets every connection between these hosts and tells how many there were.
-func (w *World) ResetLinks(from, to []string) int { panic("unfinished") }
+func (w *World) SlowLink(from, to []string, factor float64) (heal func()) {
+	return w.healer(w.net.Slow(from, to, factor), "slow "+hosts(from, to))
+}
 
 // RefuseDials makes the node's host refuse new connections.
-func (w *World) RefuseDials(name string) (heal func()) { panic("unfinished") }
+func (w *World) RefuseDials(name string) (heal func()) {
+	return w.healer(w.net.Refuse(name), "refuse "+name)
+}
+
+func (w *World) healer(f *network.Fault, text string) func() {
+	w.event(evFault, "", text)
+	return func() {
+		w.event(evHeal, "", text)
+		f.Heal()
+	}
+}
+
+func hosts(from, to []string) string { return strings.Join(from, ",") + "|" + strings.Join(to, ",") }
+
+// Clog lets nothing pass these links, both ways, for d; then everything at once.
+func (w *World) Clog(from, to []string, d time.Duration) {
+	w.event(evFault, "", "clog "+hosts(from, to))
+	w.net.Clog(from, to, d)
+}
+
+// ResetLinks resets every connection between these hosts and tells how many there were.
+func (w *World) ResetLinks(from, to []string) int {
+	w.event(evFault, "", "reset "+hosts(from, to))
+	return w.net.Reset(from, to)
+}
+
+// SetLink gives one directed link its condition from now on; the zero Condition is a healthy link. It adds to what
+// Partition and SlowLink do.
+func (w *World) SetLink(from, to string, c network.Condition) {
+	w.event(evFault, "", "link "+from+">"+to)
+	w.net.SetLink(from, to, c)
+}
+
+// LinkHurt counts what SetLink's conditions did to segments and dials on the directed link since the world began.
+func (w *World) LinkHurt(from, to string) int64 { return w.net.LinkHurt(from, to) }
 
 // SetWallOffset sets how far the node's wall clock is off; it jumps there.
-func (w *World) SetWallOffset(name string, d time.Duration) {}
+func (w *World) SetWallOffset(name string, d time.Duration) {
+	n := w.node(name)
+	n.offset, n.driftSince = d, w.Now()
+}
 
 // SetWallDrift makes the node's wall clock gain so many parts per million from now on.
-func (w *World) SetWallDrift(name string, ppm float64) {}
+func (w *World) SetWallDrift(name string, ppm float64) {
+	n := w.node(name)
+	now := w.Now()
+	n.offset += time.Duration(float64(now-n.driftSince) * n.drift / 1e6)
+	n.drift, n.driftSince = ppm, now
+}
 
-// Disk is the node's disk, with its faults (SetSlow, SetFail, Stall, …).
-func (w *World) Disk(name string) *disk.Disk { panic("unfinished") }
+// Disk is the node's disk, with its faults (SetSlow, SetFail, Stall, …) and its counters.
+func (w *World) Disk(name string) *disk.Disk { return w.node(name).disk }
 
-// Heal ends everything that may be ended: partitions, slow links, refusals, disk faults, pauses, clock drift. It does not start
-// nodes, and does not put wall clocks right.
-func (w *World) Heal() {}
+// Network is the network, with the faults that have no method here.
+func (w *World) Network() *network.Network { return w.net }
+
+// Heal ends everything that can be ended: network faults, disk faults, pauses, clock drift. It does not start nodes
+// and does not put wall clocks right.
+func (w *World) Heal() {
+	w.event(evHeal, "", "all")
+	w.net.Heal()
+	for _, n := range w.nodes {
+		n.disk.Heal()
+		w.Resume(n.name)
+		w.SetWallDrift(n.name, 0)
+	}
+}
 
 // Fired is how often one kind of fault really touched something.
 type Fired struct {
@@ -53,11 +146,23 @@ type Fired struct {
 	Count int64
 }
 
-// Fired lists all kinds of faults and their counts, always in the same order.
-func (w *World) Fired() []Fired { panic("unfinished") }
-
-// Nodes are the names of all nodes, in the order they were added.
-func (w *World) Nodes() []string { panic("unfinished") }
-
-// Env is the env of the node's present life, nil without one: for looking, not for calling.
-func (w *World) Env(name string) env.Env { panic("unfinished") }
+// Fired lists all kinds of network and disk faults and their counts, always in the same order.
+func (w *World) Fired() []Fired {
+	var list []Fired
+	for _, k := range network.Kinds() {
+		list = append(list, Fired{k.String(), w.net.Fired(k)})
+	}
+	var sum disk.Fired
+	for _, n := range w.nodes {
+		f := n.disk.Fired()
+		sum.Slow += f.Slow
+		sum.NoSpace += f.NoSpace
+		sum.Stalled += f.Stalled
+		for op := range f.Fail {
+			sum.Fail[op] += f.Fail[op]
+		}
+	}
+	return append(list, Fired{"disk-slow", sum.Slow}, Fired{"disk-stall", sum.Stalled}, Fired{"disk-full", sum.NoSpace},
+		Fired{"disk-fail-read", sum.Fail[disk.OpRead]}, Fired{"disk-fail-write", sum.Fail[disk.OpWrite]},
+		Fired{"disk-fail-sync", sum.Fail[disk.OpSync]}, Fired{"disk-fail-meta", sum.Fail[disk.OpMeta]})
+}
