@@ -1,0 +1,130 @@
+package api
+
+import (
+	"time"
+
+	"barnabas/broker/assert"
+	"barnabas/broker/config"
+	"barnabas/broker/env"
+	"barnabas/broker/metadata"
+	"barnabas/broker/partition"
+	"barnabas/broker/purgatory"
+	"barnabas/broker/server"
+	"barnabas/broker/wire"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Deps is what the handlers work with. All fields are required but TopicConfig.
+type Deps struct {
+	Env       env.Env
+	Config    *config.Broker
+	ClusterID string
+	// Listener is the name of the listener that clients come in by ("PLAINTEXT"): responses name endpoints of it.
+	Listener   string
+	Replicas   Replicas
+	Metadata   *metadata.Cache
+	Controller Controller
+	// Purgatory is the one that the replicas notify.
+	Purgatory *purgatory.Purgatory[wire.TopicPartition]
+	// BrokerEpoch is this broker's epoch, -1 before registration.
+	BrokerEpoch func() int64
+	// ToController sends a request to the controller, wherever it is, and waits for the answer; timeout is in all.
+	ToController func(req kmsg.Request, timeout time.Duration) (kmsg.Response, error)
+	// TopicConfig reads the configs set for a topic (/config/topics), none if there are none. nil: there never are.
+	TopicConfig func(topic string) (map[string]string, error)
+}
+
+// Replicas is this broker's partitions: FromManager makes one.
+type Replicas interface {
+	// Partition returns a hosted partition. Errors: those of replica.Manager.
+	Partition(tp wire.TopicPartition) (Partition, error)
+	BecomeLeaderOrFollower(*kmsg.LeaderAndISRRequest) *kmsg.LeaderAndISRResponse
+	StopReplicas(*kmsg.StopReplicaRequest) *kmsg.StopReplicaResponse
+	UpdateMetadata(*kmsg.UpdateMetadataRequest) *kmsg.UpdateMetadataResponse
+}
+
+// Partition is one partition as the handlers need it: a *partition.Partition.
+type Partition interface {
+	TopicID() [16]byte
+	Leader() (id, epoch int32)
+	AppendAsLeader(batches []byte, o partition.AppendOptions) (partition.AppendResult, error)
+	Replicated(requiredOffset int64, leaderEpoch int32) (done bool, err error)
+	Read(partition.ReadOptions) (partition.ReadResult, error)
+	Available(partition.ReadOptions) (bytes int64, done bool)
+	OffsetForLeaderEpoch(currentLeaderEpoch, epoch int32) (partition.EpochEnd, error)
+	ListOffset(partition.ListOptions) (partition.ListResult, error)
+}
+
+// Controller decides about the cluster: a *controller.Controller. Its methods wait for the decision.
+type Controller interface {
+	Active() bool
+	CreateTopics(*kmsg.CreateTopicsRequest) *kmsg.CreateTopicsResponse
+	DeleteTopics(*kmsg.DeleteTopicsRequest) *kmsg.DeleteTopicsResponse
+	AlterPartition(*kmsg.AlterPartitionRequest) *kmsg.AlterPartitionResponse
+	ControlledShutdown(*kmsg.ControlledShutdownRequest) *kmsg.ControlledShutdownResponse
+	AllocateProducerIDs(*kmsg.AllocateProducerIDsRequest) *kmsg.AllocateProducerIDsResponse
+}
+
+// API answers requests. Its Handle is what a server.Server calls; many tasks may be in it at once.
+type API struct {
+	Deps
+	producerIDs *producerIDs
+	creations   *creations
+}
+
+// New makes the handlers.
+func New(d Deps) *API {
+	return &API{Deps: d, producerIDs: newProducerIDs(d), creations: newCreations(d)}
+}
+
+// Handle runs the ordered part of a request (server.Handler).
+func (a *API) Handle(r *server.Request) server.Reply {
+	handle := routes[r.Header.Key]
+	assert.That(handle != nil, "INV-API-ROUTE: key %d is served", r.Header.Key)
+	return handle(a, r)
+}
+
+// routes is indexed by API key; what is served but not here would be a mistake of ours (TestEveryServedKeyHasAHandler).
+var routes = index(
+	produceRoute, fetchRoute, listOffsetsRoute, metadataRoute, leaderAndISRRoute, stopReplicaRoute, updateMetadataRoute,
+	controlledShutdownRoute, apiVersionsRoute, createTopicsRoute, deleteTopicsRoute, initProducerIDRoute,
+	offsetForLeaderEpochRoute, describeConfigsRoute, alterPartitionRoute, describeClusterRoute, allocateProducerIDsRoute,
+)
+
+type handler func(*API, *server.Request) server.Reply
+
+// route is an API key with its handler; versions are wire's matter, and named at the head of each handler's file.
+type route struct {
+	key    kmsg.Key
+	handle handler
+}
+
+// on makes a route of a handler of one kind of request.
+func on[R kmsg.Request](key kmsg.Key, handle func(*API, *server.Request, R) server.Reply) route {
+	return route{key: key, handle: func(a *API, r *server.Request) server.Reply { return handle(a, r, r.Body.(R)) }}
+}
+
+func index(all ...route) []handler {
+	var table []handler
+	for _, r := range all {
+		for len(table) <= int(r.key) {
+			table = append(table, nil)
+		}
+		assert.That(table[r.key] == nil, "INV-API-ROUTE: key %d has one handler", r.key)
+		table[r.key] = r.handle
+	}
+	return table
+}
+
+// millis is a duration from the wire; negative means none.
+func millis(ms int32) time.Duration { return time.Duration(max(ms, 0)) * time.Millisecond }
+
+// text is a nullable string with err's words, null for nil.
+func text(err error) *string {
+	if err == nil {
+		return nil
+	}
+	words := err.Error()
+	return &words
+}

@@ -1,0 +1,92 @@
+package api
+
+import (
+	"slices"
+	"time"
+
+	"barnabas/broker/env"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// autoCreateTimeout bounds one creation on behalf of a client who asked for a topic that does not exist. The client does
+// not wait for it.
+const autoCreateTimeout = 10 * time.Second
+
+var evAutoCreate = env.NewKind("auto-create", env.Info, "code")
+
+// creations are the topics that are being created because somebody asked for them. A topic is asked for once at a
+// time, however many clients want it (AutoTopicCreationManager).
+type creations struct {
+	deps Deps
+
+	mu    env.Mutex
+	under map[string]bool // creation under way
+}
+
+func newCreations(d Deps) *creations {
+	return &creations{deps: d, mu: d.Env.NewMutex(), under: make(map[string]bool)}
+}
+
+// create has topics created in a task of its own, with the broker's defaults, and returns at once.
+func (c *creations) create(topics []string) {
+	if len(topics) == 0 {
+		return
+	}
+	c.mu.Lock()
+	topics = slices.DeleteFunc(topics, func(topic string) bool { return c.under[topic] })
+	for _, topic := range topics {
+		c.under[topic] = true
+	}
+	c.mu.Unlock()
+	if len(topics) == 0 {
+		return
+	}
+	c.deps.Env.Go("auto-create", func() {
+		c.request(topics)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for _, topic := range topics {
+			delete(c.under, topic)
+		}
+	})
+}
+
+func (c *creations) request(topics []string) {
+	req := kmsg.NewPtrCreateTopicsRequest()
+	req.Version = 6 // topic ids in the answer are of no use here
+	req.TimeoutMillis = int32(autoCreateTimeout / time.Millisecond)
+	for _, topic := range topics {
+		t := kmsg.NewCreateTopicsRequestTopic()
+		t.Topic, t.NumPartitions, t.ReplicationFactor = topic, c.deps.Config.NumPartitions, c.deps.Config.DefaultReplicationFactor
+		req.Topics = append(req.Topics, t)
+	}
+	resp, err := c.ask(req)
+	if err != nil {
+		c.deps.Env.Emit(env.Event{Kind: evAutoCreate, Text: err.Error()})
+		return
+	}
+	for i := range resp.Topics {
+		t := &resp.Topics[i]
+		if t.ErrorCode == kerr.TopicAlreadyExists.Code {
+			continue
+		}
+		why := ""
+		if t.ErrorMessage != nil {
+			why = *t.ErrorMessage
+		}
+		c.deps.Env.Emit(env.Event{Kind: evAutoCreate, Topic: t.Topic, Partition: -1, V: [4]int64{int64(t.ErrorCode)}, Text: why})
+	}
+}
+
+func (c *creations) ask(req *kmsg.CreateTopicsRequest) (*kmsg.CreateTopicsResponse, error) {
+	if c.deps.Controller.Active() {
+		return c.deps.Controller.CreateTopics(req), nil
+	}
+	resp, err := c.deps.ToController(req, autoCreateTimeout)
+	if err != nil {
+		return nil, err
+	}
+	return resp.(*kmsg.CreateTopicsResponse), nil
+}

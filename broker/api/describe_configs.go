@@ -1,0 +1,160 @@
+package api
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+
+	"barnabas/broker/config"
+	"barnabas/broker/server"
+	"barnabas/broker/wire"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// DescribeConfigs v0-v4 (KIP-133). v1 sources and synonyms (KIP-226); v3 types and documentation (KIP-569); v4 flexible.
+// Topics, from /config/topics over this broker's defaults; and this broker itself, from its server.properties. Nothing is
+// sensitive yet, and no broker config can be changed while it runs.
+//
+// Source: KafkaApis#handleDescribeConfigsRequest, ConfigHelper.
+var describeConfigsRoute = on(kmsg.DescribeConfigs, (*API).describeConfigs)
+
+func (a *API) describeConfigs(_ *server.Request, req *kmsg.DescribeConfigsRequest) server.Reply {
+	resp := req.ResponseKind().(*kmsg.DescribeConfigsResponse)
+	for i := range req.Resources {
+		in := &req.Resources[i]
+		out := kmsg.NewDescribeConfigsResponseResource()
+		out.ResourceType, out.ResourceName = in.ResourceType, in.ResourceName
+		entries, err := a.configEntries(in)
+		if err != nil {
+			out.ErrorCode, out.ErrorMessage = wire.Code(err), text(err)
+		}
+		for _, entry := range entries {
+			if len(in.ConfigNames) > 0 && !slices.Contains(in.ConfigNames, entry.name) {
+				continue
+			}
+			out.Configs = append(out.Configs, entry.response(req))
+		}
+		resp.Resources = append(resp.Resources, out)
+	}
+	return server.Now(resp)
+}
+
+func (a *API) configEntries(in *kmsg.DescribeConfigsRequestResource) ([]configEntry, error) {
+	switch in.ResourceType {
+	case kmsg.ConfigResourceTypeTopic:
+		return a.topicEntries(in.ResourceName)
+	case kmsg.ConfigResourceTypeBroker:
+		if in.ResourceName == "" {
+			return nil, nil // the dynamic defaults of all brokers, of which there are none
+		}
+		if id, err := strconv.ParseInt(in.ResourceName, 10, 32); err != nil || int32(id) != a.Config.BrokerID {
+			return nil, fmt.Errorf("this is broker %d, not %q: %w", a.Config.BrokerID, in.ResourceName, kerr.InvalidRequest)
+		}
+		return a.brokerEntries(), nil
+	default:
+		return nil, fmt.Errorf("resource type %d: %w", in.ResourceType, kerr.InvalidRequest)
+	}
+}
+
+// configEntry is one config with everything that a response may say about it.
+type configEntry struct {
+	name, value string
+	kind        config.Type
+	doc         string
+	readOnly    bool
+	synonyms    []synonym // where the value comes from, and what it would be if it did not; never empty
+}
+
+// synonym is a value that a config has, or would have, under some name.
+type synonym struct {
+	name, value string
+	source      kmsg.ConfigSource
+}
+
+// topicEntries are the configs of a topic: what was set for it, else this broker's own configs, else their defaults.
+func (a *API) topicEntries(topic string) ([]configEntry, error) {
+	if !validTopic(topic) {
+		return nil, fmt.Errorf("topic name %q: %w", topic, kerr.InvalidTopicException)
+	}
+	if a.Metadata.Snapshot().Topic(topic) == nil {
+		return nil, fmt.Errorf("topic %s: %w", topic, kerr.UnknownTopicOrPartition)
+	}
+	var set map[string]string
+	if a.TopicConfig != nil {
+		var err error
+		if set, err = a.TopicConfig(topic); err != nil {
+			return nil, fmt.Errorf("configs of topic %s: %w", topic, err)
+		}
+	}
+	effective, err := a.Config.Topic.WithOverrides(set)
+	if err != nil {
+		return nil, fmt.Errorf("configs of topic %s: %v: %w", topic, err, kerr.InvalidConfig)
+	}
+	var entries []configEntry
+	for _, key := range config.TopicKeys() {
+		e := configEntry{name: key.Name, value: key.Value(&effective), kind: key.Type, doc: key.Doc}
+		if value, ok := set[key.Name]; ok {
+			e.synonyms = append(e.synonyms, synonym{key.Name, value, kmsg.ConfigSourceDynamicTopicConfig})
+		}
+		e.synonyms = append(e.synonyms, a.brokerSynonyms(key.Broker, key.Value(&a.Config.Topic), key.Default)...)
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
+// brokerEntries are this broker's own configs, by name.
+func (a *API) brokerEntries() []configEntry {
+	var entries []configEntry
+	for _, key := range config.BrokerKeys() {
+		value := key.Value(a.Config)
+		entries = append(entries, configEntry{name: key.Name, value: value, kind: key.Type, doc: key.Doc, readOnly: true,
+			synonyms: a.brokerSynonyms(key.Name, value, key.Default)})
+	}
+	for _, key := range config.TopicKeys() {
+		if key.Broker == "" {
+			continue
+		}
+		value := key.Value(&a.Config.Topic)
+		entries = append(entries, configEntry{name: key.Broker, value: value, kind: key.Type, doc: key.Doc, readOnly: true,
+			synonyms: a.brokerSynonyms(key.Broker, value, key.Default)})
+	}
+	slices.SortFunc(entries, func(a, b configEntry) int {
+		switch {
+		case a.name < b.name:
+			return -1
+		case a.name > b.name:
+			return 1
+		}
+		return 0
+	})
+	return entries
+}
+
+func (a *API) brokerSynonyms(name, value, byDefault string) []synonym {
+	var all []synonym
+	if a.Config.Explicit(name) {
+		all = append(all, synonym{name, value, kmsg.ConfigSourceStaticBrokerConfig})
+	}
+	return append(all, synonym{name, byDefault, kmsg.ConfigSourceDefaultConfig})
+}
+
+func (e *configEntry) response(req *kmsg.DescribeConfigsRequest) kmsg.DescribeConfigsResponseResourceConfig {
+	out := kmsg.NewDescribeConfigsResponseResourceConfig()
+	out.Name, out.Value, out.ReadOnly = e.name, &e.value, e.readOnly
+	out.Source = e.synonyms[0].source
+	out.IsDefault = out.Source == kmsg.ConfigSourceDefaultConfig
+	out.ConfigType = kmsg.ConfigType(e.kind)
+	if req.IncludeDocumentation {
+		out.Documentation = &e.doc
+	}
+	if req.IncludeSynonyms {
+		for i := range e.synonyms {
+			s := kmsg.NewDescribeConfigsResponseResourceConfigConfigSynonym()
+			s.Name, s.Value, s.Source = e.synonyms[i].name, &e.synonyms[i].value, e.synonyms[i].source
+			out.ConfigSynonyms = append(out.ConfigSynonyms, s)
+		}
+	}
+	return out
+}
