@@ -61,25 +61,25 @@ const (
 	Leader Node = -3
 	// Controller is the broker that is the active controller just then ("controller").
 	Controller Node = -4
+	// Others, as the other side of a partition or slow link, are all brokers that are not on the one ("others").
+	Others Node = -5
 )
+
+var roleNames = [...]string{"zk", "clients", "leader", "controller", "others"}
 
 // String is the node's text form: a broker id, or the name of a role.
 func (n Node) String() string {
-	switch n {
-	case ZooKeeper:
-		return "zk"
-	case Clients:
-		return "clients"
-	case Leader:
-		return "leader"
-	case Controller:
-		return "controller"
+	if i := -1 - int(n); i >= 0 && i < len(roleNames) {
+		return roleNames[i]
 	}
 	return strconv.Itoa(int(n))
 }
 
-// IsRole reports whether the node is looked up when the fault begins.
+// IsRole reports whether the world must look the node up when the fault begins.
 func (n Node) IsRole() bool { return n == Leader || n == Controller }
+
+// IsBroker reports whether the node is a broker's id.
+func (n Node) IsBroker() bool { return n >= 0 }
 
 // Keep is how much of what was not synced survives a power loss. The numbers are sim/disk's.
 type Keep uint8

@@ -1,0 +1,228 @@
+package faults
+
+import (
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// form is how one kind is written: the words that begin it, and what it takes.
+type form struct {
+	kind  Kind
+	verb  string // one or two words
+	has   string // a word that must be there besides ("oneway"), telling kinds of the same verb apart
+	usage string
+	parse func(*params, *Fault)
+}
+
+// forms lists every kind. Of those with the same verb the ones with a word of their own come first.
+var forms = [KindCount]form{
+	{Crash, "crash", "", "crash node=2 for=3s", parseNode},
+	{Power, "power", "", "power node=3 keep=random for=6s", func(p *params, f *Fault) {
+		f.Keep = p.keep()
+		parseNode(p, f)
+	}},
+	{Pause, "pause", "", "pause node=1 for=2s", parseNode},
+	{PartitionOneWay, "partition", "oneway", "partition from=2 to=1,3 oneway for=4s", parseSides},
+	{Partition, "partition", "", "partition from=2 to=1,3 for=4s", parseSides},
+	{Isolate, "isolate", "", "isolate node=2 for=4s", parseNode},
+	{SlowLink, "link", "", "link from=1 to=2,3 delay=50ms for=4s", func(p *params, f *Fault) {
+		f.Delay = p.duration("delay", true)
+		parseSides(p, f)
+	}},
+	{FailSync, "disk", "fail", "disk node=1 op=fsync fail for=2s", func(p *params, f *Fault) {
+		p.exactly("op", "fsync")
+		parseNode(p, f)
+	}},
+	{SlowDisk, "disk", "", "disk node=1 op=all slow=20 for=4s", func(p *params, f *Fault) {
+		p.exactly("op", "all")
+		f.Slow = p.factor("slow")
+		parseNode(p, f)
+	}},
+	{ZooKeeperExpire, "zookeeper expire", "", "zookeeper expire node=2", func(p *params, f *Fault) {
+		if f.Node = p.node("node"); f.Node == ZooKeeper {
+			p.fail("node=zk has no session")("name a broker, leader or controller")
+		}
+	}},
+	{ZooKeeperRestart, "zookeeper restart", "", "zookeeper restart", func(*params, *Fault) {}},
+	{ZooKeeperOutage, "zookeeper outage", "", "zookeeper outage for=8s", func(p *params, f *Fault) {
+		f.For = p.duration("for", false)
+	}},
+}
+
+func parseNode(p *params, f *Fault) {
+	f.Node = p.node("node")
+	f.For = p.duration("for", false)
+}
+
+func parseSides(p *params, f *Fault) {
+	f.From, f.To = p.nodes("from"), p.nodes("to")
+	f.For = p.duration("for", false)
+	for _, n := range f.From {
+		if slices.Contains(f.To, n) {
+			p.fail("%s is on both sides", n)("leave it out of from= or to=")
+		}
+		if n == Others {
+			p.fail("from=others has nobody to be other than")("put others on the side of to=")
+		}
+	}
+}
+
+// formOf finds the form that the words are in; nil if none.
+func formOf(words []string) *form {
+	for i := range forms {
+		verb := strings.Fields(forms[i].verb)
+		if len(words) >= len(verb) && slices.Equal(words[:len(verb)], verb) &&
+			(forms[i].has == "" || slices.Contains(words, forms[i].has)) {
+			return &forms[i]
+		}
+	}
+	return nil
+}
+
+// verbs lists what a fault can begin with.
+func verbs() string {
+	var out []string
+	for i := range forms {
+		if !slices.Contains(out, forms[i].verb) {
+			out = append(out, forms[i].verb)
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+// params takes the words of a fault one by one and keeps the first error.
+type params struct {
+	form  *form
+	given []string
+	err   *ParseError
+}
+
+// fail keeps an error, unless there is one.
+func (p *params) fail(reason string, args ...any) func(remedy string, args ...any) {
+	return func(remedy string, more ...any) {
+		if p.err == nil {
+			p.err = wrong(reason, args...)(remedy, more...)
+		}
+	}
+}
+
+// take removes key=value from what was given.
+func (p *params) take(key string) (string, bool) {
+	for i, word := range p.given {
+		if value, ok := strings.CutPrefix(word, key+"="); ok {
+			p.given = slices.Delete(slices.Clone(p.given), i, i+1)
+			return value, true
+		}
+	}
+	return "", false
+}
+
+// need is take for what must be there.
+func (p *params) need(key string) string {
+	value, ok := p.take(key)
+	if !ok {
+		p.fail("%s without %s=", p.form.verb, key)("write it like %q", p.form.usage)
+	}
+	return value
+}
+
+// finish reports the first error, or words that nobody took.
+func (p *params) finish() *ParseError {
+	if i := slices.Index(p.given, p.form.has); p.form.has != "" && i >= 0 {
+		p.given = slices.Delete(slices.Clone(p.given), i, i+1)
+	}
+	if len(p.given) > 0 {
+		p.fail("%s does not take %q, or not twice", p.form.verb, p.given[0])("write it like %q", p.form.usage)
+	}
+	return p.err
+}
+
+func (p *params) exactly(key, want string) {
+	if got := p.need(key); got != want {
+		p.fail("%s=%s does not go with this fault", key, got)("write it like %q", p.form.usage)
+	}
+}
+
+func (p *params) duration(key string, needed bool) time.Duration {
+	value, ok := p.take(key)
+	switch {
+	case !ok && needed:
+		p.need(key)
+		return 0
+	case !ok:
+		return UntilEnd
+	case value == "forever" && !needed:
+		return Forever
+	}
+	d, err := time.ParseDuration(value)
+	if err != nil || d <= 0 || d > timeMax {
+		p.fail("%s=%s is not a duration", key, value)(`write a positive one with its unit, such as "4s" or "50ms"`)
+	}
+	return d
+}
+
+func (p *params) factor(key string) int {
+	value := p.need(key)
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 2 || n > slowMax {
+		p.fail("%s=%s is not a factor", key, value)("write a whole number from 2 to %d", slowMax)
+	}
+	return n
+}
+
+func (p *params) keep() Keep {
+	value := p.need("keep")
+	i := slices.Index(keepNames[:], value)
+	if i < 0 {
+		p.fail("keep=%s is unknown", value)("write one of %s", strings.Join(keepNames[:], ", "))
+		return 0
+	}
+	return Keep(i)
+}
+
+// node takes the one node that something happens to.
+func (p *params) node(key string) Node {
+	n := p.parseNode(key, p.need(key))
+	if n == Clients || n == Others {
+		p.fail("%s=%s is not one node", key, n)("name a broker by its id, zk, leader or controller")
+	}
+	return n
+}
+
+// nodes takes one side of a link, sorted and without repetition.
+func (p *params) nodes(key string) []Node {
+	var out []Node
+	for name := range strings.SplitSeq(p.need(key), ",") {
+		out = append(out, p.parseNode(key, name))
+	}
+	slices.SortFunc(out, compareNodes)
+	return slices.Compact(out)
+}
+
+func (p *params) parseNode(key, name string) Node {
+	if i := slices.Index(roleNames[:], name); i >= 0 {
+		return Node(-1 - i)
+	}
+	id, err := strconv.ParseInt(name, 10, 32)
+	if err != nil || id < 0 || id > math.MaxInt32 {
+		p.fail("%s=%s is no node", key, name)("write a broker's id, or one of %s", strings.Join(roleNames[:], ", "))
+	}
+	return Node(max(0, id))
+}
+
+// compareNodes puts brokers first, by id, then the others in the order of their names' table.
+func compareNodes(a, b Node) int {
+	switch {
+	case a.IsBroker() != b.IsBroker():
+		if a.IsBroker() {
+			return -1
+		}
+		return 1
+	case a.IsBroker():
+		return int(a) - int(b)
+	}
+	return int(b) - int(a)
+}

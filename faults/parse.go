@@ -1,0 +1,142 @@
+package faults
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// ParseError says where a schedule file is wrong, how, and what to do about it.
+type ParseError struct {
+	File   string
+	Line   int // from 1
+	Reason string
+	Remedy string
+}
+
+// Error is "file:line: reason; remedy".
+func (e *ParseError) Error() string {
+	return fmt.Sprintf("%s:%d: %s; %s", e.File, e.Line, e.Reason, e.Remedy)
+}
+
+// Bounds of what Parse takes: far beyond any use, and small enough that arithmetic on them cannot overflow.
+const (
+	timeMax   = 1_000_000 * time.Second
+	faultsMax = 100_000
+	lineMax   = 4096
+	slowMax   = 1_000_000
+)
+
+const timeRemedy = `write seconds with the unit, such as "3.200s"`
+
+// Parse reads a schedule file. The name is for errors, which tell the line, what is wrong and what to do
+// (*ParseError). Faults are sorted by their times; those of the same time keep their order.
+func Parse(name string, data []byte) (File, error) {
+	var file File
+	header := false
+	for i, text := range strings.Split(string(data), "\n") {
+		text = strings.TrimSpace(text)
+		var err *ParseError
+		switch {
+		case len(text) > lineMax:
+			err = wrong("a line of %d bytes", len(text))("keep lines below %d bytes", lineMax)
+		case isHeader(text) && header:
+			err = wrong("a second header")("keep one line of scenario=, seed= and commit=")
+		case isHeader(text):
+			header = true
+			file.Header, err = parseHeader(text)
+		case text == "" || text[0] == '#':
+		case len(file.Schedule) == faultsMax:
+			err = wrong("more than %d faults", faultsMax)("split the schedule")
+		default:
+			var fault Fault
+			if fault, err = parseFault(text); err == nil {
+				file.Schedule = append(file.Schedule, fault)
+			}
+		}
+		if err != nil {
+			err.File, err.Line = name, i+1
+			return File{}, err
+		}
+	}
+	slices.SortStableFunc(file.Schedule, func(a, b Fault) int { return cmp.Compare(a.At, b.At) })
+	return file, nil
+}
+
+// wrong begins an error with the reason; the function it returns takes the remedy.
+func wrong(reason string, args ...any) func(remedy string, args ...any) *ParseError {
+	return func(remedy string, more ...any) *ParseError {
+		return &ParseError{Reason: fmt.Sprintf(reason, args...), Remedy: fmt.Sprintf(remedy, more...)}
+	}
+}
+
+// isHeader tells the header from other comments: its first word is one of the header's keys.
+func isHeader(text string) bool {
+	if !strings.HasPrefix(text, "#") {
+		return false
+	}
+	words := strings.Fields(text[1:])
+	if len(words) == 0 {
+		return false
+	}
+	key, _, ok := strings.Cut(words[0], "=")
+	return ok && (key == "scenario" || key == "seed" || key == "commit")
+}
+
+func parseHeader(text string) (h Header, err *ParseError) {
+	for _, word := range strings.Fields(text[1:]) {
+		key, value, _ := strings.Cut(word, "=")
+		switch key {
+		case "scenario":
+			h.Scenario = value
+		case "commit":
+			h.Commit = value
+		case "seed":
+			seed, perr := strconv.ParseUint(value, 10, 64)
+			if perr != nil {
+				return h, wrong("seed %q is not a number", value)("write a number from 0 to 2^64-1")
+			}
+			h.Seed = seed
+		default:
+			return h, wrong("unknown header field %q", word)("the header has scenario=, seed= and commit=")
+		}
+	}
+	return h, nil
+}
+
+func parseFault(text string) (f Fault, err *ParseError) {
+	words := strings.Fields(text)
+	var ok bool
+	if f.At, ok = parseSeconds(words[0]); !ok {
+		return f, wrong("%q is not a time", words[0])(timeRemedy)
+	}
+	if len(words) == 1 {
+		return f, wrong("a time and no fault")("write one of %s behind it", verbs())
+	}
+	form := formOf(words[1:])
+	if form == nil {
+		return f, wrong("unknown fault %q", strings.Join(words[1:], " "))("write one of %s", verbs())
+	}
+	f.Kind = form.kind
+	p := &params{form: form, given: words[1+len(strings.Fields(form.verb)):]}
+	form.parse(p, &f)
+	return f, p.finish()
+}
+
+// parseSeconds reads "3.200s" or "3s".
+func parseSeconds(s string) (time.Duration, bool) {
+	number, ok := strings.CutSuffix(s, "s")
+	whole, frac, dotted := strings.Cut(number, ".")
+	if !ok || !digits(whole) || (dotted && !digits(frac)) || len(frac) > 9 {
+		return 0, false
+	}
+	d, err := time.ParseDuration(s)
+	return d, err == nil && d <= timeMax
+}
+
+func digits(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}
