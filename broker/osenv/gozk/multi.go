@@ -1,0 +1,84 @@
+package gozk
+
+import (
+	"fmt"
+
+	"github.com/go-zookeeper/zk"
+
+	"barnabas/broker/zookeeper"
+	"barnabas/broker/zookeeper/jute"
+)
+
+var openACL = zk.WorldACL(zk.PermAll)
+
+// Multi is documented at zookeeper.Session. The Stat of a create is asked for afterwards, as in Create.
+func (s *session) Multi(ops ...zookeeper.Op) ([]zookeeper.OpResult, error) {
+	requests := make([]any, len(ops))
+	wire := make([]jute.Op, len(ops))
+	for i, op := range ops {
+		sequential := op.Mode == zookeeper.PersistentSequential || op.Mode == zookeeper.EphemeralSequential
+		if err := jute.ValidatePath(op.Path, sequential && op.Kind == zookeeper.OpCreate); err != nil {
+			return nil, &zookeeper.OpError{Index: i, Op: op, Err: err}
+		}
+		wire[i] = jute.Op{Path: op.Path, Data: op.Data}
+		switch op.Kind {
+		case zookeeper.OpCreate:
+			requests[i] = &zk.CreateRequest{Path: op.Path, Data: op.Data, Acl: openACL, Flags: int32(op.Mode)}
+		case zookeeper.OpSet:
+			requests[i] = &zk.SetDataRequest{Path: op.Path, Data: op.Data, Version: op.Version}
+		case zookeeper.OpDelete:
+			requests[i] = &zk.DeleteRequest{Path: op.Path, Version: op.Version}
+		case zookeeper.OpCheck:
+			requests[i] = &zk.CheckVersionRequest{Path: op.Path, Version: op.Version}
+		default:
+			return nil, &zookeeper.OpError{Index: i, Op: op, Err: zookeeper.ErrBadArguments}
+		}
+	}
+	if err := fits(wire...); err != nil {
+		return nil, fmt.Errorf("multi: %w", err)
+	}
+	if err := s.ready(); err != nil {
+		return nil, fmt.Errorf("multi: %w", err)
+	}
+	responses, err := s.conn.Multi(requests...)
+	if err != nil {
+		for i, r := range responses {
+			if r.Error != nil && i < len(ops) {
+				return nil, &zookeeper.OpError{Index: i, Op: ops[i], Err: s.translate(r.Error)}
+			}
+		}
+		return nil, fmt.Errorf("multi: %w", s.translate(err))
+	}
+	return s.multiResults(ops, responses)
+}
+
+func (s *session) multiResults(ops []zookeeper.Op, responses []zk.MultiResponse) ([]zookeeper.OpResult, error) {
+	if len(responses) != len(ops) {
+		return nil, fmt.Errorf("multi: %d results for %d operations: %w", len(responses), len(ops), jute.ErrMalformed)
+	}
+	results := make([]zookeeper.OpResult, len(ops))
+	for i, r := range responses {
+		results[i] = zookeeper.OpResult{Path: r.String, Stat: ours(r.Stat)}
+		if ops[i].Kind != zookeeper.OpCreate {
+			continue
+		}
+		stat, err := s.statOf(r.String, ops[i].Mode)
+		if err != nil {
+			return nil, fmt.Errorf("multi: %w", s.translate(err))
+		}
+		results[i].Stat = stat
+	}
+	return results, nil
+}
+
+// fits refuses a request that a server would close the connection for.
+func fits(ops ...jute.Op) error {
+	size := 64
+	for _, op := range ops {
+		size += 64 + len(op.Path) + len(op.Data)
+	}
+	if size > jute.MaxFrame {
+		return fmt.Errorf("request of %d bytes, limit %d: %w", size, jute.MaxFrame, zookeeper.ErrBadArguments)
+	}
+	return nil
+}
