@@ -14,6 +14,8 @@ const (
 	readBufferBytes = 16 << 10
 	// poolBytesMax bounds the buffers that wait for the next large frame, over all connections.
 	poolBytesMax = 32 << 20
+	// poolBufferBytesMin is the smallest buffer made: frames of about the same size should find each other's.
+	poolBufferBytesMin = 64 << 10
 	// poolBufferBytesMax is the largest buffer worth keeping.
 	poolBufferBytesMax = 8 << 20
 )
@@ -118,7 +120,7 @@ func (p *bufferPool) get(size int) []byte {
 			return b[:0]
 		}
 	}
-	return make([]byte, 0, min(size, 1<<20))
+	return make([]byte, 0, min(max(size, poolBufferBytesMin), 1<<20))
 }
 
 func (p *bufferPool) put(b []byte) {

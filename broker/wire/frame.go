@@ -30,7 +30,7 @@ func FrameSize(prefix [4]byte, max int32) (int, error) {
 
 // frameStep is how much room is made for a frame before its bytes have come: a peer that announces 100 MiB and sends
 // nothing costs one step, not 100 MiB.
-const frameStep = 1 << 20
+const frameStep, frameRound = 1 << 20, 1 << 18
 
 // ReadFrame reads one frame and returns what follows its size. The result is in buf's array if that is large enough,
 // and else in a new one, which grows with the bytes that really come.
@@ -57,7 +57,8 @@ func ReadFrame(r interface{ Read([]byte) (int, error) }, max int32, buf []byte) 
 func ReadBody(r interface{ Read([]byte) (int, error) }, size int, frame []byte) ([]byte, error) {
 	for len(frame) < size {
 		if len(frame) == cap(frame) {
-			grown := make([]byte, len(frame), min(size, max(2*cap(frame), frameStep)))
+			// Rounded up, so that a buffer kept for the next frame fits one that is a little larger.
+			grown := make([]byte, len(frame), min((size+frameRound-1)&^(frameRound-1), max(2*cap(frame), frameStep)))
 			copy(grown, frame)
 			frame = grown
 		}
