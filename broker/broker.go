@@ -1,7 +1,10 @@
 package broker
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -38,6 +41,7 @@ var (
 	evSessionRetry   = env.NewKind("zookeeper-session-retry", env.Warn)
 	evStopping       = env.NewKind("broker-stopping", env.Info, "broker")
 	evStopped        = env.NewKind("broker-stopped", env.Info, "broker")
+	evTopicConfig    = env.NewKind("topic-config-ignored", env.Warn)
 	evFailed         = env.NewKind("broker-failed", env.Error)
 )
 
@@ -184,8 +188,8 @@ func (b *Broker) start() (*zookeeper.Store, error) {
 		AlterPartition: b.channel.alterPartition, TopicConfig: b.topicConfig, OnOffline: b.fail,
 	})
 	b.api = api.New(api.Deps{
-		Env: b.e, Config: b.cfg, ClusterID: b.clusterID, Listener: listenerName, Replicas: b.replicas, Metadata: b.metadata, Controller: b.controller,
-		Logs: b.logs, Purgatory: b.purgatory, BrokerEpoch: b.epoch.Load, ControllerChannel: b.channel.do, TopicOverrides: b.topicOverrides,
+		Env: b.e, Config: b.cfg, ClusterID: b.clusterID, Listener: listenerName, Replicas: api.FromManager(b.replicas), Metadata: b.metadata,
+		Controller: b.controller, Purgatory: b.purgatory, BrokerEpoch: b.epoch.Load, ToController: b.channel.do, TopicConfig: b.topicOverrides,
 	})
 	if b.server, err = server.Listen(server.Options{
 		Env: b.e, Addr: b.cfg.ListenAddr, Handle: b.api.Handle, FrameBytesMax: b.cfg.RequestBytesMax,
@@ -209,7 +213,7 @@ func (b *Broker) identify(store *zookeeper.Store) error {
 	}
 	proposed := b.cfg.ClusterID
 	if proposed == "" {
-		proposed = zookeeper.NewClusterID(b.e.Rand("cluster-id"))
+		proposed = newClusterID(b.e.Rand("cluster-id"))
 	}
 	id, err := store.ClusterID(proposed)
 	if err != nil {
@@ -217,6 +221,14 @@ func (b *Broker) identify(store *zookeeper.Store) error {
 	}
 	b.clusterID = id
 	return b.logs.SetMeta(log.Meta{ClusterID: id, BrokerID: b.cfg.BrokerID})
+}
+
+// newClusterID makes a random id in Kafka's form, 22 characters of base64url (Uuid).
+func newClusterID(r *rand.Rand) string {
+	var id [16]byte
+	binary.BigEndian.PutUint64(id[:8], r.Uint64())
+	binary.BigEndian.PutUint64(id[8:], r.Uint64())
+	return zookeeper.FormatTopicID(id)
 }
 
 // advertise decides what others are told to connect to.
@@ -288,22 +300,36 @@ func (b *Broker) dialBroker(addr string) (controller.Conn, error) {
 	})
 }
 
-// topicOverrides reads a topic's own configuration from ZooKeeper.
+// topicOverrides reads a topic's own configuration from ZooKeeper, waiting for a session while there is none.
 func (b *Broker) topicOverrides(topic string) (map[string]string, error) {
-	b.mu.Lock()
-	store := b.store
-	b.mu.Unlock()
-	if store == nil {
-		return nil, zookeeper.ErrConnectionLoss
+	for {
+		b.mu.Lock()
+		store := b.store
+		b.mu.Unlock()
+		err := zookeeper.ErrSessionClosed
+		if store != nil {
+			var overrides map[string]string
+			if overrides, err = store.EntityConfig(zookeeper.ConfigTopics, topic, false); err == nil {
+				return overrides, nil
+			}
+		}
+		if b.stopping() || !errors.Is(err, zookeeper.ErrSessionExpired) && !errors.Is(err, zookeeper.ErrSessionClosed) {
+			return nil, fmt.Errorf("configuration of topic %s: %w", topic, err)
+		}
+		b.e.Sleep(sessionRetry)
 	}
-	return store.EntityConfig("topics", topic, false)
 }
 
-// topicConfig is a topic's whole configuration: the broker's defaults with the topic's own over them.
-func (b *Broker) topicConfig(topic string) (config.Topic, error) {
+// topicConfig is a topic's whole configuration: the broker's defaults with the topic's own over them. What cannot be
+// read, or does not hold, leaves the defaults, and says so.
+func (b *Broker) topicConfig(topic string) config.Topic {
 	overrides, err := b.topicOverrides(topic)
-	if err != nil {
-		return b.cfg.Topic, err
+	if err == nil {
+		var t config.Topic
+		if t, err = b.cfg.Topic.WithOverrides(overrides); err == nil {
+			return t
+		}
 	}
-	return b.cfg.Topic.WithOverrides(overrides)
+	b.e.Emit(env.Event{Kind: evTopicConfig, Topic: topic, Text: err.Error()})
+	return b.cfg.Topic
 }

@@ -1,0 +1,141 @@
+package scenarios
+
+import (
+	"fmt"
+	"time"
+
+	"barnabas/broker"
+	"barnabas/broker/bug"
+	"barnabas/broker/config"
+	"barnabas/broker/env"
+	zkclient "barnabas/broker/zookeeper/client"
+	zkserver "barnabas/broker/zookeeper/server"
+	"barnabas/reports"
+	"barnabas/sim/cluster"
+)
+
+const (
+	zkName     = "zk"
+	zkAddr     = "zk:2181"
+	brokerPort = 9092
+	dataDir    = "/data"
+)
+
+// simCluster is the cluster under trial: one ZooKeeper and some brokers in a simulated world.
+type simCluster struct {
+	w       *cluster.World
+	plan    *Plan
+	bugs    bug.Set
+	zk      *zkserver.Server // of its present life, nil while it is down
+	brokers []*brokerNode
+	nodes   []reports.NodeChange
+	errs    []error // what the harness itself could not do, and what ZooKeeper could not recover from
+}
+
+// brokerNode is one broker's machine.
+type brokerNode struct {
+	id      int32
+	name    string
+	life    int
+	broker  *broker.Broker // of the present life
+	stopped error          // why the last life ended by itself
+}
+
+func newSimCluster(w *cluster.World, p *Plan, bugs bug.Set) *simCluster {
+	c := &simCluster{w: w, plan: p, bugs: bugs}
+	w.AddNode(zkName, c.runZooKeeper)
+	for i := range p.Brokers {
+		n := &brokerNode{id: int32(i + 1), name: fmt.Sprintf("b%d", i+1)}
+		c.brokers = append(c.brokers, n)
+		w.AddNode(n.name, func(e env.Env) { c.runBroker(n, e) })
+	}
+	return c
+}
+
+func (c *simCluster) bootstrap() []string {
+	var addrs []string
+	for _, n := range c.brokers {
+		addrs = append(addrs, fmt.Sprintf("%s:%d", n.name, brokerPort))
+	}
+	return addrs
+}
+
+// start starts ZooKeeper and all brokers at once.
+func (c *simCluster) start() {
+	c.startNode(zkName)
+	for _, n := range c.brokers {
+		c.startNode(n.name)
+	}
+}
+
+func (c *simCluster) startNode(name string) {
+	c.w.Start(name)
+	c.note(name, "up")
+}
+
+func (c *simCluster) note(name, state string) {
+	c.nodes = append(c.nodes, reports.NodeChange{At: time.Duration(c.w.Now()), Node: name, State: state})
+}
+
+// zkTick makes sessions of two seconds possible.
+const zkTick = 500
+
+func (c *simCluster) runZooKeeper(e env.Env) {
+	c.zk = nil
+	s, err := zkserver.New(e, zkserver.Config{Addr: zkAddr, DataDir: dataDir, TickMs: zkTick})
+	if err != nil {
+		c.errs = append(c.errs, fmt.Errorf("embedded ZooKeeper: %w", err))
+		return
+	}
+	c.zk = s
+	s.Run()
+	c.zk = nil
+	c.note(zkName, "down")
+}
+
+func (c *simCluster) runBroker(n *brokerNode, e env.Env) {
+	n.life++
+	n.broker = broker.New(broker.Options{Env: e, Config: c.config(n.id), OpenSession: zkclient.Open})
+	n.stopped = n.broker.Run()
+	c.note(n.name, "down")
+}
+
+// config is the broker's configuration: quick reactions, so that much happens in little time, and what the plan says.
+func (c *simCluster) config(id int32) *config.Broker {
+	cfg := config.Default()
+	cfg.BrokerID = id
+	cfg.ListenAddr = fmt.Sprintf("b%d:%d", id, brokerPort)
+	cfg.LogDirs = []string{dataDir}
+	cfg.ZookeeperConnect = []string{zkAddr}
+	cfg.DefaultReplicationFactor = c.plan.Replicas
+	cfg.NumPartitions = c.plan.Partitions
+	cfg.AutoCreateTopics = false
+	cfg.ReplicaFetchBackoff = 200 * time.Millisecond
+	cfg.ReplicaSocketTimeout = 2 * time.Second
+	cfg.ControllerSocketTimeout = 2 * time.Second
+	cfg.ControlledShutdownRetryBackoff = 500 * time.Millisecond
+	cfg.FileDeleteDelay = time.Second
+	cfg.Topic.MinInsyncReplicas = c.plan.MinInsync
+	if c.plan.SyncEveryAppend {
+		cfg.Topic.FlushMessages = 1
+	}
+	for _, configure := range c.plan.Configure {
+		configure(cfg)
+	}
+	cfg.Bugs = c.bugs
+	return cfg
+}
+
+// node finds a broker by id.
+func (c *simCluster) node(id int32) *brokerNode {
+	if id >= 1 && int(id) <= len(c.brokers) {
+		return c.brokers[id-1]
+	}
+	return nil
+}
+
+// up reports whether the node's process lives.
+func (c *simCluster) up(name string) bool {
+	s := c.w.Status(name)
+	return s == cluster.Running || s == cluster.Paused
+}

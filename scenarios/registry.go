@@ -1,0 +1,247 @@
+package scenarios
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"barnabas/broker/partition"
+	"barnabas/broker/wire"
+	"barnabas/broker/zookeeper"
+	"barnabas/faults"
+	"barnabas/reports"
+	"barnabas/scenarios/oracle"
+	"barnabas/sim/cluster"
+)
+
+// registry reads, between events, what ZooKeeper's tree says of the cluster, and remembers how it changed.
+type registry struct {
+	c               *simCluster
+	partitions      []registeredPartition
+	history         []reports.Leadership
+	elections       int
+	isrChanges      int
+	controllers     int   // that were elected
+	controllerCzxid int64 // of the last one's znode
+	// lost are the brokers that lost power, with the instants at which it happened, until the controller has taken
+	// them out of every ISR: what they were in the ISR for, they may no longer have.
+	lost map[int32]bool
+}
+
+type registeredPartition struct {
+	path  string
+	mzxid int64
+	known bool
+	state oracle.Registered
+}
+
+func newRegistry(c *simCluster) *registry {
+	r := &registry{c: c, lost: map[int32]bool{}}
+	for p := range c.plan.Partitions {
+		tp := wire.TopicPartition{Topic: topic, Partition: p}
+		r.partitions = append(r.partitions, registeredPartition{path: zookeeper.PathPartitionState(tp)})
+	}
+	return r
+}
+
+// look reads what has changed. While ZooKeeper is down, what it said last stands.
+func (r *registry) look() {
+	if r.c.zk == nil {
+		return
+	}
+	for i := range r.partitions {
+		r.lookPartition(int32(i), &r.partitions[i])
+	}
+	if _, stat, ok := r.c.zk.Get(zookeeper.PathController); ok && stat.Czxid != r.controllerCzxid {
+		r.controllerCzxid = stat.Czxid
+		r.controllers++
+	}
+}
+
+func (r *registry) lookPartition(number int32, p *registeredPartition) {
+	data, stat, ok := r.c.zk.Get(p.path)
+	if !ok || p.known && stat.Mzxid == p.mzxid {
+		return
+	}
+	tp := wire.TopicPartition{Topic: topic, Partition: number}
+	state, err := zookeeper.DecodePartitionState(tp, data, stat.Version)
+	if err != nil {
+		r.c.errs = append(r.c.errs, err)
+		return
+	}
+	old, had := p.state, p.known
+	p.mzxid, p.known = stat.Mzxid, true
+	p.state = oracle.Registered{TP: tp, Leader: state.Leader, LeaderEpoch: state.LeaderEpoch, PartitionEpoch: stat.Version,
+		ISR: state.ISR, Replicas: r.replicas(number)}
+	if had && old.Leader != state.Leader {
+		r.elections++
+	}
+	if had && !sameMembers(old.ISR, state.ISR) {
+		r.isrChanges++
+	}
+	r.history = append(r.history, reports.Leadership{At: time.Duration(r.c.w.Now()), Partition: tp.String(), Leader: state.Leader,
+		Epoch: state.LeaderEpoch, ISR: slices.Clone(state.ISR)})
+	r.forget()
+}
+
+// forget ends the suspicion against a broker that is in no ISR any more, or came back into all by catching up.
+func (r *registry) forget() {
+	for _, n := range r.c.brokers {
+		if r.lost[n.id] && !slices.ContainsFunc(r.partitions, func(p registeredPartition) bool { return slices.Contains(p.state.ISR, n.id) }) {
+			delete(r.lost, n.id)
+		}
+	}
+}
+
+func (r *registry) replicas(number int32) []int32 {
+	data, _, ok := r.c.zk.Get(zookeeper.PathTopic(topic))
+	if !ok {
+		return nil
+	}
+	assignment, err := zookeeper.DecodeTopic(topic, data)
+	if err != nil {
+		r.c.errs = append(r.c.errs, err)
+		return nil
+	}
+	return assignment.Partitions[number].Replicas
+}
+
+func sameMembers(a, b []int32) bool {
+	a, b = slices.Clone(a), slices.Clone(b)
+	slices.Sort(a)
+	slices.Sort(b)
+	return slices.Equal(a, b)
+}
+
+// leader is who leads the partition, -1 for nobody.
+func (r *registry) leader(number int) int32 {
+	if p := &r.partitions[number]; p.known {
+		return p.state.Leader
+	}
+	return -1
+}
+
+// controller is who holds /controller, -1 for nobody.
+func (r *registry) controller() int32 {
+	if r.c.zk == nil {
+		return -1
+	}
+	data, _, ok := r.c.zk.Get(zookeeper.PathController)
+	if !ok {
+		return -1
+	}
+	id, err := zookeeper.ParseController(zookeeper.ControllerPath, data)
+	if err != nil {
+		return -1
+	}
+	return id
+}
+
+func (r *registry) lostPower(broker int32) {
+	r.lost[broker] = true
+	r.forget()
+}
+
+// view is what the oracle looks at.
+func (r *registry) view() oracle.View {
+	v := oracle.View{At: r.c.w.Now()}
+	for i := range r.partitions {
+		if r.partitions[i].known {
+			v.Partitions = append(v.Partitions, r.partitions[i].state)
+		}
+	}
+	for _, n := range r.c.brokers {
+		if s := r.c.w.Status(n.name); n.broker == nil || s != cluster.Running && s != cluster.Paused {
+			continue
+		}
+		for _, state := range n.broker.Replicas() {
+			v.Replicas = append(v.Replicas, oracle.Replica{Broker: n.id, Life: n.life, State: state})
+		}
+	}
+	return v
+}
+
+// admit keeps a run within what Kafka promises: an acked record survives while one in-sync replica keeps it. Without
+// syncing every append, a power loss takes a replica's data away, so it may come only while every partition has
+// another in-sync replica on a machine that is up and has lost nothing; and until the controller has taken the
+// victim out of the ISR, no other broker may be harmed.
+func (r *registry) admit(f faults.Fault) (ok bool, why string) {
+	if r.c.plan.SyncEveryAppend {
+		return true, ""
+	}
+	for _, n := range r.c.brokers {
+		if r.lost[n.id] && f.Kind != faults.SlowLink && f.Kind != faults.SlowDisk {
+			return false, fmt.Sprintf("broker %d lost power and is still in an ISR", n.id)
+		}
+	}
+	if f.Kind != faults.Power {
+		return true, ""
+	}
+	victim := int32(f.Node)
+	for i := range r.partitions {
+		p := &r.partitions[i]
+		if !p.known || !slices.Contains(p.state.ISR, victim) {
+			continue
+		}
+		if !slices.ContainsFunc(p.state.ISR, func(id int32) bool { return id != victim && r.healthy(id) }) {
+			return false, fmt.Sprintf("broker %d may have the only copy of %s", victim, p.state.TP)
+		}
+	}
+	return true, ""
+}
+
+// healthy reports whether the broker runs, is registered and serves: a broker that is starting or cut off may be on its
+// way out of the ISR.
+func (r *registry) healthy(id int32) bool {
+	n := r.c.node(id)
+	return n != nil && r.c.w.Status(n.name) == cluster.Running && n.broker != nil && n.broker.Ready() && !r.lost[id]
+}
+
+// converged says what is missing until the cluster is well, or "": every broker serves, every partition has a leader
+// and its whole ISR, and all replicas have the same end and high watermark.
+func (r *registry) converged() string {
+	for _, n := range r.c.brokers {
+		if n.broker == nil || !n.broker.Ready() || r.c.w.Status(n.name) != cluster.Running {
+			return fmt.Sprintf("broker %d does not serve", n.id)
+		}
+	}
+	v := r.view()
+	for i := range r.partitions {
+		p := &r.partitions[i].state
+		if !r.partitions[i].known || p.Leader < 0 {
+			return fmt.Sprintf("%s has no leader", wire.TopicPartition{Topic: topic, Partition: int32(i)})
+		}
+		if len(p.ISR) < len(p.Replicas) {
+			return fmt.Sprintf("%s has the ISR %v of replicas %v", p.TP, p.ISR, p.Replicas)
+		}
+		if why := settled(p, v.Replicas); why != "" {
+			return why
+		}
+	}
+	return ""
+}
+
+// settled says which replica does not know its role, or lags behind its leader by more than what is on its way.
+func settled(p *oracle.Registered, replicas []oracle.Replica) string {
+	var leader *partition.State
+	roles := 0
+	for i := range replicas {
+		s := &replicas[i].State
+		if s.TP != p.TP {
+			continue
+		}
+		if s.LeaderEpoch == p.LeaderEpoch && s.Role != partition.Idle && !s.Offline {
+			roles++
+		}
+		if replicas[i].Broker == p.Leader && s.Role == partition.Leader {
+			leader = s
+		}
+	}
+	switch {
+	case leader == nil:
+		return fmt.Sprintf("broker %d does not know that it leads %s", p.Leader, p.TP)
+	case roles < len(p.Replicas):
+		return fmt.Sprintf("%d of %d replicas of %s know epoch %d", roles, len(p.Replicas), p.TP, p.LeaderEpoch)
+	}
+	return ""
+}

@@ -1,0 +1,427 @@
+package scenarios
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"sort"
+	"strings"
+	"time"
+
+	"barnabas/broker/bug"
+	"barnabas/broker/client"
+	"barnabas/broker/env"
+	"barnabas/broker/wire"
+	"barnabas/faults"
+	"barnabas/faults/nemesis"
+	"barnabas/faults/schedule"
+	"barnabas/linearizability/check"
+	"barnabas/linearizability/history"
+	"barnabas/reports"
+	"barnabas/scenarios/oracle"
+	"barnabas/scenarios/workload"
+	"barnabas/sim/cluster"
+	"barnabas/sim/trace"
+)
+
+// Options say what to run.
+type Options struct {
+	Scenario *Scenario
+	Seed     uint64
+	Schedule *faults.File // plays these faults instead of those drawn from the seed
+	Bugs     bug.Set
+	Trace    trace.Options
+}
+
+// Result is everything about one run.
+type Result struct {
+	Report   *reports.Run
+	Schedule faults.Schedule // as it was planned
+	History  *history.History
+	Trace    *trace.Log
+}
+
+// lookEvery is how many scheduling points lie between two looks of the all-seeing checker.
+const lookEvery = 256
+
+// run is one run under way.
+type run struct {
+	o        Options
+	plan     *Plan
+	w        *cluster.World
+	c        *simCluster
+	view     *registry
+	oracle   *oracle.Oracle
+	recorder history.Recorder
+	load     *workload.Load
+	nemesis  *nemesis.Nemesis
+	world    *faultWorld
+	schedule faults.Schedule
+	slices   []slice
+	report   *reports.Run
+}
+
+// Run runs one seed and judges it.
+func Run(o Options) *Result {
+	r := &run{o: o}
+	r.w = cluster.New(cluster.Options{Seed: o.Seed, Trace: o.Trace, HookEvery: lookEvery})
+	defer r.w.Close()
+	r.prepare()
+	r.play()
+	r.judge()
+	return &Result{Report: r.report, Schedule: r.schedule, History: &r.recorder.History, Trace: r.w.Trace()}
+}
+
+// prepare draws the plan and builds the world.
+func (r *run) prepare() {
+	draw := r.w.Rand().Stream("plan")
+	r.plan = newPlan(draw)
+	r.o.Scenario.Draw(draw, r.plan)
+	r.c = newSimCluster(r.w, r.plan, r.o.Bugs)
+	r.plan.Load.Bootstrap = r.c.bootstrap()
+	r.load = workload.New(r.plan.Load, &r.recorder, r.observe)
+	r.view = newRegistry(r.c)
+	r.oracle = oracle.New(disks{r.w})
+	clients := r.addClients()
+	r.world = newFaultWorld(r.c, r.view, clients)
+	r.schedule = schedule.Generate(r.w.Rand().Stream("schedule"), r.plan.Faults)
+	if r.o.Schedule != nil {
+		r.schedule = r.o.Schedule.Schedule
+	}
+	r.nemesis = nemesis.New(nemesis.Options{World: r.world, Timers: r.w, Schedule: r.schedule, End: env.Instant(r.plan.HealAt), Admit: r.view.admit})
+	cfg := r.c.config(1)
+	r.report = &reports.Run{Scenario: r.o.Scenario.Name, Summary: r.o.Scenario.Summary, Seed: r.o.Seed, World: "sim", Bugs: r.o.Bugs.String(),
+		Settings: r.plan.settings(cfg), Converged: -1, HealedAt: r.plan.HealAt}
+	r.recorder.History.Header = history.Header{Scenario: r.o.Scenario.Name, Seed: r.o.Seed, Bugs: r.o.Bugs.String(), World: "sim",
+		Topics: []history.Topic{r.promise()}}
+	r.w.OnStep(r.look)
+}
+
+// promise is what Kafka promises of the topic in this plan.
+func (r *run) promise() history.Topic {
+	t := history.Promised(topic, r.plan.Partitions)
+	t.Replication, t.MinInsync = r.plan.Replicas, int16(r.plan.MinInsync)
+	t.Durable = r.plan.Load.Acks == -1
+	t.Once, t.Ordered = r.plan.Load.Idempotent, r.plan.Load.Idempotent
+	return t
+}
+
+func (r *run) addClients() (names []string) {
+	for i := range r.plan.Producers {
+		name := fmt.Sprintf("p%d", i+1)
+		r.w.AddNode(name, r.load.Produce(i+1))
+		names = append(names, name)
+	}
+	for i := range r.plan.Consumers {
+		name := fmt.Sprintf("c%d", i+1)
+		r.w.AddNode(name, r.load.Consume(i+1))
+		names = append(names, name)
+	}
+	return names
+}
+
+// look is called between events.
+func (r *run) look() {
+	r.view.look()
+	r.oracle.Look(r.view.view())
+}
+
+// play takes the run through its phases. A phase that fails ends it; judge says what that means.
+func (r *run) play() {
+	r.c.start()
+	if why := r.serve(); why != "" {
+		r.end(reports.Liveness, "before any fault: "+why)
+		return
+	}
+	for _, name := range r.world.clients {
+		r.load.Begin()
+		r.w.Start(name)
+	}
+	r.nemesis.Start()
+	r.keepAlive()
+	if !r.advance(env.Instant(r.plan.HealAt)) {
+		return
+	}
+	r.nemesis.HealAll()
+	r.world.restartDead()
+	if !r.converge() {
+		return
+	}
+	if !r.advance(r.w.Now().Add(r.plan.Settled)) {
+		return
+	}
+	r.load.Stop()
+	within := r.plan.Load.DeliveryTimeout*2 + 10*time.Second
+	if !r.until("the clients to end", within, func() bool { return r.load.Active() == 0 }) {
+		return
+	}
+	r.drain()
+}
+
+// serve waits for the cluster and makes the topic.
+func (r *run) serve() string {
+	var created error
+	done := false
+	r.w.AddNode("admin", func(e env.Env) {
+		c := client.New(e, client.Options{Bootstrap: r.c.bootstrap(), ClientID: "admin", DialTimeout: time.Second, RequestTimeout: 3 * time.Second})
+		defer c.Close()
+		deadline := e.Mono().Add(r.plan.ReadyBy)
+		for e.Mono() < deadline && r.view.converged() != "" && !r.allReady() {
+			e.Sleep(50 * time.Millisecond)
+		}
+		created = client.NewAdmin(c).CreateTopics(r.plan.ReadyBy, client.NewTopic{Name: topic, Partitions: r.plan.Partitions, ReplicationFactor: r.plan.Replicas})
+		done = true
+	})
+	r.w.Start("admin")
+	deadline := env.Instant(2 * r.plan.ReadyBy)
+	r.w.RunUntil(func() bool { return r.crashed() || done && (created != nil || r.view.converged() == "") }, deadline)
+	switch {
+	case created != nil:
+		return "the topic could not be created: " + created.Error()
+	case r.crashed():
+		return "a node crashed"
+	}
+	return r.view.converged()
+}
+
+func (r *run) allReady() bool {
+	for _, n := range r.c.brokers {
+		if n.broker == nil || !n.broker.Ready() {
+			return false
+		}
+	}
+	return true
+}
+
+func (r *run) crashed() bool { return len(r.w.Crashes()) > 0 }
+
+// advance runs to the instant; false if the run is over before.
+func (r *run) advance(to env.Instant) bool {
+	r.w.RunUntil(func() bool { return r.crashed() || r.broken() }, to)
+	return !r.crashed() && !r.broken()
+}
+
+// broken reports whether the all-seeing checker has found enough to stop.
+func (r *run) broken() bool { return len(r.oracle.Violations()) > 0 }
+
+// until runs until pred holds, and ends the run as not live if it does not within the time.
+func (r *run) until(what string, within time.Duration, pred func() bool) bool {
+	outcome := r.w.RunUntil(func() bool { return r.crashed() || r.broken() || pred() }, r.w.Now().Add(within))
+	if r.crashed() || r.broken() {
+		return false
+	}
+	if outcome != cluster.Satisfied {
+		r.end(reports.Liveness, fmt.Sprintf("waited %s for %s", within, what))
+		return false
+	}
+	return true
+}
+
+// keepAlive starts again, a while after, what ended by itself or did not survive its start.
+func (r *run) keepAlive() {
+	var tick func()
+	tick = func() {
+		for _, n := range append([]string{zkName}, brokerNames(r.c)...) {
+			if r.w.Status(n) == cluster.Exited {
+				r.c.startNode(n)
+			}
+		}
+		if time.Duration(r.w.Now()) < r.plan.HealAt+r.plan.ConvergeMax {
+			r.w.At(r.w.Now().Add(restartPause), tick)
+		}
+	}
+	r.w.At(r.w.Now().Add(restartPause), tick)
+}
+
+func brokerNames(c *simCluster) []string {
+	var names []string
+	for _, n := range c.brokers {
+		names = append(names, n.name)
+	}
+	return names
+}
+
+// converge waits until the healed cluster is well.
+func (r *run) converge() bool {
+	why := ""
+	began := r.w.Now()
+	outcome := r.w.RunUntil(func() bool {
+		if r.crashed() || r.broken() {
+			return true
+		}
+		why = r.view.converged()
+		return why == ""
+	}, began.Add(r.plan.ConvergeMax))
+	if r.crashed() || r.broken() {
+		return false
+	}
+	if outcome != cluster.Satisfied {
+		r.end(reports.Liveness, fmt.Sprintf("%s after everything healed, %s", r.plan.ConvergeMax, why))
+		return false
+	}
+	r.report.Converged = r.w.Now().Sub(began)
+	return true
+}
+
+// drain reads everything back with a fresh client.
+func (r *run) drain() {
+	err := errors.New("not finished")
+	done := false
+	r.w.AddNode("drain", r.load.Drain(r.plan.DrainMax, func(e error) { err, done = e, true }))
+	r.w.Start("drain")
+	if r.until("the final drain", r.plan.DrainMax+10*time.Second, func() bool { return done }) && err != nil {
+		r.end(reports.Liveness, err.Error())
+	}
+}
+
+// end sets the verdict unless one stands.
+func (r *run) end(v reports.Verdict, why string) {
+	if r.report.Verdict == "" {
+		r.report.Verdict, r.report.Reason = v, why
+	}
+}
+
+// judge decides the verdict and completes the record. A crash comes before a broken promise, that before a cluster
+// that did not converge, and that before a run that proves nothing.
+func (r *run) judge() {
+	p := r.report
+	p.Virtual = time.Duration(r.w.Now())
+	if len(r.c.errs) > 0 {
+		r.end(reports.Error, r.c.errs[0].Error())
+	}
+	p.Hash, p.Events = fmt.Sprintf("%016x", r.w.Hash()), r.w.Events()
+	r.account()
+	for _, v := range r.oracle.Violations() {
+		p.Failures = append(p.Failures, reports.Failure{ID: v.ID, Message: v.Message, At: v.At})
+	}
+	drained := len(r.recorder.History.Drains) == int(r.plan.Partitions)
+	if p.Verdict != reports.Crash {
+		r.judgeHistory(drained)
+	}
+	if len(p.Failures) > 0 {
+		p.Verdict, p.Reason = reports.Safety, p.Failures[0].ID+": "+p.Failures[0].Message
+	}
+	if crashes := r.w.Crashes(); len(crashes) > 0 {
+		c := crashes[0]
+		p.Verdict = reports.Crash
+		p.Reason = fmt.Sprintf("%s, task %s, at %.3fs: %s", c.Node, c.Task, time.Duration(c.At).Seconds(), c.Value)
+		p.Stack = c.Stack
+	}
+	if p.Verdict == "" {
+		p.Verdict = reports.Pass
+		if why := r.vacuous(); why != "" {
+			p.Verdict, p.Reason = reports.Vacuous, why
+		}
+	}
+}
+
+func (r *run) judgeHistory(drained bool) {
+	verdict := check.Judge(&r.recorder.History, check.Options{DrainOptional: !drained})
+	for _, v := range verdict.Violations {
+		r.report.Failures = append(r.report.Failures, reports.Failure{ID: v.Invariant, Anomaly: v.Anomaly, Message: v.Message, At: time.Duration(v.At), Witness: v.Lines()})
+	}
+	if len(verdict.Unknown) > 0 {
+		r.end(reports.Error, "the checker could not decide: "+strings.Join(verdict.Unknown, "; "))
+	}
+}
+
+// vacuous says why the run proves nothing, or "".
+func (r *run) vacuous() string {
+	c, least := &r.report.Counts, &r.plan.Least
+	if c.RecordsAcked < least.Acked {
+		return fmt.Sprintf("only %d records were acked; at least %d were expected", c.RecordsAcked, least.Acked)
+	}
+	if c.RecordsRead < least.Read {
+		return fmt.Sprintf("only %d records were read; at least %d were expected", c.RecordsRead, least.Read)
+	}
+	if c.RecordsDrained < c.RecordsAcked {
+		return fmt.Sprintf("the final drain read %d records, fewer than the %d acked", c.RecordsDrained, c.RecordsAcked)
+	}
+	if r.o.Schedule != nil {
+		return "" // the faults are somebody's own choice
+	}
+	any := 0
+	for _, count := range r.report.Fired {
+		any += count.Fired
+	}
+	for _, kind := range least.Fired {
+		if r.nemesis.Counts()[kind].Fired == 0 {
+			return fmt.Sprintf("no fault of the kind %s fired", kind)
+		}
+	}
+	if any < least.FiredAny {
+		return "no fault fired"
+	}
+	return ""
+}
+
+// account fills in what happened.
+func (r *run) account() {
+	p, c := r.report, r.load.Counts()
+	p.Counts = reports.Counts{OK: c.OK, Failed: c.Failed, Unknown: c.Unknown, RecordsAcked: c.RecordsAcked, RecordsRead: c.RecordsRead,
+		RecordsDrained: c.RecordsDrained, Elections: r.view.elections, ISRChanges: r.view.isrChanges, Controllers: r.view.controllers}
+	p.Leaders, p.Nodes = r.view.history, r.c.nodes
+	for _, e := range r.nemesis.Timeline() {
+		f := reports.Fault{Text: e.Fault.String(), Kind: e.Fault.Kind.String(), Start: time.Duration(e.Start), End: min(time.Duration(e.End), p.Virtual), Why: e.Note, Outcome: "applied"}
+		switch {
+		case e.Status == nemesis.Withheld:
+			f.Outcome = "withheld"
+		case e.Status == nemesis.NoEffect || !e.Fired:
+			f.Outcome = "void"
+		}
+		p.Faults = append(p.Faults, f)
+		r.recorder.Fault(history.Fault{Tag: e.Fault.Kind.String(), Start: int64(e.Start), End: int64(f.End), Text: f.Text})
+	}
+	for kind, count := range r.nemesis.Counts() {
+		if count.Planned > 0 {
+			p.Fired = append(p.Fired, reports.FaultCount{Kind: faults.Kind(kind).String(), Planned: count.Planned, Fired: count.Fired,
+				Applied: count.Planned - count.NoEffect - count.Withheld, Withheld: count.Withheld})
+		}
+	}
+	sort.Slice(p.Fired, func(i, j int) bool { return p.Fired[i].Kind < p.Fired[j].Kind })
+	for _, s := range r.slices {
+		p.Slices = append(p.Slices, s.summary())
+	}
+}
+
+// slice gathers what clients were told in one stretch of time.
+type slice struct {
+	ok, failed, unknown int
+	latencies           []time.Duration
+}
+
+func (s *slice) summary() reports.Slice {
+	out := reports.Slice{OK: s.ok, Failed: s.failed, Unknown: s.unknown}
+	if len(s.latencies) > 0 {
+		sort.Slice(s.latencies, func(i, j int) bool { return s.latencies[i] < s.latencies[j] })
+		out.LatencyP50, out.LatencyMax = s.latencies[len(s.latencies)/2], s.latencies[len(s.latencies)-1]
+	}
+	return out
+}
+
+// observe counts an operation into its slice: by when it ended, and with its latency if it is a produce.
+func (r *run) observe(op history.Op) {
+	i := int(time.Duration(op.Return) / reports.SliceLength)
+	for len(r.slices) <= i {
+		r.slices = append(r.slices, slice{})
+	}
+	s := &r.slices[i]
+	switch op.Outcome {
+	case history.OK:
+		s.ok++
+	case history.Failed:
+		s.failed++
+	default:
+		s.unknown++
+	}
+	if op.Kind == history.Produce && op.Outcome == history.OK {
+		s.latencies = append(s.latencies, time.Duration(op.Return-op.Call))
+	}
+}
+
+// disks lets the oracle read the brokers' files.
+type disks struct{ w *cluster.World }
+
+func (d disks) Peek(broker int32, tp wire.TopicPartition, file string, p []byte, offset int64) int {
+	return d.w.Disk(fmt.Sprintf("b%d", broker)).Peek(path.Join(dataDir, tp.String(), file), p, offset)
+}

@@ -1,0 +1,139 @@
+package scenarios
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"barnabas/broker/config"
+	"barnabas/faults"
+	"barnabas/faults/schedule"
+	"barnabas/reports"
+	"barnabas/scenarios/workload"
+)
+
+// Scenario is a named kind of trial. Everything that varies is drawn by Draw from the seed's own stream.
+type Scenario struct {
+	Name    string
+	Summary string // one line: what happens
+	Draw    func(r *rand.Rand, p *Plan)
+}
+
+// Plan is one seed's trial, as drawn. The times count from the start of the world.
+type Plan struct {
+	Brokers    int
+	Partitions int32
+	Replicas   int16
+	MinInsync  int
+	Producers  int
+	Consumers  int
+	Load       workload.Config
+	Configure  []func(*config.Broker) // over the settings that all seeds share
+
+	// SyncEveryAppend makes power losses harmless at any number; without it a power loss is withheld while no other
+	// in-sync replica keeps the data.
+	SyncEveryAppend bool
+	// RollingRestart stops one broker after the other in order, by controlled shutdown, besides the schedule.
+	Faults schedule.Plan
+
+	ReadyBy     time.Duration // the cluster must serve by then
+	HealAt      time.Duration // faults end
+	ConvergeMax time.Duration // time to converge after that
+	Settled     time.Duration // the workload goes on for so long after the cluster has converged
+	DrainMax    time.Duration
+
+	Least Least
+}
+
+// Least is what must have happened for a run to prove anything.
+type Least struct {
+	Acked, Read int           // records
+	Fired       []faults.Kind // each at least once
+	FiredAny    int           // in all
+}
+
+// topic is the topic every scenario works on.
+const topic = "t"
+
+// newPlan is what all scenarios begin with: three brokers, one topic of three partitions and replicas, min.insync 2,
+// clients that make some 200 operations a second, and settings that make rare paths likely.
+func newPlan(r *rand.Rand) *Plan {
+	p := &Plan{
+		Brokers: 3, Partitions: 3, Replicas: 3, MinInsync: 2, Producers: 4, Consumers: 2,
+		ReadyBy: 10 * time.Second, HealAt: 26 * time.Second, ConvergeMax: 40 * time.Second, Settled: time.Second, DrainMax: 30 * time.Second,
+		Load: workload.Config{
+			Topic: topic, Partitions: 3, Acks: -1, Idempotent: true, Pause: 25 * time.Millisecond, InFlightMax: 8,
+			RecordBytesMax: 32 << r.IntN(6), RequestTimeout: time.Duration(1000+r.IntN(1500)) * time.Millisecond,
+			DeliveryTimeout: time.Duration(6+r.IntN(6)) * time.Second, SeekEvery: 30 + r.IntN(60),
+		},
+		Least: Least{Acked: 500, Read: 500},
+	}
+	if r.IntN(2) == 0 {
+		p.Load.Linger = time.Duration(r.IntN(20)) * time.Millisecond
+	}
+	if r.IntN(3) == 0 {
+		p.Load.Compression = []string{"gzip", "snappy", "lz4", "zstd"}[r.IntN(4)]
+	}
+	session := int32(2000 + r.IntN(2000))
+	lag := time.Duration(1500+r.IntN(3000)) * time.Millisecond
+	segment := int32(16<<10) << r.IntN(6)
+	indexInterval := int32(256) << r.IntN(5)
+	checkpoint := time.Duration(300+r.IntN(4700)) * time.Millisecond
+	p.Configure = append(p.Configure, func(c *config.Broker) {
+		c.ZookeeperSessionMs = session
+		c.ReplicaLagTimeMax = lag
+		c.ReplicaHighWatermarkCheckpoint = checkpoint
+		c.LogFlushOffsetCheckpoint = 2 * checkpoint
+		c.Topic.SegmentBytes = segment
+		c.Topic.IndexIntervalBytes = indexInterval
+	})
+	p.Faults = schedule.Plan{
+		Start: 4 * time.Second, End: 24 * time.Second, Gap: 2500 * time.Millisecond,
+		Budget: schedule.Budget{Impaired: 1, Settle: 2 * time.Second, PowerLosses: 3, PowerAlone: true, ZooKeeperAlone: true},
+	}
+	for id := range p.Brokers {
+		p.Faults.Brokers = append(p.Faults.Brokers, faults.Node(id+1))
+	}
+	return p
+}
+
+// settings lists the plan for the record.
+func (p *Plan) settings(cfg *config.Broker) []reports.Setting {
+	list := []reports.Setting{
+		{Name: "brokers", Value: fmt.Sprint(p.Brokers)},
+		{Name: "partitions", Value: fmt.Sprint(p.Partitions)},
+		{Name: "replicas", Value: fmt.Sprint(p.Replicas)},
+		{Name: "producers", Value: fmt.Sprintf("%d, acks=%d, idempotent=%t, linger %s, compression %q", p.Producers, p.Load.Acks, p.Load.Idempotent, p.Load.Linger, p.Load.Compression)},
+		{Name: "consumers", Value: fmt.Sprint(p.Consumers)},
+		{Name: "record bytes", Value: fmt.Sprintf("16 to %d", p.Load.RecordBytesMax)},
+		{Name: "request time-out", Value: fmt.Sprint(p.Load.RequestTimeout)},
+		{Name: "delivery time-out", Value: fmt.Sprint(p.Load.DeliveryTimeout)},
+	}
+	show := map[string]bool{
+		"zookeeper.session.timeout.ms": true, "replica.lag.time.max.ms": true, "replica.high.watermark.checkpoint.interval.ms": true,
+	}
+	for _, k := range config.BrokerKeys() {
+		if show[k.Name] {
+			list = append(list, reports.Setting{Name: k.Name, Value: k.Value(cfg)})
+		}
+	}
+	for _, k := range config.TopicKeys() {
+		if v := k.Value(&cfg.Topic); v != k.Default {
+			list = append(list, reports.Setting{Name: k.Name, Value: v})
+		}
+	}
+	return list
+}
+
+// Find returns the scenario of that name; the error lists what there is.
+func Find(name string) (*Scenario, error) {
+	var names []string
+	for _, s := range Catalog() {
+		if s.Name == name {
+			return s, nil
+		}
+		names = append(names, s.Name)
+	}
+	return nil, fmt.Errorf("unknown scenario %q; there are %s", name, strings.Join(names, ", "))
+}

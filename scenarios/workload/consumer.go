@@ -1,0 +1,146 @@
+package workload
+
+import (
+	"fmt"
+	"time"
+
+	"barnabas/broker/client"
+	"barnabas/broker/env"
+	"barnabas/broker/wire"
+	"barnabas/linearizability/history"
+)
+
+// firstConsumer is added to a consumer's index, so that its process numbers are no producer's.
+const firstConsumer = 500
+
+// Consume is a node's main function: one consumer, number index, of all partitions from the start, until Stop. Now and
+// then it jumps back and reads again what it has read, which must not have changed.
+func (l *Load) Consume(index int) func(env.Env) {
+	return func(e env.Env) {
+		defer func() { l.active-- }()
+		r := e.Rand("workload")
+		c := l.client(e, fmt.Sprintf("consumer-%d", index))
+		defer c.Close()
+		k := client.NewConsumer(c, client.ConsumerOptions{WaitMax: 250 * time.Millisecond, PartitionBytesMax: 64 << 10, BytesMax: 256 << 10})
+		defer k.Close()
+		process := int32((firstConsumer + index) * processesPerClient)
+		seek := make([]bool, l.Partitions)
+		for p := range l.Partitions {
+			k.Assign(l.partition(p), client.Earliest)
+			seek[p] = true
+		}
+		for !l.stopped {
+			fetched, err := k.Poll(500 * time.Millisecond)
+			if err != nil {
+				return
+			}
+			for i := range fetched {
+				l.fetched(e, process, &fetched[i], seek, false)
+			}
+			if l.SeekEvery > 0 && r.IntN(l.SeekEvery) == 0 {
+				p := r.Int32N(l.Partitions)
+				if at, ok := k.Position(l.partition(p)); ok && at > 0 {
+					k.Assign(l.partition(p), r.Int64N(at))
+					seek[p] = true
+				}
+			}
+		}
+	}
+}
+
+// fetched records one partition's answer; one that brought nothing is not worth a line. A position that moved for
+// another reason than reading marks the next operation.
+func (l *Load) fetched(e env.Env, process int32, f *client.Fetched, seek []bool, drain bool) {
+	p := f.TP.Partition
+	if f.Truncated != nil || f.Reset {
+		seek[p] = true
+	}
+	if len(f.Records) == 0 {
+		return
+	}
+	op := history.NewOp(history.Fetch, f.TP.Topic, p)
+	op.Process, op.Outcome = process, history.OK
+	op.Call, op.Return = int64(f.Called), int64(f.Returned)
+	op.From, op.Next = f.From, f.Next
+	op.HighWatermark, op.LastStable, op.LogStart = f.HighWatermark, f.LastStableOffset, f.LogStartOffset
+	op.Epoch = f.Leader.Epoch
+	op.Seek, op.Drain = seek[p], drain
+	seek[p] = false
+	for i := range f.Records {
+		op.Records = append(op.Records, read(&f.Records[i]))
+	}
+	l.record(op)
+}
+
+// Drain is a node's main function: a fresh client that reads every partition from its start to its end. done is called
+// with nil, or with what could not be read by the deadline.
+func (l *Load) Drain(within time.Duration, done func(error)) func(env.Env) {
+	return func(e env.Env) {
+		deadline := e.Mono().Add(within)
+		c := l.client(e, "drain")
+		defer c.Close()
+		done(l.drain(e, c, deadline))
+	}
+}
+
+func (l *Load) drain(e env.Env, c *client.Client, deadline env.Instant) error {
+	admin := client.NewAdmin(c)
+	k := client.NewConsumer(c, client.ConsumerOptions{WaitMax: 100 * time.Millisecond})
+	defer k.Close()
+	seek := make([]bool, l.Partitions)
+	start, end := make([]int64, l.Partitions), make([]int64, l.Partitions)
+	for p := range l.Partitions {
+		tp := l.partition(p)
+		first, err := admin.ListOffsets(tp, client.Earliest, false, deadline.Sub(e.Mono()))
+		if err != nil {
+			return fmt.Errorf("drain: earliest offset of %s: %w", tp, err)
+		}
+		last, err := admin.ListOffsets(tp, client.Latest, false, deadline.Sub(e.Mono()))
+		if err != nil {
+			return fmt.Errorf("drain: latest offset of %s: %w", tp, err)
+		}
+		start[p], end[p], seek[p] = first.Offset, last.Offset, true
+		if first.Offset < last.Offset {
+			k.Assign(tp, first.Offset)
+		}
+	}
+	process := int32((2 * firstConsumer) * processesPerClient)
+	for {
+		behind := l.behind(k, start, end)
+		if behind == nil {
+			break
+		}
+		if e.Mono() >= deadline {
+			at, _ := k.Position(*behind)
+			return fmt.Errorf("drain: %s is read to %d of %d", *behind, at, end[behind.Partition])
+		}
+		fetched, err := k.Poll(time.Second)
+		if err != nil {
+			return fmt.Errorf("drain: %w", err)
+		}
+		for i := range fetched {
+			if fetched[i].Err != nil {
+				return fmt.Errorf("drain: %s: %w", fetched[i].TP, fetched[i].Err)
+			}
+			l.fetched(e, process, &fetched[i], seek, true)
+		}
+	}
+	for p := range l.Partitions {
+		l.sink.Drain(history.Drain{Topic: l.Topic, Partition: p, Start: start[p], End: end[p], Time: int64(e.Mono())})
+	}
+	return nil
+}
+
+// behind is a partition that is not read to its end, or nil.
+func (l *Load) behind(k *client.Consumer, start, end []int64) *wire.TopicPartition {
+	for p := range l.Partitions {
+		if start[p] == end[p] {
+			continue
+		}
+		tp := l.partition(p)
+		if at, ok := k.Position(tp); !ok || at < end[p] {
+			return &tp
+		}
+	}
+	return nil
+}

@@ -1,0 +1,105 @@
+package workload
+
+import (
+	"fmt"
+	"hash/crc32"
+
+	"barnabas/broker/client"
+	"barnabas/broker/env"
+	"barnabas/linearizability/history"
+)
+
+// processesPerClient spaces the process numbers of one client from those of the next.
+const processesPerClient = 1000
+
+// Produce is a node's main function: one producer, number index, until Stop. One task sends, so that the order in which
+// records are handed over is the order of their numbers; answers come back in any order. Each record in flight is a
+// process of its own.
+func (l *Load) Produce(index int) func(env.Env) {
+	return func(e env.Env) {
+		defer func() { l.active-- }()
+		r := e.Rand("workload")
+		c := l.client(e, fmt.Sprintf("producer-%d", index))
+		defer c.Close()
+		p, err := client.NewProducer(c, client.ProducerOptions{
+			Acks: l.Acks, Idempotent: l.Idempotent, Linger: l.Linger, InFlightMax: 5, Compression: l.Compression,
+			DeliveryTimeout: l.DeliveryTimeout, RequestTimeout: l.RequestTimeout, BlockMax: l.DeliveryTimeout,
+		})
+		if err != nil {
+			panic(err) // a scenario that asks for what cannot be
+		}
+		s := newSlots(e, l.InFlightMax)
+		for seq := int64(0); !l.stopped; seq++ {
+			e.Sleep(jitter(r, l.Pause))
+			slot := s.take()
+			op := history.NewOp(history.Produce, l.Topic, r.Int32N(l.Partitions))
+			id, value := l.newValue(r)
+			op.Process = int32(index*processesPerClient + slot)
+			op.Acks = l.Acks
+			if l.Idempotent {
+				op.Producer, op.Seq = int64(index), seq
+			}
+			op.Records = []history.Record{{Offset: history.None, Value: id, Sum: crc32.Checksum(value, castagnoli)}}
+			op.Call = int64(e.Mono())
+			p.Produce(client.Record{Topic: l.Topic, Partition: op.Partition, Value: value}, func(res client.Result) {
+				l.produced(e, op, res)
+				s.give(slot)
+			})
+		}
+		p.Close(l.DeliveryTimeout)
+	}
+}
+
+// produced records how a record ended.
+func (l *Load) produced(e env.Env, op history.Op, res client.Result) {
+	op.Return = int64(e.Mono())
+	switch res.Outcome {
+	case client.OK:
+		op.Outcome = history.OK
+		if res.Offset >= 0 {
+			op.Offset = res.Offset
+		}
+	case client.Failed:
+		op.Outcome = history.Failed
+	default:
+		op.Outcome = history.Unknown
+	}
+	if res.Err != nil {
+		op.Error = res.Err.Error()
+	}
+	l.record(op)
+}
+
+// slots hands out the numbers below its size, lowest first.
+type slots struct {
+	mu   env.Mutex
+	free env.Cond
+	used []bool
+}
+
+func newSlots(e env.Env, n int) *slots {
+	mu := e.NewMutex()
+	return &slots{mu: mu, free: e.NewCond(mu), used: make([]bool, n)}
+}
+
+// take waits for a free number.
+func (s *slots) take() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		for i, used := range s.used {
+			if !used {
+				s.used[i] = true
+				return i
+			}
+		}
+		s.free.Wait()
+	}
+}
+
+func (s *slots) give(i int) {
+	s.mu.Lock()
+	s.used[i] = false
+	s.free.Signal()
+	s.mu.Unlock()
+}
