@@ -1,0 +1,43 @@
+package check
+
+// Invariants of a partition's log, worst first: verdicts list violations in this order.
+const (
+	NoLostWrite    = "INV-NO-LOST-WRITE"    // acked with acks=all, and the final drain has not got it
+	ReadDurable    = "INV-READ-DURABLE"     // read once, and the final drain has not got it
+	OffsetStable   = "INV-OFFSET-STABLE"    // an offset has two values
+	NoDuplicate    = "INV-NO-DUPLICATE"     // a value is at two offsets
+	NoPhantom      = "INV-NO-PHANTOM"       // read, but nobody had written it
+	FailedUnseen   = "INV-FAILED-UNSEEN"    // read, though its write certainly failed
+	Content        = "INV-CONTENT"          // read with another content than was written
+	Order          = "INV-ORDER"            // appended after another was acked, at a lower offset
+	ProducerOrder  = "INV-PRODUCER-ORDER"   // one producer's records in another order than it sent them
+	NoSkip         = "INV-NO-SKIP"          // passed over a record that is there
+	PollMonotonic  = "INV-POLL-MONOTONIC"   // a consumer went back, or saw offsets out of order
+	ReadBelowHW    = "INV-READ-BELOW-HW"    // a record at or above the watermark that came with it
+	Fresh          = "INV-FRESH"            // a fetch that does not know what was acked before it was called
+	ListOffsets    = "INV-LIST-OFFSETS"     // the latest offset does not cover what was acked before the call
+	LogStart       = "INV-LOG-START"        // the log start offset went back
+	WatermarkOrder = "INV-WATERMARK-ORDER"  // not log start ≤ last stable ≤ high watermark
+	HWMonotonic    = "INV-HW-MONOTONIC"     // a consumer saw the high watermark go back
+	BatchWhole     = "INV-BATCH-CONTIGUOUS" // the records of one batch are not next to each other
+)
+
+// rank orders invariants by how bad it is to break them.
+var rank = func() map[string]int {
+	m := make(map[string]int)
+	for i, id := range []string{NoLostWrite, ReadDurable, OffsetStable, NoDuplicate, NoPhantom, FailedUnseen, Content,
+		Order, ProducerOrder, BatchWhole, NoSkip, PollMonotonic, ReadBelowHW, Fresh, ListOffsets, LogStart,
+		WatermarkOrder, HWMonotonic} {
+		m[id] = i
+	}
+	return m
+}()
+
+// anomaly is the name that Jepsen's Kafka workload has for a violation, or the nearest plain one.
+var anomaly = map[string]string{
+	NoLostWrite: "lost-write", ReadDurable: "lost-write", OffsetStable: "inconsistent-offsets", NoDuplicate: "duplicate",
+	NoPhantom: "phantom-read", FailedUnseen: "G1a", Content: "corrupt-read", Order: "reordered-write",
+	ProducerOrder: "nonmonotonic-send", BatchWhole: "torn-batch", NoSkip: "poll-skip", PollMonotonic: "nonmonotonic-poll",
+	ReadBelowHW: "precommitted-read", Fresh: "stale-read", ListOffsets: "stale-offset", LogStart: "log-start-back",
+	WatermarkOrder: "watermark-order", HWMonotonic: "watermark-back",
+}
