@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"barnabas/broker/env"
 	"barnabas/sim/sched"
@@ -131,10 +132,11 @@ func (e *endpoint) SendFile(f env.File, offset, n int64) (int64, error) {
 	}
 }
 
-// room waits until at least a byte, unless none is needed, may be sent, and says how many may.
+// room waits until at least a byte, unless none is needed, may be sent, and says how many may. While it waits it probes,
+// as TCP does: if the other side is gone or the way back cut, nothing else would tell.
 func (e *endpoint) room(none bool) (int, error) {
 	s := e.n.s
-	for {
+	for pause := probeFirst; ; {
 		switch {
 		case e.closed:
 			return 0, e.fail("write", env.ErrClosed)
@@ -147,9 +149,20 @@ func (e *endpoint) room(none bool) (int, error) {
 		case e.out.ahead < e.n.profile.Window:
 			return min(e.n.profile.Window-e.out.ahead, segmentBytesMax), nil
 		}
-		s.Wait(&e.writers, e.sendDeadline, "write")
+		again := s.Now().Add(pause)
+		if !s.Wait(&e.writers, min(e.sendDeadline, again), "write") && s.Now() >= again {
+			pause = min(2*pause, probeMax)
+			if e.out.idle() {
+				e.out.send(nil, probe)
+			}
+		}
 	}
 }
+
+const (
+	probeFirst = time.Second
+	probeMax   = 16 * time.Second
+)
 
 func (e *endpoint) fail(op string, err error) error {
 	return fmt.Errorf("%s %s→%s: %w", op, e.local, e.remote, err)

@@ -244,6 +244,16 @@ func TestOneWayPartitionBlocksAcknowledgements(t *testing.T) {
 	if received < 10_000 {
 		t.Errorf("after the heal: %d received", received)
 	}
+	heal = p.Partition([]string{"c1"}, []string{"b1"}, true)
+	p.RunFor(20 * time.Second)
+	heal()
+	if p.RunFor(20 * time.Second); p.Status("b1") != cluster.Running {
+		t.Error("the writer gave up though the link healed in time")
+	}
+	p.Partition([]string{"c1"}, []string{"b1"}, true)
+	if p.RunFor(33 * time.Second); p.Status("b1") != cluster.Exited {
+		t.Error("the writer did not give up for lack of acknowledgements")
+	}
 	p.World.Close()
 }
 
@@ -356,27 +366,71 @@ func TestPowerLossIsSilent(t *testing.T) {
 	}
 }
 
-// Goal: a RST that is lost in a partition leaves the peer half open until it sends.
+// Goal: a writer that waits for a window hears that the other side died. Method: power loss and restart while it waits.
+func TestWaitingWriterHearsOfADeath(t *testing.T) {
+	var at time.Duration
+	p := newPair(t, 4, nil, func(e env.Env, c env.Conn) { e.Sleep(time.Hour) }, func(e env.Env, c env.Conn) {
+		_, err := c.Write(make([]byte, 10<<20))
+		(&pair{t: t}).is("write", err, env.ErrReset)
+		at = e.Mono().Sub(0)
+	})
+	p.after(5*time.Second, func() { p.PowerLoss("b1", disk.KeepAll) })
+	p.after(6*time.Second, func() { p.Start("b1") })
+	p.finish(time.Minute)
+	if at < 6*time.Second || at > 25*time.Second {
+		t.Errorf("it heard at %v", at)
+	}
+}
+
+// Goal: a RST that is lost in a partition, before it leaves or under way, leaves the peer half open until it sends. A
+// FIN is sent again.
 func TestCrashInAPartitionLeavesHalfOpen(t *testing.T) {
-	for seed := range uint64(10) {
-		p := newPair(t, seed, nil, func(e env.Env, c env.Conn) { e.Sleep(time.Hour) }, func(e env.Env, c env.Conn) {
-			c.SetReadDeadline(env.Instant(5 * time.Second))
-			c.Read(make([]byte, 1)) // a FIN comes through after the heal, a RST does not
-			if e.Mono() < env.Instant(3*time.Second) {
-				t.Errorf("heard of it at %v", e.Mono().Sub(0))
+	for _, crashFirst := range []bool{true, false} {
+		seen := map[string]int{}
+		for seed := range uint64(20) {
+			p := newPair(t, seed, nil, func(e env.Env, c env.Conn) { e.Sleep(time.Hour) }, func(e env.Env, c env.Conn) {
+				c.SetReadDeadline(env.Instant(8 * time.Second))
+				_, err := c.Read(make([]byte, 1))
+				switch {
+				case err == io.EOF && e.Mono() > env.Instant(3*time.Second):
+					seen["fin"]++
+				case errors.Is(err, env.ErrTimeout):
+					seen["silence"]++
+				default:
+					t.Errorf("seed %d: heard %v at %v", seed, err, e.Mono().Sub(0))
+				}
+				c.SetReadDeadline(env.Never)
+				c.Write([]byte("x"))
+				e.Sleep(time.Second)
+				_, err = c.Write([]byte("x"))
+				(&pair{t: t}).is("write after the heal", err, env.ErrReset)
+			})
+			p.Run(env.Instant(time.Second))
+			if crashFirst {
+				p.Crash("b1")
 			}
-			c.SetReadDeadline(env.Never)
-			c.Write([]byte("x"))
-			e.Sleep(time.Second)
-			_, err := c.Write([]byte("x"))
-			(&pair{t: t}).is("write after the heal", err, env.ErrReset)
-		})
-		p.Run(env.Instant(time.Second))
-		heal := p.Partition([]string{"b1"}, []string{"c1"}, false)
-		p.after(time.Second, func() { p.Crash("b1") })
-		p.after(2*time.Second, heal)
-		p.run(time.Minute)
-		p.finish(0)
+			heal := p.Partition([]string{"b1"}, []string{"c1"}, false)
+			p.after(time.Second, func() { p.Crash("b1") })
+			p.after(2*time.Second, heal)
+			p.run(time.Minute)
+			p.finish(0)
+		}
+		if seen["fin"] == 0 || seen["silence"] == 0 || seen["fin"]+seen["silence"] != 20 {
+			t.Error(seen)
+		}
+	}
+}
+
+// Goal: a process that ends without closing its connections leaves a FIN.
+func TestExitClosesConnections(t *testing.T) {
+	p := newPair(t, 1, nil, func(e env.Env, c env.Conn) { c.Write([]byte("bye")) }, func(e env.Env, c env.Conn) {
+		if got, err := readAll(c); err != io.EOF || string(got) != "bye" {
+			t.Errorf("%q %v", got, err)
+		}
+	})
+	p.finish(time.Minute)
+	if p.Status("c1") != cluster.Exited {
+		t.Error("the peer never noticed")
 	}
 }
 

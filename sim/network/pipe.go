@@ -18,8 +18,7 @@ type pipe struct {
 
 	queue   []segment
 	head    int
-	last    env.Instant // no segment may arrive before
-	arrival sched.Timer // of the first segment
+	arrival sched.Timer // of the first segment; a later one that could overtake it arrives with it
 	ahead   int         // bytes src has sent and dst's process not read, as far as src knows
 	unknown int         // bytes read whose acknowledgement cannot come back
 
@@ -45,6 +44,7 @@ const (
 	open
 	finish
 	reset
+	probe // of a closed window: only to be acknowledged
 )
 
 const (
@@ -68,14 +68,12 @@ func (p *pipe) send(bytes []byte, kind segmentKind) {
 	now := p.n.s.Now()
 	if kind == reset && p.link.cut() { // nobody sends a RST again
 		p.link.cutFired()
-		if p.head == len(p.queue) {
+		if p.idle() {
 			p.retire()
 		}
 		return
 	}
 	sent, at := p.link.transmit(len(bytes) + headerBytes)
-	at = max(at, p.last)
-	p.last = at
 	p.ahead += len(bytes)
 	seg := segment{kind: kind, sent: sent, at: at, data: bytes}
 	if p.link.cut() {
@@ -185,6 +183,9 @@ func (p *pipe) take(seg *segment, now env.Instant) bool {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
+// idle reports whether everything sent has been delivered.
+func (p *pipe) idle() bool { return p.head == len(p.queue) }
+
 func (p *pipe) pop() {
 	p.queue[p.head] = segment{}
 	p.head++
@@ -233,16 +234,12 @@ func (p *pipe) kick() {
 	wait := min(now.Sub(p.since), retransmitMax)
 	at := now.Add(time.Duration(p.link.rand.Int64N(int64(wait)+1)) + p.link.delay())
 	for i := p.head; i < len(p.queue); i++ {
-		seg := &p.queue[i]
-		if seg.lost || i == p.head {
-			seg.at = max(seg.at, at)
-		}
-		seg.lost = false
-		seg.at = max(seg.at, p.queue[max(i-1, p.head)].at)
-		p.last = max(p.last, seg.at)
+		p.queue[i].lost = false
 	}
-	if p.head < len(p.queue) {
-		p.n.s.Arm(&p.arrival, p.queue[p.head].at)
+	if !p.idle() {
+		first := &p.queue[p.head]
+		first.at = max(first.at, at)
+		p.n.s.Arm(&p.arrival, first.at)
 	}
 }
 
@@ -278,7 +275,7 @@ func (p *pipe) dropUnsent() {
 	p.queue = keep
 	p.n.s.Disarm(&p.giveUp)
 	p.stuck = false
-	if p.head == len(p.queue) {
+	if p.idle() {
 		p.retire()
 	}
 }

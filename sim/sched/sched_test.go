@@ -3,6 +3,7 @@ package sched_test
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -130,6 +131,34 @@ func TestClockJumps(t *testing.T) {
 	}
 }
 
+// Goal: timers fire in the order of their instants, those of one instant in the order they were armed; a disarmed one
+// does not fire, a moved one only later. Method: random instants against a sorted list.
+func TestTimersFireInOrder(t *testing.T) {
+	w := newWorld(1, "fifo")
+	r := rng.New(1).Stream("timers")
+	type shot struct{ at, n int }
+	var want, got []shot
+	for n := range 1000 {
+		s := shot{r.IntN(50), n}
+		timer := w.At(env.Instant(s.at), func() { got = append(got, s) })
+		switch r.IntN(4) {
+		case 0:
+			w.Disarm(timer)
+		case 1:
+			s.at += 20
+			w.Arm(timer, env.Instant(s.at))
+			fallthrough
+		default:
+			want = append(want, s)
+		}
+	}
+	slices.SortStableFunc(want, func(a, b shot) int { return a.at - b.at })
+	w.Run(env.Never, nil)
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v\nwant %v", got, want)
+	}
+}
+
 // Goal: a cond wakes by signal or by deadline, and says which.
 func TestCondSignalsAndDeadlines(t *testing.T) {
 	for _, policy := range policies {
@@ -202,7 +231,7 @@ func TestKillUnwindsAndMakesInert(t *testing.T) {
 		start("deadline", func() { w.Wait(&list, env.Instant(2*time.Hour), "list") })
 		alive := 0
 		w.Go(other, "alive", func() { w.Sleep(2 * time.Second); alive++ })
-		w.Run(env.Instant(time.Second), nil)
+		w.Run(env.Instant(10*time.Millisecond), nil)
 		w.Kill(g)
 		if got := strings.Join(order, " "); got != "sleeps holds locks waits spins deadline" {
 			t.Errorf("%s: unwound %q", policy, got)
