@@ -84,8 +84,14 @@ func (n *Nemesis) undo(r *running) {
 		if !n.paused(r.fault.Node) {
 			n.o.World.Resume(r.fault.Node)
 		}
-	case faults.SlowDisk, faults.FailSync:
+	case faults.SlowDisk:
 		n.setDisk(r.fault.Node)
+	case faults.FailSync:
+		n.setDisk(r.fault.Node)
+		if !n.heldDown(r.fault.Node) {
+			// A broker that lost its only log directory has stopped; an operator mends the disk and starts it again.
+			n.o.World.Restart(r.fault.Node)
+		}
 	default:
 		n.setLinks(r.links)
 	}

@@ -1,7 +1,10 @@
 package schedule
 
 import (
+	"cmp"
+	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"barnabas/faults"
@@ -10,41 +13,207 @@ import (
 // Plan is what Generate draws from.
 type Plan struct {
 	Brokers []faults.Node
+	// Roles lets faults strike the leader and the controller by name, besides brokers by their ids.
+	Roles bool
 	// Start and End bound the faults: none begins before Start, and all have healed by End.
 	Start, End time.Duration
 	// Weights say how often a kind comes up, before the seed's swarm changes them; 0 leaves it out.
 	Weights [faults.KindCount]int
 	// Gap is the typical time from one fault to the next; the seed makes it up to 3 times shorter or longer.
 	Gap time.Duration
-	// Must are kinds that the swarm never switches off, and of which each schedule has at least one fault.
+	// Must are kinds that the swarm never switches off, and of which each schedule has at least one fault, unless the
+	// budget leaves no room for it.
 	Must   []faults.Kind
 	Budget Budget
 }
 
-// Budget bounds what goes wrong at once. A broker is impaired while it is down, paused, cut off or its disk fails its
-// syncs, and for Settle after.
-type Budget struct {
-	// Impaired is how many brokers may be impaired at once.
-	Impaired int
-	// Settle is how long a broker takes to be whole again once its fault is over.
-	Settle time.Duration
-	// PowerLosses is how many power losses a schedule may have.
-	PowerLosses int
-	// PowerAlone lets a broker lose power only while no other broker is impaired.
-	PowerAlone bool
-	// ZooKeeperAlone lets ZooKeeper be down only while no broker is impaired.
-	ZooKeeperAlone bool
+// Span is how long faults of a kind last: from Min to Max, short ones as likely as long ones on a logarithmic scale.
+type Span struct{ Min, Max time.Duration }
+
+// Spans of the kinds that last. They reach over the time-outs of Kafka's defaults in the scenarios, both ways.
+var spans = [faults.KindCount]Span{
+	faults.Crash:           {500 * time.Millisecond, 8 * time.Second},
+	faults.Power:           {time.Second, 8 * time.Second},
+	faults.Pause:           {200 * time.Millisecond, 8 * time.Second},
+	faults.Partition:       {500 * time.Millisecond, 8 * time.Second},
+	faults.PartitionOneWay: {500 * time.Millisecond, 8 * time.Second},
+	faults.Isolate:         {500 * time.Millisecond, 8 * time.Second},
+	faults.SlowLink:        {time.Second, 8 * time.Second},
+	faults.SlowDisk:        {time.Second, 8 * time.Second},
+	faults.FailSync:        {200 * time.Millisecond, 3 * time.Second},
+	faults.ZooKeeperOutage: {time.Second, 10 * time.Second},
 }
 
+const (
+	placeTries     = 20  // for a fault among others, before it is left out
+	placeTriesMust = 500 // for one that must be there
+)
+
 // Generate draws a schedule. The same stream and plan give the same schedule.
-func Generate(r *rand.Rand, p Plan) faults.Schedule { panic("unfinished") }
+func Generate(r *rand.Rand, p Plan) faults.Schedule {
+	g := &generator{r: r, p: p, weights: swarm(r, p)}
+	if r.IntN(4) == 0 && len(p.Brokers) > 0 {
+		g.victim = &p.Brokers[r.IntN(len(p.Brokers))] // a seed that picks on one broker
+	}
+	for _, kind := range p.Must {
+		g.place(kind, placeTriesMust)
+	}
+	gap := float64(p.Gap) * math.Pow(3, 2*r.Float64()-1)
+	if gap > 0 {
+		for range int(float64(p.End-p.Start) / gap) {
+			if kind, ok := g.kind(); ok {
+				g.place(kind, placeTries)
+			}
+		}
+	}
+	return g.out
+}
 
-// Check tells which faults exceed the budget, in order; a schedule written by hand may, and is then judged by the
-// weaker promise.
-func (b Budget) Check(s faults.Schedule) []Excess { panic("unfinished") }
+// swarm redraws the weights for one seed: a third of the kinds is off, and some of the others are heavy.
+func swarm(r *rand.Rand, p Plan) (weights [faults.KindCount]int) {
+	var possible []faults.Kind
+	on := false
+	for k := range faults.KindCount {
+		must := slices.Contains(p.Must, k)
+		factor := []int{0, 0, 0, 1, 1, 1, 1, 3, 9}[r.IntN(9)]
+		if must {
+			factor = max(1, factor)
+		}
+		weights[k] = p.Weights[k] * factor
+		on = on || weights[k] > 0 || must
+		if p.Weights[k] > 0 {
+			possible = append(possible, k)
+		}
+	}
+	if !on && len(possible) > 0 {
+		weights[possible[r.IntN(len(possible))]] = 1
+	}
+	return weights
+}
 
-// Excess is one fault beyond the budget.
-type Excess struct {
-	Index int // in the schedule
-	Why   string
+// generator is one Generate under way.
+type generator struct {
+	r       *rand.Rand
+	p       Plan
+	weights [faults.KindCount]int
+	victim  *faults.Node // all faults strike this one; nil: any
+	out     faults.Schedule
+}
+
+// kind draws a kind by its weight.
+func (g *generator) kind() (faults.Kind, bool) {
+	total := 0
+	for _, w := range g.weights {
+		total += w
+	}
+	if total == 0 {
+		return 0, false
+	}
+	n := g.r.IntN(total)
+	for k, w := range g.weights {
+		if n < w {
+			return faults.Kind(k), true
+		}
+		n -= w
+	}
+	return 0, false
+}
+
+// place draws faults of the kind until one fits the window and the budget, and puts it into the schedule.
+func (g *generator) place(kind faults.Kind, tries int) {
+	for range tries {
+		f := g.fault(kind)
+		if f.At < g.p.Start || f.At+f.For > g.p.End {
+			continue
+		}
+		i, _ := slices.BinarySearchFunc(g.out, f.At, func(a faults.Fault, at time.Duration) int { return cmp.Compare(a.At, at) })
+		with := slices.Insert(slices.Clone(g.out), i, f)
+		if len(g.p.Budget.Check(with)) == 0 {
+			g.out = with
+			return
+		}
+	}
+}
+
+// fault draws one fault of the kind, anywhere in the window.
+func (g *generator) fault(kind faults.Kind) faults.Fault {
+	f := faults.Fault{Kind: kind}
+	window := g.p.End - g.p.Start
+	if s := spans[kind]; s.Max > 0 {
+		f.For = g.between(s.Min, max(s.Min, min(s.Max, window))).Round(time.Millisecond)
+	}
+	f.At = (g.p.Start + time.Duration(g.r.Float64()*float64(max(0, window-f.For)))).Truncate(time.Millisecond)
+	switch kind {
+	case faults.Crash, faults.Pause, faults.Isolate, faults.FailSync, faults.ZooKeeperExpire:
+		f.Node = g.target()
+	case faults.Power:
+		f.Node = g.target()
+		if g.r.IntN(5) == 0 {
+			f.Keep = faults.KeepNone
+		}
+	case faults.SlowDisk:
+		f.Node = g.target()
+		f.Slow = int(g.between(5, 500))
+	case faults.Partition, faults.PartitionOneWay:
+		f.From, f.To = g.sides()
+		if kind == faults.PartitionOneWay && g.r.IntN(2) == 0 {
+			f.From, f.To = f.To, f.From
+		}
+	case faults.SlowLink:
+		f.From, f.To = g.sides()
+		f.Delay = g.between(5*time.Millisecond, 500*time.Millisecond).Round(time.Millisecond)
+	}
+	return f
+}
+
+// between draws from low to high, evenly on a logarithmic scale.
+func (g *generator) between(low, high time.Duration) time.Duration {
+	return time.Duration(float64(low) * math.Pow(float64(high)/float64(low), g.r.Float64()))
+}
+
+// target draws the node that a fault strikes.
+func (g *generator) target() faults.Node {
+	if g.p.Roles {
+		switch g.r.IntN(6) {
+		case 0, 1:
+			return faults.Leader
+		case 2:
+			return faults.Controller
+		}
+	}
+	return g.broker()
+}
+
+func (g *generator) broker() faults.Node {
+	if g.victim != nil {
+		return *g.victim
+	}
+	return g.p.Brokers[g.r.IntN(len(g.p.Brokers))]
+}
+
+// sides draws a broker, and whom it loses: mostly all other brokers, now and then one of them, sometimes ZooKeeper and
+// the clients too, rarely ZooKeeper alone.
+func (g *generator) sides() (from, to []faults.Node) {
+	one := g.broker()
+	from = []faults.Node{one}
+	kind := g.r.IntN(8)
+	if kind == 0 {
+		return from, []faults.Node{faults.ZooKeeper}
+	}
+	for _, b := range g.p.Brokers {
+		if b != one {
+			to = append(to, b)
+		}
+	}
+	if kind <= 2 && len(to) > 1 {
+		i := g.r.IntN(len(to))
+		to = to[i : i+1 : i+1]
+	}
+	if g.r.IntN(3) == 0 || len(to) == 0 {
+		to = append(to, faults.ZooKeeper)
+	}
+	if g.r.IntN(6) == 0 {
+		to = append(to, faults.Clients)
+	}
+	return from, to
 }
