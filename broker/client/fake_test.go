@@ -103,7 +103,9 @@ func (f *fakes) lead(topic string, partition, broker int32) {
 	f.logs[tp].epochs = append(f.logs[tp].epochs, f.logs[tp].end)
 }
 
-func (f *fakes) log(partition int32) *fakeLog { return f.logs[wire.TopicPartition{Topic: "t", Partition: partition}] }
+func (f *fakes) log(partition int32) *fakeLog {
+	return f.logs[wire.TopicPartition{Topic: "t", Partition: partition}]
+}
 
 // values are the values of all records of a partition of "t", as text.
 func (f *fakes) values(partition int32) string {

@@ -77,7 +77,7 @@ func (p *Producer) takeIdentity(resp *kmsg.InitProducerIDResponse, err error) bo
 	}
 	p.identity.pending = !over
 	p.mu.Unlock()
-	tell(ends)
+	p.tell(ends)
 	return over
 }
 

@@ -142,9 +142,7 @@ func (p *Producer) finish(b *batch, r Result) []ending {
 	r.TP, r.Attempts = b.lane.tp, b.attempts
 	p.buffered -= b.bytes
 	p.room.Broadcast()
-	if p.flushes > 0 {
-		p.finished.Broadcast()
-	}
+	p.untold = append(p.untold, b.number)
 	return []ending{{b, r}}
 }
 
@@ -166,14 +164,14 @@ func (p *Producer) expire() {
 		}
 		if p.closed {
 			p.mu.Unlock()
-			tell(ends)
+			p.tell(ends)
 			return
 		}
 		if len(ends) == 0 {
 			p.expiring.WaitUntil(p.watched)
 		}
 		p.mu.Unlock()
-		tell(ends)
+		p.tell(ends)
 	}
 }
 

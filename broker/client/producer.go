@@ -3,6 +3,7 @@ package client
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"barnabas/broker/env"
@@ -113,6 +114,7 @@ type Producer struct {
 	numbers  int64       // batches made so far
 	buffered int         // bytes of unfinished batches
 	flushes  int         // tasks that wait in Flush: nothing lingers
+	untold   []int64     // batches that have a result which is being told, by number
 	identity identity
 	closed   bool
 	fatal    error // no record can be sent any more
@@ -198,7 +200,8 @@ func (p *Producer) Close(timeout time.Duration) {
 	p.room.Broadcast()
 	p.expiring.Broadcast()
 	p.mu.Unlock()
-	tell(ends)
+	p.tell(ends)
+	p.flush(env.Never) // what others are telling
 }
 
 func (p *Producer) flush(deadline env.Instant) {
@@ -220,7 +223,7 @@ func (p *Producer) unfinishedUpTo(number int64) bool {
 			return true
 		}
 	}
-	return false
+	return slices.ContainsFunc(p.untold, func(n int64) bool { return n <= number })
 }
 
 // enqueue puts a record into its partition's open batch.

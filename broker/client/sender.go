@@ -82,7 +82,7 @@ func (f *feeder) send(conn *Conn) {
 		f.inFlight++
 	}
 	p.mu.Unlock()
-	tell(ends)
+	p.tell(ends)
 	if len(batches) == 0 {
 		return
 	}
@@ -163,7 +163,7 @@ func (f *feeder) answered(batches []*batch, resp kmsg.Response, err error) {
 	}
 	f.work.Signal()
 	p.mu.Unlock()
-	tell(ends)
+	p.tell(ends)
 }
 
 // answerFor reads what a request's end says of one batch.
@@ -198,7 +198,10 @@ func findProduced(resp *kmsg.ProduceResponse, tp wire.TopicPartition) *kmsg.Prod
 }
 
 // tell gives records their results. No lock is held.
-func tell(ends []ending) {
+func (p *Producer) tell(ends []ending) {
+	if len(ends) == 0 {
+		return
+	}
 	for _, end := range ends {
 		r := end.result
 		for i, rec := range end.b.records {
@@ -210,5 +213,14 @@ func tell(ends []ending) {
 			}
 			rec.done(r)
 		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, end := range ends {
+		i := slices.Index(p.untold, end.b.number)
+		p.untold = slices.Delete(p.untold, i, i+1)
+	}
+	if p.flushes > 0 {
+		p.finished.Broadcast()
 	}
 }
