@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 
 	"barnabas/broker/env"
@@ -110,6 +111,8 @@ func checkProduced(records []byte, version int16) error {
 	switch {
 	case len(records) == 0 || err == record.ErrPartial:
 		return fmt.Errorf("no whole record batch: %w", kerr.InvalidRecord)
+	case errors.Is(err, kerr.UnsupportedForMessageFormat):
+		return fmt.Errorf("%v: %w", err, kerr.InvalidRecord) // a client of v3 or later has no business with the old formats
 	case err != nil:
 		return err
 	case len(rest) > 0:
