@@ -61,7 +61,7 @@ const (
 	Leader Node = -3
 	// Controller is the broker that is the active controller just then ("controller").
 	Controller Node = -4
-	// Others, as the other side of a partition or slow link, are all brokers that are not on the one ("others").
+	// Others, on one side of a partition or slow link, are all brokers that are not on the other ("others").
 	Others Node = -5
 )
 

@@ -64,9 +64,6 @@ func parseSides(p *params, f *Fault) {
 		if slices.Contains(f.To, n) {
 			p.fail("%s is on both sides", n)("leave it out of from= or to=")
 		}
-		if n == Others {
-			p.fail("from=others has nobody to be other than")("put others on the side of to=")
-		}
 	}
 }
 
@@ -198,8 +195,14 @@ func (p *params) nodes(key string) []Node {
 	for name := range strings.SplitSeq(p.need(key), ",") {
 		out = append(out, p.parseNode(key, name))
 	}
-	slices.SortFunc(out, compareNodes)
-	return slices.Compact(out)
+	return SortNodes(out)
+}
+
+// SortNodes puts nodes in the order of the text form, without repetition: brokers by id, then zk, clients and the
+// roles. It changes and returns the slice.
+func SortNodes(nodes []Node) []Node {
+	slices.SortFunc(nodes, compareNodes)
+	return slices.Compact(nodes)
 }
 
 func (p *params) parseNode(key, name string) Node {

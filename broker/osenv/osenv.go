@@ -4,8 +4,10 @@ import (
 	crand "crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,13 +32,16 @@ type Env struct {
 	seed  [8]byte
 	log   *logger // nil: silent
 	stats counters
+
+	mu     sync.Mutex
+	opened map[string]int // how often each random stream was
 }
 
 var _ env.Env = (*Env)(nil)
 
 // New makes an Env.
 func New(o Options) *Env {
-	e := &Env{base: time.Now()}
+	e := &Env{base: time.Now(), opened: map[string]int{}}
 	binary.LittleEndian.PutUint64(e.seed[:], o.Seed)
 	if o.Seed == 0 {
 		crand.Read(e.seed[:])
@@ -47,9 +52,14 @@ func New(o Options) *Env {
 	return e
 }
 
-// Rand opens the named random stream. The same name gives the same stream again.
+// Rand opens the named random stream. A name opened again gets other numbers, so that two tasks with one name for their
+// streams never make the same ids; with a fixed seed the n-th opening of a name is always the same.
 func (e *Env) Rand(stream string) *rand.Rand {
-	h := sha256.Sum256(append(e.seed[:], stream...))
+	e.mu.Lock()
+	again := e.opened[stream]
+	e.opened[stream]++
+	e.mu.Unlock()
+	h := sha256.Sum256(fmt.Appendf(nil, "%x/%d/%s", e.seed, again, stream))
 	return rand.New(rand.NewPCG(binary.LittleEndian.Uint64(h[0:]), binary.LittleEndian.Uint64(h[8:])))
 }
 

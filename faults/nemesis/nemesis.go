@@ -190,6 +190,11 @@ func (n *Nemesis) resolve(f faults.Fault) (resolved faults.Fault, missing string
 		}
 		return out
 	}
+	if slices.Contains(f.From, faults.Others) { // the other side tells who they are, so it comes first
+		f.To = side(f.To, nil)
+		f.From = side(f.From, f.To)
+		return f, missing
+	}
 	f.From = side(f.From, nil)
 	f.To = side(f.To, f.From)
 	return f, missing

@@ -183,8 +183,9 @@ func TestRolesAreResolvedWhenTheFaultBegins(t *testing.T) {
 	w.roles[faults.Leader] = 3
 	w.At(env.Instant(1500*time.Millisecond), func() { w.roles[faults.Leader] = 1 })
 	n := play(t, w, "1s crash node=leader for=100ms\n2s partition from=leader to=others oneway for=1s\n"+
-		"4s pause node=controller for=1s", nil)
-	expect(t, w, "1 crash 3", "1.1 restart 3", "2 1>2 cut", "2 1>3 cut", "3 1>2 0s", "3 1>3 0s")
+		"4s pause node=controller for=1s\n5s partition from=others to=leader oneway for=1s", nil)
+	expect(t, w, "1 crash 3", "1.1 restart 3", "2 1>2 cut", "2 1>3 cut", "3 1>2 0s", "3 1>3 0s",
+		"5 2>1 cut", "5 3>1 cut", "6 2>1 0s", "6 3>1 0s")
 	if e := n.Timeline()[2]; e.Status != NoEffect || e.Note != "nobody is controller" {
 		t.Errorf("entry %v", e)
 	}

@@ -15,6 +15,9 @@ type Plan struct {
 	Brokers []faults.Node
 	// Roles lets faults strike the leader and the controller by name, besides brokers by their ids.
 	Roles bool
+	// Target is a role (faults.Leader, faults.Controller) that half of the faults strike, wherever a kind strikes one
+	// broker. Zero, as any other node, is none.
+	Target faults.Node
 	// Start and End bound the faults: none begins before Start, and all have healed by End.
 	Start, End time.Duration
 	// Weights say how often a kind comes up, before the seed's swarm changes them; 0 leaves it out.
@@ -173,6 +176,9 @@ func (g *generator) between(low, high time.Duration) time.Duration {
 
 // target draws the node that a fault strikes.
 func (g *generator) target() faults.Node {
+	if g.p.Target.IsRole() && g.r.IntN(2) == 0 {
+		return g.p.Target
+	}
 	if g.p.Roles {
 		switch g.r.IntN(6) {
 		case 0, 1:
@@ -194,14 +200,17 @@ func (g *generator) broker() faults.Node {
 // sides draws a broker, and whom it loses: mostly all other brokers, now and then one of them, sometimes ZooKeeper and
 // the clients too, rarely ZooKeeper alone.
 func (g *generator) sides() (from, to []faults.Node) {
-	one := g.broker()
+	one := g.target()
 	from = []faults.Node{one}
 	kind := g.r.IntN(8)
 	if kind == 0 {
 		return from, []faults.Node{faults.ZooKeeper}
 	}
+	if one.IsRole() {
+		to = []faults.Node{faults.Others}
+	}
 	for _, b := range g.p.Brokers {
-		if b != one {
+		if b != one && !one.IsRole() {
 			to = append(to, b)
 		}
 	}
@@ -215,5 +224,5 @@ func (g *generator) sides() (from, to []faults.Node) {
 	if g.r.IntN(6) == 0 {
 		to = append(to, faults.Clients)
 	}
-	return from, to
+	return from, faults.SortNodes(to)
 }

@@ -3,6 +3,7 @@ package schedule
 import (
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -91,6 +92,32 @@ func TestSwarmSwitchesKindsOffAndMakesOthersHeavy(t *testing.T) {
 		t.Errorf("%d empty schedules, %d faults in all", empty, total)
 	}
 	t.Logf("%.1f faults a schedule", float64(total)/seeds)
+}
+
+// Goal: a target is what about half of the faults strike, in text forms that read back.
+func TestTargetIsStruckMost(t *testing.T) {
+	p := plan()
+	p.Target, p.Roles = faults.Controller, false
+	struck, others := 0, 0
+	for seed := range uint64(100) {
+		s := generate(seed, p)
+		for _, f := range s {
+			switch {
+			case f.Kind == faults.ZooKeeperRestart || f.Kind == faults.ZooKeeperOutage:
+			case f.Node == faults.Controller || slices.Contains(f.From, faults.Controller) || slices.Contains(f.To, faults.Controller):
+				struck++
+			default:
+				others++
+			}
+		}
+		file := faults.File{Schedule: s}
+		if again, err := faults.Parse("x", file.Format()); err != nil || !reflect.DeepEqual(file, again) {
+			t.Fatalf("seed %d: %v\n%s", seed, err, file.Format())
+		}
+	}
+	if struck < others*2/3 || others < struck/3 {
+		t.Errorf("%d faults struck the target, %d others", struck, others)
+	}
 }
 
 // Goal: a schedule depends on its stream alone.

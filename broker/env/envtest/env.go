@@ -50,7 +50,7 @@ func sleepPasses(e env.Env, _, _ string) error {
 func randNamed(e env.Env, _, _ string) error {
 	a, b := e.Rand("envtest/a").Uint64(), e.Rand("envtest/b").Uint64()
 	return first(fail(a != b, "two streams are one"),
-		fail(a == e.Rand("envtest/a").Uint64(), "a stream changed between two openings"))
+		fail(a != e.Rand("envtest/a").Uint64(), "two tasks that open one name draw the same numbers"))
 }
 
 func mutexExcludes(e env.Env, _, _ string) error {
