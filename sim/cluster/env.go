@@ -21,7 +21,7 @@ type life struct {
 	number int
 	group  *sched.Group
 	src    rng.Source
-	opened []string // names of the streams opened so far
+	opened map[string]int // how often each stream was opened
 }
 
 var _ env.Env = (*life)(nil)
@@ -59,13 +59,11 @@ func (l *life) NewCond(m env.Mutex) env.Cond { return m.(*sched.Mutex).NewCond()
 // Rand opens a stream of this life. A name opened again gets other numbers, so that two tasks with one name for their
 // streams, or two lives of one node, never make the same ids.
 func (l *life) Rand(stream string) *rand.Rand {
-	again := 0
-	for _, name := range l.opened {
-		if name == stream {
-			again++
-		}
+	if l.opened == nil {
+		l.opened = map[string]int{}
 	}
-	l.opened = append(l.opened, stream)
+	again := l.opened[stream]
+	l.opened[stream]++
 	if again > 0 {
 		stream = fmt.Sprintf("%s#%d", stream, again)
 	}
