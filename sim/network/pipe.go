@@ -144,8 +144,8 @@ func (p *pipe) take(seg *segment, now env.Instant) bool {
 		// The kernel answers with a RST. If that gets lost, the segment comes again after the next kick.
 		p.n.fired[KindHalfOpen]++
 		p.hold(now)
-		dst.out.revive()
 		if !dst.out.link.cut() {
+			dst.out.revive()
 			dst.out.send(nil, reset)
 		}
 		return false
