@@ -228,15 +228,3 @@ func walk(dir *directory, f func(*inode)) {
 		}
 	}
 }
-
-// within tells whether ino is or lies below top.
-func within(top, ino *inode) bool {
-	if top == ino {
-		return true
-	}
-	found := false
-	if top.dir != nil {
-		walk(top.dir, func(i *inode) { found = found || i == ino })
-	}
-	return found
-}
