@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"sync/atomic"
 	"time"
 
 	"barnabas/broker/config"
@@ -8,6 +9,7 @@ import (
 	"barnabas/broker/metadata"
 	"barnabas/broker/zookeeper"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -15,31 +17,42 @@ import (
 type Conn interface {
 	// Do sends the request in the version it is set to and waits for its answer.
 	Do(req kmsg.Request, timeout time.Duration) (kmsg.Response, error)
+	// Close may be called from any task, more than once, and makes a waiting Do fail.
 	Close() error
 }
 
-// Options is what a Controller is made of. All fields are required but BrokerEpoch, without which no request of this
-// broker to itself could be told from one of an earlier life, and Metadata, without which CreateTopics does not wait.
+// Options is what a Controller is made of.
 type Options struct {
-	Env      env.Env
-	Config   *config.Broker
-	Metadata *metadata.Cache // of this broker: CreateTopics and DeleteTopics wait until it shows what they did
+	Env    env.Env
+	Config *config.Broker
+	// Metadata is this broker's cache: CreateTopics and DeleteTopics wait until it shows what they did. Without one they do not wait.
+	Metadata *metadata.Cache
 	// Dial connects to a broker at "host:port". The controller closes what it dialled.
 	Dial func(addr string) (Conn, error)
-	// Fatal is told of an error the controller cannot go on after, such as a malformed znode. May be nil.
+	// Fatal is told when ZooKeeper refuses something for good, so that neither this broker nor another could go on. A
+	// malformed znode is not fatal: the controller resigns, and tries again a second later. May be nil.
 	Fatal func(error)
 }
 
 // Controller stands for election over each session it is started with, and is the controller while it holds
 // /controller. Its methods may be called from any task.
-type Controller struct{}
+type Controller struct {
+	o            Options
+	term         atomic.Pointer[term]
+	epoch        atomic.Int32 // while this broker is the controller, else 0
+	controllerID atomic.Int32
+}
 
 // New makes a controller that does not take part in anything before Start.
-func New(o Options) *Controller { panic("unfinished") }
+func New(o Options) *Controller {
+	c := &Controller{o: o}
+	c.controllerID.Store(noLeader)
+	return c
+}
 
-// Start begins a term over a new session: it watches /controller and stands for election. The broker must be registered
-// in the same session already, and the caller runs store.Run afterwards, which feeds the watches. Start and Stop
-// alternate; they are called by one task.
+// Start begins a term over a new session: it watches /controller and stands for election. The broker must be
+// registered in the same session already, and the caller runs store.Run afterwards, which feeds the watches. Start
+// and Stop alternate; they are called by one task.
 //
 //	for {
 //		store := zookeeper.NewStore(e, session, …)
@@ -49,43 +62,120 @@ func New(o Options) *Controller { panic("unfinished") }
 //		c.Stop()
 //		// StateExpired: open a new session and do it again
 //	}
-func (c *Controller) Start(store *zookeeper.Store) { panic("unfinished") }
-
-// Stop ends the term: senders are stopped, waiting requests are answered NOT_CONTROLLER, and everything known is dropped. It waits
-// until the controller's tasks have ended.
-func (c *Controller) Stop() { panic("unfinished") }
-
-// Active reports whether this broker is the controller as far as it knows.
-func (c *Controller) Active() bool { panic("unfinished") }
-
-// Epoch is the controller epoch while Active, else 0.
-func (c *Controller) Epoch() int32 { panic("unfinished") }
-
-// ControllerID is the broker that holds /controller as far as this broker has seen, or -1.
-func (c *Controller) ControllerID() int32 { panic("unfinished") }
-
-// AlterPartition decides a leader's proposal for the ISRs of its partitions, v0 to v3 (KIP-497, KIP-841, KIP-903).
-func (c *Controller) AlterPartition(req *kmsg.AlterPartitionRequest) *kmsg.AlterPartitionResponse {
-	panic("unfinished")
+func (c *Controller) Start(store *zookeeper.Store) {
+	t := newTerm(c, store)
+	c.term.Store(t)
+	store.Listen(t.watch)
+	t.put("startup", t.controllerChanged)
+	t.tasks.Go("controller", t.loop)
 }
 
-// ControlledShutdown moves the leaders away from a broker that is going down and takes it out of the ISRs, v0 to v3.
+// Stop ends the term: senders are stopped, waiting requests are answered NOT_CONTROLLER, and everything known is
+// dropped. It waits until the loop has ended, and therefore makes the store give up what it waits for ZooKeeper with.
+// It does not touch /controller: that goes with the session.
+func (c *Controller) Stop() {
+	if t := c.term.Swap(nil); t != nil {
+		t.end()
+		t.store.GiveUp()
+		t.tasks.Wait()
+	}
+	c.controllerID.Store(noLeader)
+}
+
+// Active reports whether this broker is the controller as far as it knows.
+func (c *Controller) Active() bool { return c.epoch.Load() != 0 }
+
+// Epoch is the controller epoch while Active, else 0.
+func (c *Controller) Epoch() int32 { return c.epoch.Load() }
+
+// ControllerID is the broker that holds /controller as far as this broker has seen, or -1.
+func (c *Controller) ControllerID() int32 { return c.controllerID.Load() }
+
+func (c *Controller) elected(epoch int32) {
+	c.controllerID.Store(c.o.Config.BrokerID)
+	c.epoch.Store(epoch)
+}
+
+func (c *Controller) resigned() { c.epoch.Store(0) }
+
+// ask has the loop answer a request. refuse makes the answer with an error code: NOT_CONTROLLER if this broker is not the
+// controller or is no more before it has decided, REQUEST_TIMED_OUT at the deadline.
+func ask[T any](c *Controller, name string, deadline env.Instant, decide func(*machine) (T, error), refuse func(code int16) T) T {
+	t := c.term.Load()
+	if t == nil || !c.Active() {
+		return refuse(kerr.NotController.Code)
+	}
+	answer := newFuture[T](c.o.Env)
+	drop := func() { answer.complete(refuse(kerr.NotController.Code)) }
+	put := t.events.Put(event{name: name, drop: drop, run: func() error {
+		if t.machine == nil {
+			drop()
+			return nil
+		}
+		v, err := decide(t.machine)
+		if err != nil {
+			drop()
+			return err
+		}
+		answer.complete(v)
+		return nil
+	}})
+	if !put {
+		return refuse(kerr.NotController.Code)
+	}
+	if v, ok := answer.wait(deadline); ok {
+		return v
+	}
+	return refuse(kerr.RequestTimedOut.Code)
+}
+
+// decisionTimeout bounds the wait for requests that bring no time-out of their own.
+func (c *Controller) decisionDeadline() env.Instant {
+	return c.o.Env.Mono().Add(c.o.Config.ControllerSocketTimeout)
+}
+
+// AlterPartition decides a leader's proposals for the ISRs of its partitions, v0 to v3 (KIP-497, KIP-841, KIP-903).
+func (c *Controller) AlterPartition(req *kmsg.AlterPartitionRequest) *kmsg.AlterPartitionResponse {
+	return ask(c, "alter partition", c.decisionDeadline(),
+		func(m *machine) (*kmsg.AlterPartitionResponse, error) { return m.alterPartition(req) },
+		func(code int16) *kmsg.AlterPartitionResponse {
+			resp := req.ResponseKind().(*kmsg.AlterPartitionResponse)
+			resp.ErrorCode = code
+			return resp
+		})
+}
+
+// ControlledShutdown moves the leaders away from a broker that is going down and takes it out of the ISRs, v0 to v3. It
+// answers when that is written; the partitions that nobody else can lead are listed.
 func (c *Controller) ControlledShutdown(req *kmsg.ControlledShutdownRequest) *kmsg.ControlledShutdownResponse {
-	panic("unfinished")
+	return ask(c, "controlled shutdown", c.decisionDeadline(),
+		func(m *machine) (*kmsg.ControlledShutdownResponse, error) { return m.controlledShutdown(req) },
+		func(code int16) *kmsg.ControlledShutdownResponse {
+			resp := req.ResponseKind().(*kmsg.ControlledShutdownResponse)
+			resp.ErrorCode = code
+			return resp
+		})
 }
 
 // AllocateProducerIDs hands a block of producer ids to a broker, v0 (KIP-730).
 func (c *Controller) AllocateProducerIDs(req *kmsg.AllocateProducerIDsRequest) *kmsg.AllocateProducerIDsResponse {
-	panic("unfinished")
-}
-
-// CreateTopics validates and creates topics, v0 to v7, and waits up to the request's time-out until this broker knows their
-// leaders; REQUEST_TIMED_OUT for a topic that was created but has no leaders by then.
-func (c *Controller) CreateTopics(req *kmsg.CreateTopicsRequest) *kmsg.CreateTopicsResponse {
-	panic("unfinished")
-}
-
-// DeleteTopics marks topics for deletion, v0 to v6, and waits up to the request's time-out until this broker no longer knows them.
-func (c *Controller) DeleteTopics(req *kmsg.DeleteTopicsRequest) *kmsg.DeleteTopicsResponse {
-	panic("unfinished")
+	refuse := func(code int16) *kmsg.AllocateProducerIDsResponse {
+		resp := req.ResponseKind().(*kmsg.AllocateProducerIDsResponse)
+		resp.ErrorCode = code
+		return resp
+	}
+	return ask(c, "allocate producer ids", c.decisionDeadline(), func(m *machine) (*kmsg.AllocateProducerIDsResponse, error) {
+		if b, up := m.brokers[req.BrokerID]; !up {
+			return refuse(kerr.BrokerIDNotRegistered.Code), nil
+		} else if b.Epoch != req.BrokerEpoch {
+			return refuse(kerr.StaleBrokerEpoch.Code), nil
+		}
+		block, err := m.store.AllocateProducerIDs(m.fence, req.BrokerID)
+		if err != nil {
+			return nil, err
+		}
+		resp := refuse(0)
+		resp.ProducerIDStart, resp.ProducerIDLen = block.First, int32(block.Last-block.First+1)
+		return resp, nil
+	}, refuse)
 }

@@ -62,9 +62,6 @@ func (s *Store) Run() State {
 	for {
 		ev, ok := s.session.Events().Get()
 		if !ok {
-			if s.closed.Load() {
-				return StateClosed
-			}
 			return StateExpired
 		}
 		if ev.Type != EventSession {
@@ -78,6 +75,10 @@ func (s *Store) Run() State {
 		}
 	}
 }
+
+// GiveUp makes operations that wait for the connection to come back fail with ErrSessionClosed, these and all later
+// ones. The session stays open: this is for an owner that stops and will not wait for ZooKeeper.
+func (s *Store) GiveUp() { s.closed.Store(true) }
 
 // Close ends the session, and whatever still tries to reach ZooKeeper through this store gives up.
 func (s *Store) Close() error {

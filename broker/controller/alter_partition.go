@@ -1,0 +1,176 @@
+package controller
+
+import (
+	"errors"
+	"slices"
+
+	"barnabas/broker/zookeeper"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// proposal is one partition of an AlterPartition request that passed its checks, and where its answer goes.
+type proposal struct {
+	*partition
+	next        zookeeper.PartitionState
+	topic, slot int // in the response
+}
+
+// alterPartition decides a leader's proposals for its ISRs: all that pass are written in one go, and told to everybody
+// (KafkaController#processAlterPartition; KIP-497, KIP-841, KIP-903).
+func (m *machine) alterPartition(req *kmsg.AlterPartitionRequest) (*kmsg.AlterPartitionResponse, error) {
+	resp := req.ResponseKind().(*kmsg.AlterPartitionResponse)
+	if b, up := m.brokers[req.BrokerID]; !up || b.Epoch != req.BrokerEpoch {
+		resp.ErrorCode = kerr.StaleBrokerEpoch.Code
+		return resp, nil
+	}
+	var passed []proposal
+	for i := range req.Topics {
+		asked := &req.Topics[i]
+		rt := kmsg.NewAlterPartitionResponseTopic()
+		rt.Topic, rt.TopidID = asked.Topic, asked.TopicID
+		name, unknown := asked.Topic, kerr.UnknownTopicOrPartition
+		if req.Version >= 2 {
+			name, unknown = m.topicNames[asked.TopicID], kerr.UnknownTopicID
+		}
+		t := m.topics[name]
+		for j := range asked.Partitions {
+			rp := kmsg.NewAlterPartitionResponseTopicPartition()
+			rp.Partition, rp.ErrorCode = asked.Partitions[j].Partition, unknown.Code
+			if t != nil {
+				p := t.partitions[rp.Partition]
+				next, err := m.judge(req, &asked.Partitions[j], p)
+				switch {
+				case err != nil:
+					rp.ErrorCode = err.Code
+				case next == nil: // it is so already
+					fillAnswer(&rp, p)
+				default:
+					passed = append(passed, proposal{p, *next, i, j})
+				}
+			}
+			rt.Partitions = append(rt.Partitions, rp)
+		}
+		resp.Topics = append(resp.Topics, rt)
+	}
+	return resp, m.write(passed, resp)
+}
+
+// judge checks one proposal: the state to write, nil if the partition is in it already, or why not.
+func (m *machine) judge(req *kmsg.AlterPartitionRequest, asked *kmsg.AlterPartitionRequestTopicPartition, p *partition) (*zookeeper.PartitionState, *kerr.Error) {
+	if p == nil || p.leadership == nil || m.deleting[p.tp.Topic] {
+		return nil, kerr.UnknownTopicOrPartition
+	}
+	now := p.leadership
+	isr := asked.NewISR
+	if req.Version >= 3 {
+		isr = nil
+		for _, member := range asked.NewEpochISR {
+			isr = append(isr, member.BrokerID)
+		}
+	}
+	recovery := zookeeper.LeaderRecoveryState(asked.LeaderRecoveryState)
+	switch {
+	case asked.PartitionEpoch > now.PartitionEpoch || asked.LeaderEpoch > now.LeaderEpoch:
+		return nil, kerr.NotController // the leader knows more than we do: somebody else has been elected
+	case asked.LeaderEpoch < now.LeaderEpoch:
+		return nil, kerr.FencedLeaderEpoch
+	case now.Leader != req.BrokerID:
+		return nil, kerr.InvalidRequest
+	case sameMembers(isr, now.ISR) && recovery == now.Recovery:
+		return nil, nil // before the partition epoch is looked at: a retry must not be refused
+	case asked.PartitionEpoch != now.PartitionEpoch:
+		return nil, kerr.InvalidUpdateVersion
+	case recovery == zookeeper.Recovering && (len(isr) > 1 || now.Recovery == zookeeper.Recovered):
+		return nil, kerr.InvalidRequest
+	case recovery != zookeeper.Recovering && recovery != zookeeper.Recovered,
+		!slices.Contains(isr, req.BrokerID), !distinctMembers(isr, p.assignment.Replicas):
+		return nil, kerr.InvalidRequest
+	case !m.eligible(req, asked, isr):
+		if req.Version < 2 {
+			return nil, kerr.OperationNotAttempted
+		}
+		return nil, kerr.IneligibleReplica
+	}
+	next := *now
+	next.ISR, next.Recovery, next.ControllerEpoch = slices.Clone(isr), recovery, m.fence.Epoch
+	return &next, nil
+}
+
+// eligible reports whether every proposed member may be in an ISR: it is live, is not shutting down (KIP-841), and is
+// still in the life that the leader saw fetching (KIP-903; epoch -1 is that of a leader that does not know).
+func (m *machine) eligible(req *kmsg.AlterPartitionRequest, asked *kmsg.AlterPartitionRequestTopicPartition, isr []int32) bool {
+	for _, id := range isr {
+		if !m.live(id) {
+			return false
+		}
+	}
+	if req.Version >= 3 {
+		for _, member := range asked.NewEpochISR {
+			if member.BrokerEpoch >= 0 && member.BrokerEpoch != m.brokers[member.BrokerID].Epoch {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// write puts proposals into ZooKeeper, then into the context, and fills in their answers.
+func (m *machine) write(passed []proposal, resp *kmsg.AlterPartitionResponse) error {
+	if len(passed) == 0 {
+		return nil
+	}
+	var writes []zookeeper.PartitionWrite
+	for _, c := range passed {
+		writes = append(writes, zookeeper.PartitionWrite{TP: c.tp, State: c.next})
+	}
+	results, err := m.store.UpdatePartitionStates(m.fence, writes)
+	if err != nil {
+		return err
+	}
+	var ps, stale []*partition
+	for i, r := range results {
+		c := passed[i]
+		rp := &resp.Topics[c.topic].Partitions[c.slot]
+		switch {
+		case r.Err == nil:
+			m.setLeadership(c.partition, r.State)
+			m.emitISR(c.partition)
+			fillAnswer(rp, c.partition)
+			ps = append(ps, c.partition)
+		case errors.Is(r.Err, zookeeper.ErrBadVersion):
+			rp.ErrorCode = kerr.InvalidUpdateVersion.Code
+			stale = append(stale, c.partition)
+		default:
+			rp.ErrorCode = kerr.UnknownTopicOrPartition.Code
+		}
+	}
+	if err := m.refresh(stale); err != nil {
+		return err
+	}
+	m.addMetadata(append(ps, stale...))
+	m.flush()
+	return nil
+}
+
+func fillAnswer(rp *kmsg.AlterPartitionResponseTopicPartition, p *partition) {
+	s := p.leadership
+	rp.ErrorCode, rp.LeaderID, rp.LeaderEpoch, rp.ISR = 0, s.Leader, s.LeaderEpoch, s.ISR
+	rp.LeaderRecoveryState, rp.PartitionEpoch = int8(s.Recovery), s.PartitionEpoch
+}
+
+// sameMembers compares two ISRs as sets.
+func sameMembers(a, b []int32) bool {
+	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
+}
+
+// distinctMembers reports whether ids has no member twice and none outside of replicas.
+func distinctMembers(ids, replicas []int32) bool {
+	for i, id := range ids {
+		if slices.Contains(ids[:i], id) || !slices.Contains(replicas, id) {
+			return false
+		}
+	}
+	return true
+}

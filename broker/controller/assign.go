@@ -1,0 +1,113 @@
+package controller
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"barnabas/broker/zookeeper"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// assign spreads the replicas of a new topic over the brokers (AdminUtils#assignReplicasToBrokers): leaders go round
+// the brokers, followers are shifted further with every round, so that a broker's followers are not all on one other
+// broker. If every broker has a rack, no rack gets a second replica before all have one.
+//
+// Example: brokers 0 to 4, start 0, shift 0, 3 replicas: [0 1 2] [1 2 3] [2 3 4] [3 4 0] [4 0 1], and in the next round
+// [0 2 3] [1 3 4] …
+//
+// DEVIATION(AdminUtils): Kafka draws start and shift at random; start is here the broker with the fewest
+// preferred leaderships and shift the number of topics, so that small topics spread evenly too.
+func (m *machine) assign(partitions int32, factor int16) (map[int32]zookeeper.ReplicaAssignment, error) {
+	brokers := m.brokerIDs()
+	switch {
+	case partitions <= 0:
+		return nil, refusal(kerr.InvalidPartitions, "Number of partitions must be larger than 0.")
+	case factor <= 0:
+		return nil, refusal(kerr.InvalidReplicationFactor, "Replication factor must be larger than 0.")
+	case int(factor) > len(brokers):
+		return nil, refusal(kerr.InvalidReplicationFactor, "Replication factor: %d larger than available brokers: %d.", factor, len(brokers))
+	}
+	racks := map[int32]string{}
+	for _, id := range brokers {
+		if m.brokers[id].Rack != "" {
+			racks[id] = m.brokers[id].Rack
+		}
+	}
+	if len(racks) == len(brokers) {
+		brokers = alternateRacks(brokers, racks)
+	} else {
+		racks = map[int32]string{}
+		for _, id := range brokers {
+			racks[id] = fmt.Sprint(id) // each broker a rack of its own
+		}
+	}
+	return spread(brokers, racks, partitions, int(factor), m.leastLeading(brokers), len(m.topics)), nil
+}
+
+// spread is assign's arithmetic: brokers in the order to go round in, and the rack of each.
+func spread(brokers []int32, racks map[int32]string, partitions int32, factor, start, shift int) map[int32]zookeeper.ReplicaAssignment {
+	n := len(brokers)
+	rackCount := len(slices.Compact(slices.Sorted(maps.Values(racks))))
+	step := 1
+	if rackCount < n {
+		step = rackCount
+	}
+	assignment := map[int32]zookeeper.ReplicaAssignment{}
+	for p := range partitions {
+		if p > 0 && int(p)%n == 0 {
+			shift++
+		}
+		first := (int(p) + start) % n
+		replicas := []int32{brokers[first]}
+		used := map[string]bool{racks[brokers[first]]: true}
+		for k := 0; len(replicas) < factor; k++ {
+			id := brokers[(first+1+(shift*step+k)%(n-1))%n]
+			newRack := !used[racks[id]] || len(used) == rackCount
+			if newRack && !slices.Contains(replicas, id) {
+				replicas = append(replicas, id)
+				used[racks[id]] = true
+			}
+		}
+		assignment[p] = zookeeper.ReplicaAssignment{Replicas: replicas}
+	}
+	return assignment
+}
+
+// alternateRacks orders brokers so that neighbours are in different racks (AdminUtils#getRackAlternatedBrokerList).
+//
+// Example: rack1: 0 3, rack2: 1 4, rack3: 2 5 gives 0 1 2 3 4 5.
+func alternateRacks(brokers []int32, racks map[int32]string) []int32 {
+	byRack := map[string][]int32{}
+	for _, id := range brokers {
+		byRack[racks[id]] = append(byRack[racks[id]], id)
+	}
+	var order []int32
+	names := slices.Sorted(maps.Keys(byRack))
+	for round := 0; len(order) < len(brokers); round++ {
+		for _, name := range names {
+			if round < len(byRack[name]) {
+				order = append(order, byRack[name][round])
+			}
+		}
+	}
+	return order
+}
+
+// leastLeading is the position in brokers of the one that is the first replica of the fewest partitions.
+func (m *machine) leastLeading(brokers []int32) int {
+	count := map[int32]int{}
+	for _, p := range m.partitions() {
+		if len(p.assignment.Replicas) > 0 {
+			count[p.assignment.Replicas[0]]++
+		}
+	}
+	best := 0
+	for i, id := range brokers {
+		if count[id] < count[brokers[best]] {
+			best = i
+		}
+	}
+	return best
+}

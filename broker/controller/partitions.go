@@ -1,0 +1,162 @@
+package controller
+
+import (
+	"errors"
+	"fmt"
+
+	"barnabas/broker/env"
+	"barnabas/broker/zookeeper"
+)
+
+// triggerOnline tries to find a leader for every partition without one, but for those of topics being deleted
+// (PartitionStateMachine#triggerOnlinePartitionStateChange).
+func (m *machine) triggerOnline() error {
+	return m.partitionsOnline(m.partitionsWhere(func(p *partition) bool {
+		return (p.phase == partitionNew || p.phase == partitionOffline) && !m.deleting[p.tp.Topic]
+	}), electOffline)
+}
+
+// partitionsOnline gives new partitions their first leader and others a new one. Those that can have none stay as they are.
+func (m *machine) partitionsOnline(ps []*partition, why election) error {
+	var fresh, old []*partition
+	for _, p := range ps {
+		if p.phase == partitionNew {
+			fresh = append(fresh, p)
+		} else {
+			old = append(old, p)
+		}
+	}
+	met, err := m.initialize(fresh)
+	if err != nil {
+		return err
+	}
+	return m.electLeaders(append(old, met...), why)
+}
+
+// initialize writes the first states of new partitions: all live replicas are the ISR, the first of them leads. It
+// returns those that turned out to have a state already.
+func (m *machine) initialize(ps []*partition) (met []*partition, err error) {
+	var writes []zookeeper.PartitionWrite
+	var written []*partition
+	for _, p := range ps {
+		live := keep(p.assignment.Replicas, func(id int32) bool { return m.online(id, p.tp) })
+		if len(live) == 0 {
+			m.emit(env.Event{Kind: evNoLeader, Topic: p.tp.Topic, Partition: p.tp.Partition})
+			continue
+		}
+		state := zookeeper.PartitionState{Leader: live[0], ISR: live, ControllerEpoch: m.fence.Epoch}
+		writes, written = append(writes, zookeeper.PartitionWrite{TP: p.tp, State: state}), append(written, p)
+	}
+	if len(writes) == 0 {
+		return nil, nil
+	}
+	results, err := m.store.CreatePartitionStates(m.fence, writes)
+	if err != nil {
+		return nil, err
+	}
+	for i, r := range results {
+		p := written[i]
+		switch {
+		case r.Err == nil:
+			m.setLeadership(p, r.State)
+			p.phase = partitionOnline
+			m.emitLeader(p)
+			m.addLeaderAndISR(p, r.State.ISR, true)
+		case errors.Is(r.Err, zookeeper.ErrNodeExists):
+			p.phase = partitionOffline
+			met = append(met, p)
+		default: // the topic has been deleted under us; the watch on the topics will tell
+			m.emit(env.Event{Kind: evTrouble, Topic: p.tp.Topic, Partition: p.tp.Partition, Text: r.Err.Error()})
+		}
+	}
+	return met, m.refresh(met)
+}
+
+// electLeaders elects, writes and announces. A partition that somebody else has written meanwhile is read and elected again.
+func (m *machine) electLeaders(ps []*partition, why election) error {
+	unclean := map[string]bool{}
+	for attempt := 0; len(ps) > 0 && attempt < attemptsMax; attempt++ {
+		var writes []zookeeper.PartitionWrite
+		var written, again []*partition
+		for _, p := range ps {
+			if p.leadership == nil {
+				continue
+			}
+			next, ok := m.electorate(p, why, unclean).elect(why)
+			if !ok {
+				m.emit(env.Event{Kind: evNoLeader, Topic: p.tp.Topic, Partition: p.tp.Partition, V: [4]int64{int64(p.leadership.LeaderEpoch)}})
+				continue
+			}
+			next.ControllerEpoch = m.fence.Epoch
+			writes, written = append(writes, zookeeper.PartitionWrite{TP: p.tp, State: next}), append(written, p)
+		}
+		if len(writes) == 0 {
+			return nil
+		}
+		results, err := m.store.UpdatePartitionStates(m.fence, writes)
+		if err != nil {
+			return err
+		}
+		for i, r := range results {
+			p := written[i]
+			switch {
+			case r.Err == nil:
+				m.setLeadership(p, r.State)
+				p.phase = partitionOnline
+				m.emitLeader(p)
+				m.addLeaderAndISR(p, m.recipients(p, why), false)
+			case errors.Is(r.Err, zookeeper.ErrBadVersion):
+				again = append(again, p)
+			default:
+				m.emit(env.Event{Kind: evTrouble, Topic: p.tp.Topic, Partition: p.tp.Partition, Text: r.Err.Error()})
+			}
+		}
+		if err := m.refresh(again); err != nil {
+			return err
+		}
+		ps = again
+	}
+	return nil
+}
+
+// electorate gathers what p's election looks at. The topic's configuration is read only if it could matter, once for each topic.
+func (m *machine) electorate(p *partition, why election, unclean map[string]bool) electorate {
+	e := electorate{replicas: p.assignment.Replicas, state: *p.leadership, bugs: m.config.Bugs,
+		live:    func(id int32) bool { return m.online(id, p.tp) },
+		leaving: func(id int32) bool { return m.shuttingDown[id] }}
+	if why == electShutdown {
+		e.live = func(id int32) bool { return m.up(id, p.tp) }
+		return e
+	}
+	if len(keep(e.state.ISR, e.live)) == 0 {
+		allowed, known := unclean[p.tp.Topic]
+		if !known {
+			allowed = m.unclean(p.tp.Topic)
+			unclean[p.tp.Topic] = allowed
+		}
+		e.unclean = allowed
+	}
+	return e
+}
+
+// recipients are the replicas that must hear of the outcome of an election: all that can serve.
+func (m *machine) recipients(p *partition, why election) []int32 {
+	return keep(p.assignment.Replicas, func(id int32) bool {
+		if why == electShutdown {
+			return m.up(id, p.tp)
+		}
+		return m.online(id, p.tp)
+	})
+}
+
+func (m *machine) emitLeader(p *partition) {
+	s := p.leadership
+	m.emit(env.Event{Kind: evLeader, Topic: p.tp.Topic, Partition: p.tp.Partition, Text: fmt.Sprintf("isr %v", s.ISR),
+		V: [4]int64{int64(s.Leader), int64(s.LeaderEpoch), int64(s.PartitionEpoch), int64(s.Recovery)}})
+}
+
+func (m *machine) emitISR(p *partition) {
+	s := p.leadership
+	m.emit(env.Event{Kind: evISR, Topic: p.tp.Topic, Partition: p.tp.Partition, Text: fmt.Sprintf("isr %v", s.ISR),
+		V: [4]int64{int64(s.Leader), int64(s.LeaderEpoch), int64(s.PartitionEpoch)}})
+}
