@@ -25,6 +25,7 @@ type act struct {
 	mute    bool  // never answer
 	hangUp  bool  // close the connection in place of answering
 	late    time.Duration
+	ghost   time.Duration // hang up, and do it so much later all the same
 }
 
 // fakes is a cluster of brokers that do what a test's script says. They keep logs and producer state, as brokers do.
@@ -136,6 +137,13 @@ func (b *fake) serve(c env.Conn) {
 			if said := b.f.script(b, req); said != nil {
 				a = *said
 			}
+		}
+		if a.ghost > 0 {
+			b.f.e.Go("ghost", func() {
+				b.f.e.Sleep(a.ghost)
+				b.answer(req, act{})
+			})
+			return
 		}
 		resp := b.answer(req, a)
 		b.f.e.Sleep(a.late)
