@@ -191,6 +191,9 @@ func (c *conn) write() {
 			break
 		}
 		if n == 0 {
+			if len(c.marks) > 0 {
+				c.wake(c.marks[0].zxid) // what woke us was the sync of an earlier batch
+			}
 			c.work.Wait()
 			continue
 		}
@@ -200,9 +203,6 @@ func (c *conn) write() {
 		c.marks = c.marks[:copy(c.marks, c.marks[n:])]
 		for i := range c.marks {
 			c.marks[i].end -= end
-		}
-		if len(c.marks) > 0 {
-			c.wake(c.marks[0].zxid)
 		}
 		c.room.Signal()
 		s.mu.Unlock()

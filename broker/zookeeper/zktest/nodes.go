@@ -186,7 +186,7 @@ func bigNode(r *run) {
 }
 
 func contention(r *run) {
-	const tasks, rounds = 8, 20
+	const tasks, rounds = 4, 8
 	r.create(r.s, "/n", "0", zookeeper.Persistent)
 	group := env.NewGroup(r.Env)
 	wins := make([]int, tasks)
