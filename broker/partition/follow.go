@@ -186,25 +186,35 @@ func truncation(leader, ours EpochEnd, hw int64) int64 {
 }
 
 // ResetTo handles an offset that the leader does not have, given its log: a follower that is ahead is cut to the leader's end,
-// one that is behind the leader's start begins anew there, and else it may go on where it is.
+// one that is behind the leader's start begins anew there, and else it may go on where it is. progress reports whether the log
+// is another now.
 // Errors: ErrMoved, KAFKA_STORAGE_ERROR. Source: AbstractFetcherThread#fetchOffsetAndTruncate.
-func (p *Partition) ResetTo(leaderEpoch int32, leaderStart, leaderEnd int64) error {
-	return p.asFollower("reset", leaderEpoch, func() error {
+func (p *Partition) ResetTo(leaderEpoch int32, leaderStart, leaderEnd int64) (progress bool, err error) {
+	err = p.asFollower("reset", leaderEpoch, func() error {
 		end := p.log.EndOffset()
 		switch {
 		case leaderEnd < end:
+			progress = true
 			return p.cut(leaderEnd)
 		case leaderStart > end:
-			p.emit(evTruncate, "fully", leaderStart, end, p.hw, int64(p.leaderEpoch))
-			if err := p.log.TruncateFullyAndStartAt(leaderStart); err != nil {
-				return err
-			}
-			p.mu.Lock()
-			p.setHW(leaderStart)
-			p.mu.Unlock()
+			progress = true
+			return p.beginAnew(leaderStart)
 		}
 		return nil
 	})
+	return progress, err
+}
+
+// beginAnew empties the log and lets it begin at offset, which is behind its end.
+func (p *Partition) beginAnew(offset int64) error {
+	p.emit(evTruncate, "fully", offset, p.log.EndOffset(), p.hw, int64(p.leaderEpoch))
+	if err := p.log.TruncateFullyAndStartAt(offset); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.setHW(offset)
+	return nil
 }
 
 // asFollower runs f with nobody else inside, if we follow in this epoch.

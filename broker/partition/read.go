@@ -116,7 +116,7 @@ func (p *Partition) readLog(o ReadOptions, res ReadResult) (ReadResult, error) {
 		return res, nil
 	}
 	slice, err := p.log.Read(o.Offset, o.MaxBytes, upper, o.MinOne)
-	res.Slice = wire.Slice(slice)
+	res.Slice = wire.Slice{File: slice.File, Pos: slice.Pos, Len: slice.Len, Release: slice.Release}
 	return res, err
 }
 
