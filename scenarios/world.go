@@ -84,7 +84,7 @@ func (f *faultWorld) PowerLoss(n faults.Node, keep faults.Keep) faults.Outcome {
 		f.c.note(name, "down")
 	}
 	f.view.lostPower(int32(n))
-	return faults.Outcome{Applied: wasUp || loss.Bytes > 0 || loss.Files > 0, Detail: fmt.Sprintf("%d bytes lost in %d files", loss.Bytes, loss.Files)}
+	return faults.Outcome{Applied: wasUp || loss.Bytes > 0 || loss.Files > 0 || loss.DirectoryOps > 0, Detail: fmt.Sprintf("%d bytes lost in %d files", loss.Bytes, loss.Files)}
 }
 
 func (f *faultWorld) Restart(n faults.Node) faults.Outcome {

@@ -1,0 +1,224 @@
+package scenarios
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"barnabas/broker/bug"
+	"barnabas/faults"
+	"barnabas/reports"
+	"barnabas/sim/trace"
+)
+
+var (
+	seedsFlag = flag.Uint64("seeds", 3, "seeds of every scenario in TestEveryScenarioPasses")
+	zooFlag   = flag.Uint64("zoo", 60, "seeds after which TestZoo gives a bug up; 500 is what is promised")
+)
+
+func describe(r *reports.Run) string {
+	var b strings.Builder
+	reports.Card(&b, r)
+	return b.String()
+}
+
+// Goal: the broker as it is keeps its promises in every scenario, and each run does what it is there for. Method: a few
+// seeds each, each run twice; the hashes must agree.
+func TestEveryScenarioPasses(t *testing.T) {
+	for _, s := range Catalog() {
+		t.Run(s.Name, func(t *testing.T) {
+			t.Parallel()
+			for seed := uint64(1); seed <= *seedsFlag; seed++ {
+				first := Run(Options{Scenario: s, Seed: seed})
+				if first.Report.Verdict != reports.Pass {
+					t.Fatalf("\n%s", describe(first.Report))
+				}
+				if again := Run(Options{Scenario: s, Seed: seed}); again.Report.Hash != first.Report.Hash {
+					t.Fatalf("seed %d gave the hashes %s and %s", seed, first.Report.Hash, again.Report.Hash)
+				}
+			}
+		})
+	}
+}
+
+// Goal: other worlds in the same process, more threads or recording the trace change nothing. Method: one seed alone,
+// and among others on other goroutines.
+func TestHashDependsOnTheSeedAlone(t *testing.T) {
+	s := find(t, "leader-failover")
+	alone := Run(Options{Scenario: s, Seed: 7}).Report.Hash
+	if other := Run(Options{Scenario: s, Seed: 8}).Report.Hash; other == alone {
+		t.Error("two seeds gave the same hash")
+	}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
+	hashes := make([]string, 4)
+	var wg sync.WaitGroup
+	for i := range hashes {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			o := Options{Scenario: s, Seed: 7}
+			if i%2 == 1 {
+				o.Trace = trace.Options{Last: 1000}
+			}
+			hashes[i] = Run(o).Report.Hash
+		}()
+	}
+	wg.Wait()
+	for i, h := range hashes {
+		if h != alone {
+			t.Errorf("run %d among others gave %s, alone it gave %s", i, h, alone)
+		}
+	}
+}
+
+// finders says which scenario is to find each bug.
+var finders = map[string]string{
+	"ack-before-isr":   "leader-failover",
+	"truncate-to-hw":   "leader-failover",
+	"read-above-hw":    "isr-shrink",
+	"dup-on-retry":     "leader-failover",
+	"unclean-election": "leader-failover",
+}
+
+// Goal: every bug of the zoo is found, as a broken promise, and a found one fails in the same way again from its
+// schedule. Method: seed after seed with the switch on, until one fails.
+func TestZoo(t *testing.T) {
+	for _, animal := range bug.Zoo {
+		t.Run(animal.Name, func(t *testing.T) {
+			t.Parallel()
+			s := find(t, finders[animal.Name])
+			for seed := uint64(1); seed <= *zooFlag; seed++ {
+				found := Run(Options{Scenario: s, Seed: seed, Bugs: animal.Set})
+				if found.Report.Verdict == reports.Pass || found.Report.Verdict == reports.Vacuous {
+					continue
+				}
+				if found.Report.Verdict != reports.Safety {
+					t.Fatalf("found as another thing than a broken promise:\n%s", describe(found.Report))
+				}
+				again := Run(Options{Scenario: s, Seed: seed, Bugs: animal.Set, Schedule: &faults.File{Schedule: found.Schedule}})
+				if again.Report.Hash != found.Report.Hash || again.Report.Reason != found.Report.Reason {
+					t.Fatalf("the replay is another run:\n%s\n%s", describe(found.Report), describe(again.Report))
+				}
+				t.Logf("found by %s at seed %d: %s", s.Name, seed, found.Report.Reason)
+				return
+			}
+			t.Errorf("not found by %s in %d seeds", s.Name, *zooFlag)
+		})
+	}
+}
+
+// Goal: a run whose clients do nothing is no pass. Method: a scenario without producers.
+func TestRunWithoutWorkloadIsVacuous(t *testing.T) {
+	s := &Scenario{Name: "idle", Summary: "nobody writes", Draw: func(r *rand.Rand, p *Plan) {
+		find(t, "leader-failover").Draw(r, p)
+		p.Producers = 0
+	}}
+	if r := Run(Options{Scenario: s, Seed: 1}).Report; r.Verdict != reports.Vacuous {
+		t.Errorf("\n%s", describe(r))
+	}
+}
+
+// Goal: faults that were planned and never hit anything make a run vacuous. Method: a scenario that demands a fault
+// kind that nobody drew.
+func TestRunWithoutItsFaultIsVacuous(t *testing.T) {
+	s := &Scenario{Name: "unharmed", Summary: "nothing happens", Draw: func(r *rand.Rand, p *Plan) {
+		p.Least.Fired = []faults.Kind{faults.Power}
+	}}
+	if r := Run(Options{Scenario: s, Seed: 1}).Report; r.Verdict != reports.Vacuous || !strings.Contains(r.Reason, "power") {
+		t.Errorf("\n%s", describe(r))
+	}
+}
+
+// Goal: a partition that never heals is a failure of liveness, and says what is missing.
+func TestFaultThatNeverHealsIsLiveness(t *testing.T) {
+	file, err := faults.Parse("test", []byte("5.000s isolate node=2 for=forever\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := Run(Options{Scenario: find(t, "steady"), Seed: 3, Schedule: &file}).Report
+	if r.Verdict != reports.Liveness || !strings.Contains(r.Reason, "ISR") && !strings.Contains(r.Reason, "serve") {
+		t.Errorf("\n%s", describe(r))
+	}
+}
+
+// Goal: scenarios are found by name, and an unknown one is answered with what there is.
+func TestFind(t *testing.T) {
+	if _, err := Find("leader-failver"); err == nil || !strings.Contains(err.Error(), "leader-failover") {
+		t.Error(err)
+	}
+	var names []string
+	for _, s := range Catalog() {
+		if s.Summary == "" || slices.Contains(names, s.Name) {
+			t.Errorf("%s: no summary, or twice", s.Name)
+		}
+		names = append(names, s.Name)
+	}
+}
+
+func find(t testing.TB, name string) *Scenario {
+	t.Helper()
+	s, err := Find(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// BenchmarkLeaderFailover is the speed of the simulator with checking: virtual seconds, events and checked operations a
+// wall second, on one core, and the heap in use.
+func BenchmarkLeaderFailover(b *testing.B) {
+	s := find(b, "leader-failover")
+	var virtual, load time.Duration
+	var events, ops uint64
+	var heap uint64
+	b.ReportAllocs()
+	for seed := uint64(1); b.Loop(); seed++ {
+		r := Run(Options{Scenario: s, Seed: seed}).Report
+		if r.Verdict != reports.Pass {
+			b.Fatalf("\n%s", describe(r))
+		}
+		virtual += r.Virtual
+		load += time.Duration(len(r.Slices)) * reports.SliceLength
+		events += r.Events
+		ops += uint64(r.Counts.OK + r.Counts.Failed + r.Counts.Unknown)
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		heap = max(heap, m.HeapInuse)
+	}
+	wall := b.Elapsed().Seconds()
+	b.ReportMetric(virtual.Seconds()/wall, "virtual-s/s")
+	b.ReportMetric(float64(events)/wall, "events/s")
+	b.ReportMetric(float64(ops)/load.Seconds(), "ops/virtual-s")
+	b.ReportMetric(float64(heap)/1e6, "heap-MB")
+}
+
+// Goal: memory does not grow with the number of seeds run. Method: the heap after many runs is that after a few.
+func TestMemoryDoesNotGrowWithSeeds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("several runs")
+	}
+	s := find(t, "steady")
+	inUse := func(seeds uint64) uint64 {
+		for seed := range seeds {
+			Run(Options{Scenario: s, Seed: seed})
+		}
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	few := inUse(2)
+	many := inUse(6)
+	if many > few+4<<20 {
+		t.Errorf("%s after 2 runs, %s after 8", megabytes(few), megabytes(many))
+	}
+}
+
+func megabytes(n uint64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
