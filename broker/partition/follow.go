@@ -234,14 +234,36 @@ func (p *Partition) asFollower(operation string, leaderEpoch int32, f func() err
 }
 
 // cut truncates the log to offset, with the high watermark brought down first: it must not be above the log end even in
-// between. A cut at the log end is not for nothing: it takes away the epoch that we began as a leader and wrote no record
-// in.
+// between.
 func (p *Partition) cut(offset int64) error {
 	end := p.log.EndOffset()
 	offset = min(max(offset, p.log.StartOffset()), end)
 	p.emit(evTruncate, "", offset, end, p.hw, int64(p.leaderEpoch))
 	p.lowerHW(offset)
-	return p.log.TruncateTo(offset)
+	if err := p.log.TruncateTo(offset); err != nil {
+		return err
+	}
+	return p.forgetUnwrittenEpochs()
+}
+
+// forgetUnwrittenEpochs removes from the log the epochs that begin at its end: those which we began as a leader and wrote no
+// record in. A cut must do that even where there is no record to cut: else the follower would name such an epoch as its last, the
+// leader would not know it, and they would never agree. Source: UnifiedLog#truncateTo ("always truncate epoch cache").
+func (p *Partition) forgetUnwrittenEpochs() error {
+	end, known := p.log.EndOffset(), p.log.Epochs()
+	written := len(known)
+	for written > 0 && known[written-1].StartOffset >= end {
+		written--
+	}
+	switch {
+	case written == len(known):
+		return nil
+	case written == 0:
+		return p.log.TruncateFullyAndStartAt(end) // there are no records: each would have its epoch
+	default:
+		last := known[written-1]
+		return p.log.AssignEpoch(last.Epoch, last.StartOffset) // which removes what is later
+	}
 }
 
 // lowerHW brings the high watermark down to offset if it is above. What was committed goes: only an unclean election can ask for it.

@@ -260,7 +260,11 @@ func (s *script) state() {
 }
 
 func (s *script) say(format string, args ...any) {
-	if text := strings.TrimRight(fmt.Sprintf(format, args...), " "); text != "" {
+	text := strings.TrimRight(fmt.Sprintf(format, args...), " ")
+	if !strings.HasPrefix(text, "  ") {
+		text = strings.TrimLeft(text, " ")
+	}
+	if text != "" {
 		s.out.WriteString(text + "\n")
 	}
 }
@@ -309,7 +313,7 @@ func failure(err error) string {
 }
 
 func codeOf(t *testing.T, name string) int16 {
-	for code := range int16(130) {
+	for code := int16(-1); code < 130; code++ {
 		if err, ok := kerr.ErrorForCode(code).(*kerr.Error); ok && err.Message == name {
 			return code
 		}
