@@ -26,6 +26,7 @@ var catalog = []*Scenario{
 		Draw: func(r *rand.Rand, p *Plan) {
 			p.weigh(map[faults.Kind]int{faults.Crash: 6, faults.Pause: 3, faults.Isolate: 3, faults.Partition: 2, faults.PartitionOneWay: 2, faults.SlowLink: 2})
 			p.Faults.Must = []faults.Kind{faults.Crash}
+			p.Faults.Target = faults.Leader
 			p.Least.Fired = []faults.Kind{faults.Crash}
 		},
 	},

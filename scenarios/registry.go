@@ -130,7 +130,7 @@ func (r *registry) controller() int32 {
 	if !ok {
 		return -1
 	}
-	id, err := zookeeper.ParseController(zookeeper.ControllerPath, data)
+	id, err := zookeeper.DecodeController(data)
 	if err != nil {
 		return -1
 	}

@@ -88,7 +88,7 @@ func (r *run) prepare() {
 	if r.o.Schedule != nil {
 		r.schedule = r.o.Schedule.Schedule
 	}
-	r.nemesis = nemesis.New(nemesis.Options{World: r.world, Timers: r.w, Schedule: r.schedule, End: env.Instant(r.plan.HealAt), Admit: r.view.admit})
+	r.nemesis = nemesis.New(nemesis.Options{World: r.world, Timers: timers{r.w}, Schedule: r.schedule, End: env.Instant(r.plan.HealAt), Admit: r.view.admit})
 	cfg := r.c.config(1)
 	r.report = &reports.Run{Scenario: r.o.Scenario.Name, Summary: r.o.Scenario.Summary, Seed: r.o.Seed, World: "sim", Bugs: r.o.Bugs.String(),
 		Settings: r.plan.settings(cfg), Converged: -1, HealedAt: r.plan.HealAt}
@@ -418,6 +418,11 @@ func (r *run) observe(op history.Op) {
 		s.latencies = append(s.latencies, time.Duration(op.Return-op.Call))
 	}
 }
+
+// timers lets the nemesis wait.
+type timers struct{ *cluster.World }
+
+func (t timers) At(at env.Instant, f func()) { t.World.At(at, f) }
 
 // disks lets the oracle read the brokers' files.
 type disks struct{ w *cluster.World }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"barnabas/faults"
+	"barnabas/linearizability/history"
 	"barnabas/reports"
 	"barnabas/scenarios"
 )
@@ -54,7 +55,7 @@ func writeRun(dir string, result *scenarios.Result) error {
 	if result.History == nil {
 		return nil
 	}
-	return writeTo(filepath.Join(dir, fileHistory), result.History.Write)
+	return writeTo(filepath.Join(dir, fileHistory), func(w io.Writer) error { return history.Write(w, result.History) })
 }
 
 func writeTo(name string, write func(io.Writer) error) error {
