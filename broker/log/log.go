@@ -1,12 +1,19 @@
 package log
 
 import (
+	"fmt"
+	"math"
+	"path"
+	"sort"
+	"sync/atomic"
 	"time"
 
 	"barnabas/broker/bug"
 	"barnabas/broker/config"
 	"barnabas/broker/env"
 	"barnabas/broker/wire"
+
+	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 // Options say which log to open, and what is known of it.
@@ -24,167 +31,215 @@ type Options struct {
 
 	// OnFailure is told, once and with no lock held, that a write or sync failed and the log is offline.
 	OnFailure func(error)
-}
 
-// Recovery says what Open had to do to a log.
-type Recovery struct {
-	Clean          bool  // the last stop was clean, and nothing was looked at
-	From           int64 // the offset from which batches were verified
-	End            int64 // LogEndOffset afterwards
-	Batches        int64 // verified
-	Bytes          int64 // verified
-	CutBytes       int64 // removed behind the last good batch, later segments included
-	CutSegments    int   // later segments removed
-	CutReason      string
-	IndexesRebuilt int
-}
-
-// Origin says where an append comes from (AppendOrigin).
-type Origin uint8
-
-const (
-	// FromClient appends are checked in full.
-	FromClient Origin = iota
-	// FromCoordinator appends come from this cluster's group or transaction coordinator: control batches are allowed,
-	// and sequences are not checked.
-	FromCoordinator
-)
-
-// AppendOptions are what an append may ask for.
-type AppendOptions struct {
-	Origin Origin
-}
-
-// AppendInfo says what an append did.
-type AppendInfo struct {
-	FirstOffset    int64 // of the first record; of the earlier append for a duplicate
-	LastOffset     int64
-	LogAppendTime  int64 // ms; -1 unless the topic's timestamps are log-append time
-	MaxTimestamp   int64 // ms; -1 if none
-	LogStartOffset int64
-	Batches        int
-	Bytes          int
-	Duplicate      bool // an idempotent producer sent again what the log has: nothing was appended
+	health *health // of the log directory, when a manager shares it among logs
 }
 
 // Log is the log of one partition. It is safe for concurrent use.
-type Log struct{}
+type Log struct {
+	env    env.Env
+	tp     wire.TopicPartition
+	path   string
+	bugs   bug.Set
+	health *health
 
-// Open opens the log, making it if there is none, and recovers it unless the last stop was clean.
+	producerExpiration time.Duration
+
+	config atomic.Pointer[config.Topic]
+	// checkpoint writes the directory's recovery points and log starts; rolled is told that a segment was sealed. Both
+	// are nil without a manager.
+	checkpoint func() error
+	rolled     func(*Log)
+
+	mu        env.Mutex
+	topicID   [16]byte
+	segments  []*segment // ascending; the last one is active. Never empty while the log is open
+	end       int64      // LogEndOffset of what was written; published as leo once it may be seen
+	producers *producers
+	unflushed int64 // records since the last sync
+	closed    bool
+
+	// Written with mu held, read without.
+	leo           atomic.Int64
+	start         atomic.Int64
+	recoveryPoint atomic.Int64
+	hw            atomic.Int64
+	unstable      atomic.Int64 // first offset of an undecided transaction, or math.MaxInt64
+	size          atomic.Int64
+	flushed       atomic.Int64  // env.Instant of the last sync of everything
+	generation    atomic.Uint64 // counts truncations
+	epochs        atomic.Pointer[epochs]
+}
+
+// withDefaults fills in Kafka's defaults where the configuration says nothing.
+func withDefaults(c config.Topic) *config.Topic {
+	if c.SegmentBytes <= 0 {
+		c.SegmentBytes = 1 << 30
+	}
+	if c.Segment <= 0 {
+		c.Segment = 7 * 24 * time.Hour
+	}
+	if c.SegmentIndexBytes <= 0 {
+		c.SegmentIndexBytes = 10 << 20
+	}
+	if c.IndexIntervalBytes <= 0 {
+		c.IndexIntervalBytes = 4096
+	}
+	if c.FlushMessages <= 0 {
+		c.FlushMessages = math.MaxInt64
+	}
+	return &c
+}
+
+// unlock releases the lock and, with none held, passes a failure of the directory on.
+func (l *Log) unlock() {
+	l.mu.Unlock()
+	l.health.tell()
+}
+
+// usable is nil if the log can be written and read.
+func (l *Log) usable() error {
+	if err := l.health.err(); err != nil {
+		return fmt.Errorf("%s: %w", l.tp, err)
+	}
+	if l.closed {
+		return fmt.Errorf("%s: log is closed: %w", l.tp, kerr.NotLeaderForPartition)
+	}
+	return nil
+}
+
+// fail takes the log's directory offline.
+func (l *Log) fail(op string, cause error) error {
+	return l.health.fail(l.tp.String()+": "+op, cause)
+}
+
+func (l *Log) active() *segment { return l.segments[len(l.segments)-1] }
+
+func (l *Log) interval() int64 { return int64(l.config.Load().IndexIntervalBytes) }
+
+// segmentFor is the number of the segment that holds, or would hold, offset: the last whose base is not above it, or
+// the first.
+func (l *Log) segmentFor(offset int64) int {
+	i := sort.Search(len(l.segments), func(i int) bool { return l.segments[i].base > offset })
+	return max(i-1, 0)
+}
+
+// publish lets everybody see the log up to its end.
+func (l *Log) publish() {
+	var bytes int64
+	for _, g := range l.segments {
+		bytes += g.size
+	}
+	l.size.Store(bytes)
+	l.unstable.Store(l.producers.firstUnstable(l.hw.Load()))
+	l.leo.Store(l.end)
+}
+
+// StartOffset is LogStartOffset: records below it are gone. It takes no lock.
+func (l *Log) StartOffset() int64 { return l.start.Load() }
+
+// EndOffset is LogEndOffset, the offset that the next record gets. It takes no lock.
+func (l *Log) EndOffset() int64 { return l.leo.Load() }
+
+// RecoveryPoint is the offset below which everything is durable. It takes no lock.
+func (l *Log) RecoveryPoint() int64 { return l.recoveryPoint.Load() }
+
+// Size is the number of bytes in all segments. It takes no lock.
+func (l *Log) Size() int64 { return l.size.Load() }
+
+// TP names the partition.
+func (l *Log) TP() wire.TopicPartition { return l.tp }
+
+// TopicID is its topic's id, zero if not known.
+func (l *Log) TopicID() [16]byte {
+	l.mu.Lock()
+	defer l.unlock()
+	return l.topicID
+}
+
+// Dir is the log directory that the log is in.
+func (l *Log) Dir() string { return path.Dir(l.path) }
+
+// SetConfig changes the topic's configuration for what comes.
+func (l *Log) SetConfig(c config.Topic) { l.config.Store(withDefaults(c)) }
+
+// Config is the topic's configuration, with Kafka's defaults where it said nothing.
+func (l *Log) Config() config.Topic { return *l.config.Load() }
+
+// Err is nil, or a KAFKA_STORAGE_ERROR when the log is offline. It takes no lock.
+func (l *Log) Err() error { return l.health.err() }
+
+// SetHighWatermark tells the log what is committed.
+func (l *Log) SetHighWatermark(hw int64) {
+	l.hw.Store(hw)
+	if l.unstable.Load() == math.MaxInt64 {
+		return
+	}
+	l.mu.Lock()
+	defer l.unlock()
+	l.unstable.Store(l.producers.firstUnstable(hw))
+}
+
+// HighWatermark is the last that SetHighWatermark was told.
+func (l *Log) HighWatermark() int64 { return l.hw.Load() }
+
+// LastStableOffset is the offset below which, given the high watermark, every transaction is decided: hw, or the start
+// of the first undecided transaction below it. It takes no lock.
 //
-// Errors: INCONSISTENT_TOPIC_ID, and those of the disk.
-func Open(e env.Env, o Options) (*Log, Recovery, error) { panic("unfinished") }
-
-// AppendAsLeader validates the batches, checks their producers, gives them the next offsets and the leader's epoch in
-// place (the caller's bytes change), and writes them. With flush.messages they are synced before it returns, and
-// before they can be read.
-//
-// Errors: those of record.Validate; RECORD_LIST_TOO_LARGE for more than a segment holds; INVALID_PRODUCER_EPOCH,
-// OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_TXN_STATE, TRANSACTION_COORDINATOR_FENCED; FENCED_LEADER_EPOCH when the log has
-// seen a later epoch; KAFKA_STORAGE_ERROR when the log is offline or goes so now.
-func (l *Log) AppendAsLeader(batches []byte, leaderEpoch int32, o AppendOptions) (AppendInfo, error) {
-	panic("unfinished")
-}
-
-// AppendAsFollower writes batches as the leader sent them. They must continue at LogEndOffset; a partial batch at the
-// end is left out. Errors: CORRUPT_MESSAGE, OFFSET_OUT_OF_RANGE when they do not continue the log, KAFKA_STORAGE_ERROR.
-func (l *Log) AppendAsFollower(batches []byte) (AppendInfo, error) { panic("unfinished") }
-
-// Read finds the batches from the one that holds offset on: whole ones, of one segment, below upper (a batch is in if
-// its last offset is below upper), in at most maxBytes; with minOne the first even if it is larger. An empty slice
-// means that there is nothing yet. Errors: OFFSET_OUT_OF_RANGE outside of [StartOffset, EndOffset], KAFKA_STORAGE_ERROR.
-func (l *Log) Read(offset int64, maxBytes int32, upper int64, minOne bool) (Slice, error) {
-	panic("unfinished")
-}
-
-// Slice is a run of whole batches in a segment's file. The holder calls Release exactly once; until then the file
-// stays open. The bytes stay what they are, unless the log is truncated below them: then they are gone, and reading
-// them, or sending the file, comes up short.
-type Slice struct {
-	File    env.File // nil when Len is 0
-	Pos     int64    // bytes
-	Len     int32    // bytes
-	Release func()   // never nil in what Read returns
-}
-
-// Bytes reads the slice. Errors: NOT_LEADER_OR_FOLLOWER when the log was truncated since, KAFKA_STORAGE_ERROR.
-func (s Slice) Bytes() ([]byte, error) { panic("unfinished") }
-
-// TruncateTo cuts the log so that LogEndOffset ≤ offset: whole batches that reach beyond it go, as do producer state
-// and leader epochs. It is durable when it returns. An offset at or above the end does nothing.
-func (l *Log) TruncateTo(offset int64) error { panic("unfinished") }
-
-// TruncateFullyAndStartAt empties the log and lets it begin, and end, at offset.
-func (l *Log) TruncateFullyAndStartAt(offset int64) error { panic("unfinished") }
-
-// StartOffset is LogStartOffset; EndOffset is LogEndOffset, the offset that the next record gets. Neither takes a lock.
-func (l *Log) StartOffset() int64 { panic("unfinished") }
-func (l *Log) EndOffset() int64   { panic("unfinished") }
-
-// AdvanceStartOffset raises LogStartOffset, never beyond LogEndOffset, and drops segments wholly below it.
-func (l *Log) AdvanceStartOffset(offset int64) error { panic("unfinished") }
+// Source: UnifiedLog#lastStableOffset, ProducerStateManager#firstUnstableOffset.
+func (l *Log) LastStableOffset(hw int64) int64 { return min(hw, l.unstable.Load()) }
 
 // LatestEpoch is the last leader epoch that the log knows, -1 if none. It takes no lock.
-func (l *Log) LatestEpoch() int32 { panic("unfinished") }
+func (l *Log) LatestEpoch() int32 { return l.epochs.Load().latest() }
 
 // Epochs are the leader epochs and where they start, ascending. The caller must not change them. It takes no lock.
-func (l *Log) Epochs() []EpochEntry { panic("unfinished") }
+func (l *Log) Epochs() []EpochEntry { return *l.epochs.Load() }
 
-// EpochEntry is a leader epoch and the offset of the first record that its leader wrote, or would have.
-type EpochEntry struct {
-	Epoch       int32
-	StartOffset int64
-}
+// EpochAt is the leader epoch of the record at offset, -1 if unknown. It takes no lock.
+func (l *Log) EpochAt(offset int64) int32 { return l.epochs.Load().at(offset) }
 
 // EndOffsetForEpoch is the largest epoch ≤ the asked one that the log knows, and where it ended: the start of the next
-// epoch, or LogEndOffset for the latest. (-1, -1) if unknown.
+// epoch, or LogEndOffset for the latest. (-1, -1) if unknown. It takes no lock.
 //
 // Source: LeaderEpochFileCache#endOffsetFor. KIP-101, KIP-279.
-func (l *Log) EndOffsetForEpoch(epoch int32) (int32, int64) { panic("unfinished") }
+func (l *Log) EndOffsetForEpoch(epoch int32) (int32, int64) {
+	return l.epochs.Load().endOffset(epoch, l.leo.Load())
+}
 
 // AssignEpoch records that the leader epoch begins at startOffset: on becoming leader. Durable when it returns.
 //
-// Source: LeaderEpochFileCache#assign.
-func (l *Log) AssignEpoch(epoch int32, startOffset int64) error { panic("unfinished") }
-
-// TimestampMax asks OffsetForTimestamp for the record with the largest timestamp (ListOffsets -3, KIP-734).
-const TimestampMax int64 = -3
-
-// OffsetForTimestamp finds the first record whose timestamp is at least ts (ms), and its leader epoch. (-1, -1, -1) if
-// there is none.
-func (l *Log) OffsetForTimestamp(ts int64) (offset, timestamp int64, epoch int32, err error) {
-	panic("unfinished")
+// Source: LeaderEpochFileCache#assign. KAFKA-7415 is what happens when it is not durable.
+func (l *Log) AssignEpoch(epoch int32, startOffset int64) error {
+	l.mu.Lock()
+	defer l.unlock()
+	if err := l.usable(); err != nil {
+		return err
+	}
+	if out, changed := l.epochs.Load().assign(epoch, startOffset); changed {
+		return l.storeEpochs(out)
+	}
+	return nil
 }
 
-// SetHighWatermark tells the log what is committed; HighWatermark is the last it was told.
-func (l *Log) SetHighWatermark(hw int64) { panic("unfinished") }
-func (l *Log) HighWatermark() int64      { panic("unfinished") }
+// storeEpochs writes the leader epochs, durably, and only then lets them count.
+func (l *Log) storeEpochs(e epochs) error {
+	if err := env.ReplaceFile(l.env, path.Join(l.path, epochsFile), e.encode()); err != nil {
+		return l.fail("write leader epochs", err)
+	}
+	l.epochs.Store(&e)
+	return nil
+}
 
-// LastStableOffset is the offset below which, given the high watermark, every transaction is decided: hw, or the start
-// of the first open transaction below it.
-func (l *Log) LastStableOffset(hw int64) int64 { panic("unfinished") }
+// ExpireProducers forgets idempotent producers that have been silent for ProducerIDExpiration, and returns how many.
+func (l *Log) ExpireProducers() int {
+	l.mu.Lock()
+	defer l.unlock()
+	return l.producers.expire(l.env.Now().Add(-l.producerExpiration).UnixMilli())
+}
 
-// Flush makes everything appended so far durable and raises the recovery point.
-func (l *Log) Flush() error { panic("unfinished") }
-
-// RecoveryPoint is the offset below which everything is durable. It takes no lock.
-func (l *Log) RecoveryPoint() int64 { panic("unfinished") }
-
-// Close flushes, writes a producer snapshot and closes the files. Slices stay readable until they are released.
-func (l *Log) Close() error { panic("unfinished") }
-
-// Size is the number of bytes in all segments.
-func (l *Log) Size() int64 { panic("unfinished") }
-
-// TP names the partition; TopicID is its topic's id, zero if not known.
-func (l *Log) TP() wire.TopicPartition { panic("unfinished") }
-func (l *Log) TopicID() [16]byte       { panic("unfinished") }
-
-// SetConfig changes the topic's configuration for what comes.
-func (l *Log) SetConfig(c config.Topic) { panic("unfinished") }
-
-// Config is the topic's configuration.
-func (l *Log) Config() config.Topic { panic("unfinished") }
-
-// Err is nil, or a KAFKA_STORAGE_ERROR when the log is offline. It takes no lock.
-func (l *Log) Err() error { panic("unfinished") }
+// Producers is the number of idempotent producers that the log remembers.
+func (l *Log) Producers() int {
+	l.mu.Lock()
+	defer l.unlock()
+	return len(l.producers.byID)
+}

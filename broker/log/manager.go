@@ -1,74 +1,323 @@
 package log
 
 import (
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+
 	"barnabas/broker/config"
 	"barnabas/broker/env"
 	"barnabas/broker/wire"
+
+	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// Meta is what meta.properties says of a log directory: to which cluster and broker it belongs.
-type Meta struct {
-	ClusterID string // "" when the file is missing
-	BrokerID  int32  // -1 when missing
+// Manager owns the log directories of one broker and all logs in them. It is safe for concurrent use.
+//
+// Lock order: changing → log → logDir.writing → mu. Nothing is called with mu held.
+//
+// Source: LogManager.
+type Manager struct {
+	env  env.Env
+	cfg  *config.Broker
+	dirs []*logDir
+
+	changing env.Mutex // held while a log is made or deleted
+	mu       env.Mutex
+	logs     map[wire.TopicPartition]*held
+	hws      map[wire.TopicPartition]int64 // as the checkpoints said when opened
+	recovers []Recovered
+	listener func(dir string, err error)
+
+	background *background
 }
 
-// Manager owns the log directories of one broker and all logs in them. It is safe for concurrent use.
-type Manager struct{}
-
-// OpenManager opens the log directories, making those that are missing, loads all logs, and recovers those of
-// directories that were not shut down cleanly. A directory that fails is offline; when all do, it is an error.
-func OpenManager(e env.Env, cfg *config.Broker) (*Manager, error) { panic("unfinished") }
-
-// Start begins the background work: syncing rolled segments and writing checkpoints. Shutdown ends it.
-func (m *Manager) Start() { panic("unfinished") }
-
-// Shutdown closes all logs. If clean, everything is synced first and a marker says so: the next start recovers nothing.
-func (m *Manager) Shutdown(clean bool) error { panic("unfinished") }
+// held is a log and where it lives.
+type held struct {
+	log *Log
+	dir *logDir
+	hw  int64 // as last checkpointed, -1 if never
+}
 
 // Get returns the log of a partition, nil if there is none.
-func (m *Manager) Get(tp wire.TopicPartition) *Log { panic("unfinished") }
+func (m *Manager) Get(tp wire.TopicPartition) *Log {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if h := m.logs[tp]; h != nil {
+		return h.log
+	}
+	return nil
+}
 
-// GetOrCreate returns the log of a partition, making it in the directory with the fewest if there is none.
+// GetOrCreate returns the log of a partition, making it in the directory with the fewest if there is none. An existing
+// one takes the configuration.
+//
 // Errors: INCONSISTENT_TOPIC_ID; KAFKA_STORAGE_ERROR, also when a directory is offline that may hold it.
+//
+// Source: LogManager#getOrCreateLog.
 func (m *Manager) GetOrCreate(tp wire.TopicPartition, topicID [16]byte, cfg config.Topic) (*Log, error) {
-	panic("unfinished")
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	if l := m.Get(tp); l != nil {
+		l.SetConfig(cfg)
+		l.mu.Lock()
+		defer l.unlock()
+		if err := l.usable(); err != nil {
+			return nil, err
+		}
+		return l, l.setTopicID(topicID)
+	}
+	d, err := m.leastUsed()
+	if err != nil {
+		return nil, fmt.Errorf("create %s: %w", tp, err)
+	}
+	l, _, err := Open(m.env, m.options(d, tp, Options{TopicID: topicID, Config: cfg, CleanShutdown: true}))
+	if err != nil {
+		d.health.tell()
+		return nil, fmt.Errorf("create %s: %w", tp, err)
+	}
+	m.hold(&held{log: l, dir: d, hw: -1})
+	return l, nil
+}
+
+// options completes the options of a log in a directory.
+func (m *Manager) options(d *logDir, tp wire.TopicPartition, o Options) Options {
+	o.Dir, o.TP, o.Bugs, o.ProducerIDExpiration, o.health = d.path, tp, m.cfg.Bugs, m.cfg.ProducerIDExpiration, d.health
+	return o
+}
+
+// hold takes an opened log in.
+func (m *Manager) hold(h *held) {
+	h.log.checkpoint = func() error { return m.checkpointDir(h.dir) }
+	h.log.rolled = m.rolled
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.logs[h.log.tp] = h
+}
+
+// leastUsed is the directory with the fewest logs, the first of them in the configuration.
+func (m *Manager) leastUsed() (*logDir, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	count := map[*logDir]int{}
+	for _, h := range m.logs { // unordered: counting
+		count[h.dir]++
+	}
+	var best *logDir
+	for _, d := range m.dirs {
+		if err := d.health.err(); err != nil {
+			return nil, err
+		}
+		if best == nil || count[d] < count[best] {
+			best = d
+		}
+	}
+	return best, nil
 }
 
 // Delete takes the log away and removes its files. A crash half-way is finished at the next start. A log that does not
 // exist is no error.
-func (m *Manager) Delete(tp wire.TopicPartition) error { panic("unfinished") }
+//
+// The directory is renamed, durably, before anything else: from then on the partition has no log. Then the checkpoints
+// forget it, lest a log of the same name inherits its offsets; then the files go.
+//
+// Source: LogManager#asyncDelete, LocalLog.logDeleteDirName.
+func (m *Manager) Delete(tp wire.TopicPartition) error {
+	gone, d, err := m.rename(tp)
+	if err != nil || d == nil {
+		return err
+	}
+	if err := env.RemoveAll(m.env, gone); err != nil {
+		err = d.health.fail("delete "+tp.String(), err)
+		d.health.tell()
+		return err
+	}
+	return nil
+}
+
+// rename is Delete up to the point where only the files are left. d is nil if there was no log.
+func (m *Manager) rename(tp wire.TopicPartition) (gone string, d *logDir, err error) {
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	m.mu.Lock()
+	h := m.logs[tp]
+	delete(m.logs, tp)
+	m.mu.Unlock()
+	if h == nil {
+		return "", nil, nil
+	}
+	d = h.dir
+	defer d.health.tell()
+	h.log.abandon()
+	if err := d.health.err(); err != nil {
+		return "", nil, err
+	}
+	gone = path.Join(d.path, m.deletedName(tp))
+	err = m.env.Rename(h.log.path, gone)
+	if err == nil {
+		err = m.env.SyncDir(d.path)
+	}
+	if err != nil {
+		return "", nil, d.health.fail("delete "+tp.String(), err)
+	}
+	err = m.checkpointDir(d)
+	if err == nil {
+		err = m.checkpointHighWatermarks(d, nil)
+	}
+	return gone, d, err
+}
+
+// deletedName is the directory's name while it is being deleted, of at most 255 bytes.
+func (m *Manager) deletedName(tp wire.TopicPartition) string {
+	r := m.env.Rand("log/delete/" + tp.String())
+	suffix := fmt.Sprintf("-%d.%016x%016x%s", tp.Partition, r.Uint64(), r.Uint64(), deleteSuffix)
+	return tp.Topic[:min(len(tp.Topic), 255-len(suffix))] + suffix
+}
 
 // List names all partitions that have a log, sorted.
-func (m *Manager) List() []wire.TopicPartition { panic("unfinished") }
+func (m *Manager) List() []wire.TopicPartition {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.list(nil)
+}
+
+// list names the partitions in a directory, or in all, sorted. mu is held.
+func (m *Manager) list(d *logDir) []wire.TopicPartition {
+	tps := make([]wire.TopicPartition, 0, len(m.logs))
+	for tp, h := range m.logs { // unordered: sorted below
+		if d == nil || h.dir == d {
+			tps = append(tps, tp)
+		}
+	}
+	slices.SortFunc(tps, wire.TopicPartition.Compare)
+	return tps
+}
 
 // HighWatermarks are those that the checkpoints held when the manager opened. A partition without one is missing.
-func (m *Manager) HighWatermarks() map[wire.TopicPartition]int64 { panic("unfinished") }
+func (m *Manager) HighWatermarks() map[wire.TopicPartition]int64 { return maps.Clone(m.hws) }
 
 // CheckpointHighWatermarks writes replication-offset-checkpoint. A partition that has a log but is missing from hws
 // keeps what the checkpoint said before.
+//
+// Source: ReplicaManager#checkpointHighWatermarks.
 func (m *Manager) CheckpointHighWatermarks(hws map[wire.TopicPartition]int64) error {
-	panic("unfinished")
+	return m.eachDir(func(d *logDir) error { return m.checkpointHighWatermarks(d, hws) })
+}
+
+func (m *Manager) checkpointHighWatermarks(d *logDir, hws map[wire.TopicPartition]int64) error {
+	return d.checkpoint(highWatermarkFile, func() map[wire.TopicPartition]int64 {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		offsets := map[wire.TopicPartition]int64{}
+		for tp, h := range m.logs { // unordered: fills a map
+			if h.dir != d {
+				continue
+			}
+			if hw, ok := hws[tp]; ok {
+				h.hw = hw
+			}
+			if h.hw >= 0 {
+				offsets[tp] = h.hw
+			}
+		}
+		return offsets
+	})
 }
 
 // CheckpointRecoveryPoints writes recovery-point-offset-checkpoint and log-start-offset-checkpoint.
-func (m *Manager) CheckpointRecoveryPoints() error { panic("unfinished") }
+func (m *Manager) CheckpointRecoveryPoints() error { return m.eachDir(m.checkpointDir) }
+
+// checkpointDir writes a directory's recovery points and log starts. A start that is its first segment's base is left
+// out, as Kafka does: the directory tells it.
+func (m *Manager) checkpointDir(d *logDir) error {
+	err := d.checkpoint(recoveryPointFile, func() map[wire.TopicPartition]int64 {
+		return m.offsets(d, (*Log).RecoveryPoint)
+	})
+	if err != nil {
+		return err
+	}
+	return d.checkpoint(startOffsetFile, func() map[wire.TopicPartition]int64 {
+		starts := m.offsets(d, (*Log).StartOffset)
+		maps.DeleteFunc(starts, func(_ wire.TopicPartition, start int64) bool { return start == 0 })
+		return starts
+	})
+}
+
+func (m *Manager) offsets(d *logDir, of func(*Log) int64) map[wire.TopicPartition]int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := map[wire.TopicPartition]int64{}
+	for tp, h := range m.logs { // unordered: fills a map
+		if h.dir == d {
+			out[tp] = of(h.log)
+		}
+	}
+	return out
+}
+
+// eachDir calls f for each directory that is well, and joins what fails.
+func (m *Manager) eachDir(f func(*logDir) error) error {
+	var all error
+	for _, d := range m.dirs {
+		if d.health.err() != nil {
+			continue
+		}
+		all = errors.Join(all, f(d))
+		d.health.tell()
+	}
+	return all
+}
 
 // OnFailure sets what is told, with no lock held, when a log directory goes offline. Directories that failed earlier
 // are told at once.
-func (m *Manager) OnFailure(f func(dir string, err error)) { panic("unfinished") }
+func (m *Manager) OnFailure(f func(dir string, err error)) {
+	for _, d := range m.dirs {
+		d.health.listen.Store(&f)
+		d.health.tell()
+	}
+}
 
 // OfflineDirs lists the log directories that failed, in the order of the configuration.
-func (m *Manager) OfflineDirs() []string { panic("unfinished") }
+func (m *Manager) OfflineDirs() []string {
+	var names []string
+	for _, d := range m.dirs {
+		if d.health.err() != nil {
+			names = append(names, d.path)
+		}
+	}
+	return names
+}
 
 // Meta is what meta.properties of the first directory that has one says.
-func (m *Manager) Meta() Meta { panic("unfinished") }
+func (m *Manager) Meta() Meta {
+	for _, d := range m.dirs {
+		if d.meta != (Meta{BrokerID: -1}) {
+			return d.meta
+		}
+	}
+	return Meta{BrokerID: -1}
+}
 
 // SetMeta writes meta.properties where it is missing. Errors: INCONSISTENT_CLUSTER_ID when a directory belongs to
 // another cluster, and a plain error when it belongs to another broker.
-func (m *Manager) SetMeta(meta Meta) error { panic("unfinished") }
+//
+// Source: MetaPropertiesEnsemble#verify.
+func (m *Manager) SetMeta(meta Meta) error {
+	return m.eachDir(func(d *logDir) error {
+		if d.meta.ClusterID != "" && d.meta.ClusterID != meta.ClusterID {
+			return fmt.Errorf("%s belongs to cluster %s, this is %s: %w", d.path, d.meta.ClusterID, meta.ClusterID, kerr.InconsistentClusterID)
+		}
+		if d.meta.BrokerID >= 0 && d.meta.BrokerID != meta.BrokerID {
+			return fmt.Errorf("%s belongs to broker %d, this is %d", d.path, d.meta.BrokerID, meta.BrokerID)
+		}
+		return d.setMeta(meta)
+	})
+}
 
 // Recoveries says what opening did to each log, sorted by partition.
-func (m *Manager) Recoveries() []Recovered { panic("unfinished") }
+func (m *Manager) Recoveries() []Recovered { return slices.Clone(m.recovers) }
 
 // Recovered is what opening did to one log.
 type Recovered struct {

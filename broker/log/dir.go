@@ -1,0 +1,126 @@
+package log
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"barnabas/broker/env"
+	"barnabas/broker/wire"
+)
+
+// logDir is one log directory: its health, its checkpoints, its marker.
+type logDir struct {
+	env    env.Env
+	path   string
+	health *health
+	meta   Meta
+	clean  bool // it was shut down cleanly
+
+	writing env.Mutex         // held while a checkpoint is written, so that an older one never replaces a newer
+	written map[string][]byte // by file name: what was last written, or read
+}
+
+func newLogDir(e env.Env, name string) *logDir {
+	return &logDir{env: e, path: name, health: newHealth(e, name), meta: Meta{BrokerID: -1}, writing: e.NewMutex(), written: map[string][]byte{}}
+}
+
+// deleteSuffix marks a partition's directory that is being deleted: orders-3.0123456789abcdef0123456789abcdef-delete.
+const deleteSuffix = "-delete"
+
+// open makes the directory if it is missing, finishes interrupted deletions, and lists the partitions in it.
+func (d *logDir) open() ([]wire.TopicPartition, error) {
+	if err := d.env.MkdirAll(d.path); err != nil {
+		return nil, err
+	}
+	entries, err := d.env.ReadDir(d.path)
+	if err != nil {
+		return nil, err
+	}
+	var tps []wire.TopicPartition
+	for _, e := range entries {
+		name := path.Join(d.path, e.Name)
+		switch {
+		case e.IsDir && strings.HasSuffix(e.Name, deleteSuffix):
+			if err := env.RemoveAll(d.env, name); err != nil {
+				return nil, err
+			}
+		case e.IsDir:
+			if tp, ok := parseDirName(e.Name); ok {
+				tps = append(tps, tp)
+			}
+		case e.Name == cleanFile:
+			d.clean = true
+		}
+	}
+	data, err := env.ReadFile(d.env, path.Join(d.path, metaFile), smallFile)
+	if errors.Is(err, env.ErrNotExist) {
+		return tps, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	// Not to know whose disk this is, is no state to go on in.
+	if d.meta, err = parseMeta(data); err != nil {
+		return nil, fmt.Errorf("%s: %w", path.Join(d.path, metaFile), err)
+	}
+	return tps, nil
+}
+
+// unmark removes the clean-shutdown marker, durably, before anything is written that it does not vouch for.
+func (d *logDir) unmark() error {
+	if !d.clean {
+		return nil
+	}
+	if err := d.env.Remove(path.Join(d.path, cleanFile)); err != nil {
+		return err
+	}
+	return d.env.SyncDir(d.path)
+}
+
+// mark writes the marker, as CleanShutdownFileHandler does.
+func (d *logDir) mark() error {
+	return env.ReplaceFile(d.env, path.Join(d.path, cleanFile), []byte(`{"version":0,"brokerEpoch":-1}`))
+}
+
+// checkpoint writes a checkpoint, unless the file says the same already. collect is called when no other is being
+// written.
+func (d *logDir) checkpoint(name string, collect func() map[wire.TopicPartition]int64) error {
+	if err := d.health.err(); err != nil {
+		return err
+	}
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	data := encodeOffsets(collect())
+	if bytes.Equal(data, d.written[name]) {
+		return nil
+	}
+	if err := env.ReplaceFile(d.env, path.Join(d.path, name), data); err != nil {
+		return d.health.fail("write "+name, err)
+	}
+	d.written[name] = data
+	return nil
+}
+
+// read reads a checkpoint and remembers its content.
+func (d *logDir) read(name string) (map[wire.TopicPartition]int64, error) {
+	offsets, err := readOffsets(d.env, path.Join(d.path, name))
+	if err == nil && len(offsets) > 0 {
+		d.written[name] = encodeOffsets(offsets)
+	}
+	return offsets, err
+}
+
+// setMeta writes meta.properties.
+func (d *logDir) setMeta(m Meta) error {
+	if d.meta == m {
+		return nil
+	}
+	if err := env.ReplaceFile(d.env, path.Join(d.path, metaFile), m.encode()); err != nil {
+		return d.health.fail("write "+metaFile, err)
+	}
+	d.meta = m
+	return nil
+}

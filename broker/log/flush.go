@@ -1,0 +1,206 @@
+package log
+
+import (
+	"errors"
+
+	"barnabas/broker/env"
+)
+
+// Flush makes everything appended so far durable and raises the recovery point. Appends and reads go on meanwhile.
+//
+// Source: UnifiedLog#flush.
+func (l *Log) Flush() error { return l.flushTo(false) }
+
+// FlushSealed makes durable what is in segments that are no longer written, and raises the recovery point to their end.
+//
+// Source: UnifiedLog#roll (flushUptoOffsetExclusive).
+func (l *Log) FlushSealed() error { return l.flushTo(true) }
+
+func (l *Log) flushTo(sealedOnly bool) error {
+	l.mu.Lock()
+	defer l.unlock()
+	if err := l.usable(); err != nil {
+		return err
+	}
+	end, generation := l.end, l.generation.Load()
+	if sealedOnly {
+		end = l.active().base
+	}
+	if l.recoveryPoint.Load() >= end {
+		return nil
+	}
+	dirty, err := l.dirty(end)
+	if err != nil {
+		return err
+	}
+	unflushed := l.unflushed
+	l.mu.Unlock() // a sync may take long
+	for _, g := range dirty {
+		if err == nil {
+			err = g.sync()
+		}
+		g.release()
+	}
+	if err == nil {
+		err = l.syncSnapshots(dirty[1:])
+	}
+	l.mu.Lock()
+	if err != nil {
+		return l.fail("flush", err)
+	}
+	if l.generation.Load() == generation && l.recoveryPoint.Load() < end {
+		l.recoveryPoint.Store(end)
+		if !sealedOnly {
+			l.unflushed = max(0, l.unflushed-unflushed)
+			l.flushed.Store(int64(l.env.Mono()))
+		}
+	}
+	return nil
+}
+
+// dirty lists the segments that may have unsynced content below end, each with a reference, their indexes written.
+func (l *Log) dirty(end int64) ([]*segment, error) {
+	var out []*segment
+	for _, g := range l.segments[l.segmentFor(l.recoveryPoint.Load()):] {
+		if g.base > end || g.base == end && len(out) > 0 {
+			break
+		}
+		err := g.places.write()
+		if err == nil {
+			err = g.times.write()
+		}
+		if err != nil {
+			for _, held := range out {
+				held.release()
+			}
+			return nil, l.fail("write index", err)
+		}
+		g.acquire()
+		out = append(out, g)
+	}
+	return out, nil
+}
+
+// syncLocked is Flush for an append that must be durable before anybody sees it. The lock is held throughout.
+func (l *Log) syncLocked() error {
+	dirty, err := l.dirty(l.end)
+	if err != nil {
+		return err
+	}
+	for _, g := range dirty {
+		if err == nil {
+			err = g.file.Sync() // the indexes are made again if they are lost
+		}
+		g.release()
+	}
+	if err != nil {
+		return l.fail("flush", err)
+	}
+	l.recoveryPoint.Store(l.end)
+	l.unflushed = 0
+	return nil
+}
+
+// syncSnapshots makes the producer snapshots durable that were taken at the starts of the segments.
+func (l *Log) syncSnapshots(segments []*segment) error {
+	for _, g := range segments {
+		f, err := l.env.Open(fileName(l.path, g.base, suffixSnapshot), env.ReadWrite)
+		if errors.Is(err, env.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		err = f.Sync()
+		if cerr := f.Close(); err == nil {
+			err = cerr
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeSnapshot writes the state of the producers to a file named by the log's end.
+func (l *Log) writeSnapshot(sync bool) error {
+	name := fileName(l.path, l.producers.end, suffixSnapshot)
+	err := writeFile(l.env, name, l.producers.encode(), sync)
+	if err != nil {
+		return l.fail("write producer snapshot", err)
+	}
+	return nil
+}
+
+// writeFile replaces a file's content in place: for what carries a checksum.
+func writeFile(fsys env.FS, name string, data []byte, sync bool) error {
+	f, err := fsys.Open(name, env.Create)
+	if err != nil {
+		return err
+	}
+	if err = f.Truncate(0); err == nil {
+		_, err = f.WriteAt(data, 0)
+	}
+	if err == nil && sync {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+// Close makes everything durable, writes a producer snapshot and closes the files. Slices stay readable until they are
+// released. A second Close does nothing.
+func (l *Log) Close() error {
+	err := l.Flush()
+	l.mu.Lock()
+	defer l.unlock()
+	if l.closed {
+		return nil
+	}
+	if err == nil {
+		err = l.sealForGood()
+	}
+	l.closeFiles()
+	return err
+}
+
+// sealForGood leaves everything so that the next Open needs to look at nothing: indexes and snapshot, synced.
+func (l *Log) sealForGood() error {
+	g := l.active()
+	if err := l.ensureIndexed(g); err != nil {
+		return err
+	}
+	if err := g.seal(); err != nil {
+		return l.fail("seal segment", err)
+	}
+	if err := g.sync(); err != nil {
+		return l.fail("sync segment", err)
+	}
+	if err := l.writeSnapshot(true); err != nil {
+		return err
+	}
+	if err := l.env.SyncDir(l.path); err != nil {
+		return l.fail("sync directory", err)
+	}
+	return nil
+}
+
+// abandon closes the files and leaves everything as it is.
+func (l *Log) abandon() {
+	l.mu.Lock()
+	defer l.unlock()
+	l.closeFiles()
+}
+
+func (l *Log) closeFiles() {
+	if l.closed {
+		return
+	}
+	l.closed = true
+	l.generation.Add(1)
+	for _, g := range l.segments {
+		g.release()
+	}
+}

@@ -1,0 +1,391 @@
+package log
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"barnabas/broker/env"
+	"barnabas/broker/record"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+var (
+	evIndex    = env.NewKind("log-index-rebuilt", env.Warn, "base", "bytes")
+	evSnapshot = env.NewKind("log-snapshot-corrupt", env.Warn, "offset")
+)
+
+func (l *Log) emitIndex(g *segment) {
+	l.env.Emit(env.Event{Kind: evIndex, Topic: l.tp.Topic, Partition: l.tp.Partition, V: [4]int64{g.base, g.size}})
+}
+
+// Open opens the log, making it if there is none, and recovers it unless the last stop was clean.
+//
+// Errors: INCONSISTENT_TOPIC_ID, and KAFKA_STORAGE_ERROR.
+//
+// Source: LogLoader#load.
+func Open(e env.Env, o Options) (*Log, Recovery, error) {
+	l := &Log{env: e, tp: o.TP, path: path.Join(o.Dir, o.TP.String()), bugs: o.Bugs, health: o.health, producerExpiration: o.ProducerIDExpiration, mu: e.NewMutex()}
+	if l.producerExpiration <= 0 {
+		l.producerExpiration = 24 * time.Hour
+	}
+	if l.health == nil {
+		l.health = newHealth(e, o.Dir)
+		if o.OnFailure != nil {
+			tell := func(_ string, err error) { o.OnFailure(err) }
+			l.health.listen.Store(&tell)
+		}
+	}
+	l.SetConfig(o.Config)
+	l.epochs.Store(&epochs{})
+	l.mu.Lock()
+	defer l.unlock()
+	r, err := l.load(o)
+	if err != nil {
+		l.closeFiles()
+		return nil, r, err
+	}
+	return l, r, nil
+}
+
+func (l *Log) load(o Options) (Recovery, error) {
+	if err := l.usable(); err != nil {
+		return Recovery{}, err
+	}
+	files, created, err := l.openDir()
+	if err != nil {
+		return Recovery{}, l.fail("open", err)
+	}
+	if err := l.checkTopicID(o.TopicID, created); err != nil {
+		return Recovery{}, err
+	}
+	if err := l.openSegments(files, max(o.StartOffset, 0)); err != nil {
+		return Recovery{}, l.fail("open segments", err)
+	}
+	l.start.Store(max(o.StartOffset, l.segments[0].base))
+	l.producers = newProducers(0)
+	if err := l.loadEpochs(); err != nil {
+		return Recovery{}, err
+	}
+	r := Recovery{Clean: true}
+	trusted := int64(-1) // snapshots above are not
+	if o.CleanShutdown || created {
+		err = l.loadTail(&r)
+	} else {
+		r.Clean = false
+		trusted = o.RecoveryPoint
+		err = l.recover(o.RecoveryPoint, &r)
+	}
+	if err != nil {
+		return r, err
+	}
+	if err := l.trim(); err != nil {
+		return r, err
+	}
+	if !r.Clean && trusted >= 0 {
+		if err := l.removeSnapshots(func(offset int64) bool { return offset > trusted }); err != nil {
+			return r, err
+		}
+	}
+	if err := l.reloadProducers(l.end); err != nil {
+		return r, err
+	}
+	l.recoveryPoint.Store(min(o.RecoveryPoint, l.end))
+	if r.Clean {
+		l.recoveryPoint.Store(l.end)
+	}
+	if l.end < l.start.Load() { // a restart of the log at a later offset was interrupted; here it is finished
+		if err := l.restartAt(l.start.Load()); err != nil {
+			return r, err
+		}
+	}
+	l.publish()
+	r.End = l.end
+	if !r.Clean {
+		l.report(r)
+	}
+	return r, nil
+}
+
+// openDir makes the partition's directory if there is none, removes what an interrupted replacement left, and lists it.
+func (l *Log) openDir() (names []string, created bool, err error) {
+	entries, err := l.env.ReadDir(l.path)
+	if errors.Is(err, env.ErrNotExist) {
+		if err := l.env.MkdirAll(l.path); err != nil {
+			return nil, true, err
+		}
+		return nil, true, l.env.SyncDir(path.Dir(l.path))
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name, suffixCleaned) || strings.HasSuffix(e.Name, ".tmp") || strings.HasSuffix(e.Name, ".deleted") {
+			if err := l.env.Remove(path.Join(l.path, e.Name)); err != nil {
+				return nil, false, err
+			}
+			continue
+		}
+		names = append(names, e.Name)
+	}
+	return names, false, nil
+}
+
+// checkTopicID compares, or writes, partition.metadata.
+func (l *Log) checkTopicID(id [16]byte, created bool) error {
+	name := path.Join(l.path, partitionFile)
+	if !created {
+		data, err := env.ReadFile(l.env, name, smallFile)
+		switch {
+		case errors.Is(err, env.ErrNotExist):
+		case err != nil:
+			return l.fail("read "+partitionFile, err)
+		default:
+			if l.topicID, err = parsePartition(data); err != nil {
+				l.emitCorrupt(name, err)
+			}
+		}
+	}
+	return l.setTopicID(id)
+}
+
+// setTopicID writes the topic's id if none is known. INCONSISTENT_TOPIC_ID when another one is.
+func (l *Log) setTopicID(id [16]byte) error {
+	if id == [16]byte{} || id == l.topicID {
+		return nil
+	}
+	if l.topicID != [16]byte{} {
+		return fmt.Errorf("%s: topic id is %x, not %x: %w", l.tp, l.topicID, id, kerr.InconsistentTopicID)
+	}
+	if err := env.ReplaceFile(l.env, path.Join(l.path, partitionFile), encodePartition(id)); err != nil {
+		return l.fail("write "+partitionFile, err)
+	}
+	l.topicID = id
+	return nil
+}
+
+func (l *Log) emitCorrupt(name string, err error) {
+	l.env.Emit(env.Event{Kind: evCorrupt, Topic: l.tp.Topic, Partition: l.tp.Partition, Text: name + ": " + err.Error()})
+}
+
+// openSegments opens all there are, or makes the first, and removes indexes whose segment is gone.
+func (l *Log) openSegments(names []string, first int64) error {
+	have := map[int64]bool{}
+	for _, name := range names {
+		offset, suffix, ok := parseFileName(name)
+		if !ok || suffix != suffixLog {
+			continue
+		}
+		g, err := openSegment(l.env, l.path, offset, env.ReadWrite)
+		if err != nil {
+			return err
+		}
+		g.createdMs = l.env.Now().UnixMilli()
+		l.segments = append(l.segments, g)
+		have[offset] = true
+	}
+	for _, name := range names {
+		offset, suffix, ok := parseFileName(name)
+		if ok && (suffix == suffixIndex || suffix == suffixTime) && !have[offset] {
+			if err := l.env.Remove(path.Join(l.path, name)); err != nil {
+				return err
+			}
+		}
+	}
+	slices.SortFunc(l.segments, func(a, b *segment) int { return int(min(max(a.base-b.base, -1), 1)) })
+	if len(l.segments) > 0 {
+		return nil
+	}
+	g, err := createSegment(l.env, l.path, first, l.env.Now().UnixMilli())
+	if err != nil {
+		return err
+	}
+	l.segments = append(l.segments, g)
+	return nil
+}
+
+// loadEpochs reads leader-epoch-checkpoint. What is missing is learned again from the batches that are recovered.
+func (l *Log) loadEpochs() error {
+	name := path.Join(l.path, epochsFile)
+	data, err := env.ReadFile(l.env, name, smallFile)
+	if errors.Is(err, env.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return l.fail("read leader epochs", err)
+	}
+	e, err := parseEpochs(data)
+	if err != nil {
+		l.emitCorrupt(name, err)
+		return l.relearnEpochs()
+	}
+	l.epochs.Store(&e)
+	return nil
+}
+
+// relearnEpochs reads all batches' headers for their epochs, because the checkpoint cannot be read.
+func (l *Log) relearnEpochs() error {
+	var e epochs
+	for _, g := range l.segments {
+		err := g.walk(0, func(b record.Batch, _ int64) error {
+			e, _ = e.assign(max(b.LeaderEpoch(), 0), b.BaseOffset())
+			return nil
+		})
+		if err != nil && isBad(err) {
+			break // what recovery will cut, or has nobody read yet
+		}
+		if err != nil {
+			return l.fail("read leader epochs", err)
+		}
+	}
+	return l.storeEpochs(e)
+}
+
+// loadTail finds the end of a log that was closed cleanly, without reading what is before the last index entry.
+func (l *Log) loadTail(r *Recovery) error {
+	g := l.active()
+	rebuilt, err := g.indexed(l.interval())
+	if err == nil {
+		if rebuilt {
+			r.IndexesRebuilt++
+			l.emitIndex(g)
+		}
+		err = g.resume(l.interval())
+	}
+	if err == nil {
+		l.end, err = g.endOffset()
+	}
+	if err == nil {
+		return nil
+	}
+	if !isBad(err) {
+		return l.fail("open", err)
+	}
+	// The marker said clean, the bytes say otherwise: believe the bytes.
+	r.Clean = false
+	r.CutReason = "the clean-shutdown marker was wrong"
+	return l.recover(g.base, r)
+}
+
+// endOffset is the offset behind the segment's last batch, found from the last index entry on.
+func (g *segment) endOffset() (int64, error) {
+	end, from := g.base, int64(0)
+	if last, ok := g.places.last(); ok {
+		from = last.value
+	}
+	err := g.walk(from, func(b record.Batch, _ int64) error {
+		end = b.NextOffset()
+		return nil
+	})
+	return end, err
+}
+
+// trim cuts what lies behind the log's end: leader epochs, and the recovered file's tail is cut already.
+func (l *Log) trim() error {
+	if e, changed := l.epochs.Load().truncateEnd(l.end); changed {
+		if err := l.storeEpochs(e); err != nil {
+			return err
+		}
+	}
+	if e, changed := l.epochs.Load().truncateStart(l.start.Load()); changed {
+		return l.storeEpochs(e)
+	}
+	return nil
+}
+
+// reloadProducers sets the producers' state to what it was when the log ended at end: from the newest snapshot not
+// above it, and the batches behind that. Snapshots above end are removed.
+//
+// Source: UnifiedLog#rebuildProducerState, ProducerStateManager#truncateAndReload.
+func (l *Log) reloadProducers(end int64) error {
+	if err := l.removeSnapshots(func(offset int64) bool { return offset > end }); err != nil {
+		return err
+	}
+	offsets, err := l.snapshots()
+	if err != nil {
+		return err
+	}
+	l.producers = newProducers(l.segments[0].base)
+	for _, offset := range slices.Backward(offsets) {
+		ps, err := l.readSnapshot(offset)
+		if err != nil {
+			return err
+		}
+		if ps != nil {
+			l.producers = ps
+			break
+		}
+	}
+	l.producers.expire(l.env.Now().Add(-l.producerExpiration).UnixMilli())
+	return l.replayProducers(end)
+}
+
+// readSnapshot reads one snapshot. One that makes no sense is removed, and nil.
+func (l *Log) readSnapshot(offset int64) (*producers, error) {
+	name := fileName(l.path, offset, suffixSnapshot)
+	data, err := env.ReadFile(l.env, name, smallFile)
+	if err != nil {
+		return nil, l.fail("read producer snapshot", err)
+	}
+	ps, err := parseSnapshot(data, offset)
+	if err == nil {
+		return ps, nil
+	}
+	l.env.Emit(env.Event{Kind: evSnapshot, Topic: l.tp.Topic, Partition: l.tp.Partition, V: [4]int64{offset}, Text: err.Error()})
+	return nil, l.wrapIO("remove producer snapshot", l.env.Remove(name))
+}
+
+// replayProducers takes the batches from the state's end up to end into it.
+func (l *Log) replayProducers(end int64) error {
+	for i := l.segmentFor(l.producers.end); i < len(l.segments) && l.producers.end < end; i++ {
+		if err := l.replaySegment(l.segments[i]); err != nil {
+			return l.wrapIO("replay producers", err)
+		}
+	}
+	l.producers.end = end
+	return nil
+}
+
+func (l *Log) replaySegment(g *segment) error {
+	pos := int64(0)
+	if l.producers.end > g.base {
+		if err := l.ensureIndexed(g); err != nil {
+			return err
+		}
+		at, _, err := g.locate(l.producers.end, l.interval())
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		pos = at
+	}
+	s := newScanner(g.file, pos, g.size, walkWindow)
+	defer s.done()
+	for ; ; s.next() {
+		b, err := s.header()
+		if err == nil && b.IsControl() {
+			b, err = s.batch()
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if !b.HasProducerID() {
+			continue
+		}
+		c := l.producers.change()
+		if err := c.add(b, b.BaseOffset(), believe); err != nil {
+			return err
+		}
+		l.producers.commit(c, b.NextOffset())
+	}
+}

@@ -1,0 +1,179 @@
+package log
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"barnabas/broker/config"
+	"barnabas/broker/env"
+	"barnabas/broker/wire"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+var (
+	evDirOpened = env.NewKind("log-dir-opened", env.Info, "logs", "clean", "cut")
+	evLogFailed = env.NewKind("log-open-failed", env.Error)
+)
+
+// recoveryTasks is how many logs are opened at once (num.recovery.threads.per.data.dir is 1 by default in 3.9; ours are
+// cheap).
+const recoveryTasks = 4
+
+// OpenManager opens the log directories, making those that are missing, loads all logs, and recovers those of
+// directories that were not shut down cleanly. A directory that fails is offline; when all do, it is an error.
+//
+// Source: LogManager#loadLogs.
+func OpenManager(e env.Env, cfg *config.Broker) (*Manager, error) {
+	if len(cfg.LogDirs) == 0 {
+		return nil, errors.New("log.dirs names no directory")
+	}
+	m := &Manager{env: e, cfg: cfg, changing: e.NewMutex(), mu: e.NewMutex(), logs: map[wire.TopicPartition]*held{}, hws: map[wire.TopicPartition]int64{}}
+	var first error
+	for _, name := range cfg.LogDirs {
+		d := newLogDir(e, name)
+		m.dirs = append(m.dirs, d)
+		if err := m.openDir(d); err != nil {
+			if d.health.err() == nil {
+				return nil, err // not the disk's fault: somebody must look
+			}
+			if first == nil {
+				first = err
+			}
+		}
+	}
+	if len(m.OfflineDirs()) == len(m.dirs) {
+		return nil, first
+	}
+	slices.SortFunc(m.recovers, func(a, b Recovered) int { return a.TP.Compare(b.TP) })
+	return m, nil
+}
+
+// openDir loads the logs of one directory. A failing disk takes it offline; anything else comes back as it is.
+func (m *Manager) openDir(d *logDir) error {
+	tps, err := d.open()
+	if err != nil {
+		if errors.Is(err, env.ErrIO) || errors.Is(err, env.ErrNoSpace) {
+			return d.health.fail("open "+d.path, err)
+		}
+		return err
+	}
+	var offsets [3]map[wire.TopicPartition]int64
+	for i, name := range []string{recoveryPointFile, startOffsetFile, highWatermarkFile} {
+		if offsets[i], err = d.read(name); err != nil {
+			return d.health.fail("read "+name, err)
+		}
+	}
+	recoveryPoints, starts, hws := offsets[0], offsets[1], offsets[2]
+	if err := m.loadLogs(d, tps, recoveryPoints, starts); err != nil {
+		return err
+	}
+	for _, tp := range tps {
+		if hw, ok := hws[tp]; ok {
+			m.hws[tp], m.logs[tp].hw = hw, hw
+		}
+	}
+	// Only now, with everything vouched for anew: the marker goes, and checkpoints forget partitions that are gone.
+	if err := d.unmark(); err != nil {
+		return d.health.fail("remove clean-shutdown marker", err)
+	}
+	if err := m.checkpointDir(d); err != nil {
+		return err
+	}
+	return m.checkpointHighWatermarks(d, nil)
+}
+
+// loadLogs opens the logs in several tasks, each taking the next.
+func (m *Manager) loadLogs(d *logDir, tps []wire.TopicPartition, recoveryPoints, starts map[wire.TopicPartition]int64) error {
+	var failed error
+	var cut int64
+	next := 0
+	group := env.NewGroup(m.env)
+	for task := range min(recoveryTasks, len(tps)) {
+		group.Go(fmt.Sprintf("log-recovery-%d", task), func() {
+			for {
+				m.mu.Lock()
+				i := next
+				next++
+				stop := i >= len(tps) || failed != nil
+				m.mu.Unlock()
+				if stop {
+					return
+				}
+				tp := tps[i]
+				l, r, err := Open(m.env, m.options(d, tp, Options{
+					Config: m.cfg.Topic, RecoveryPoint: recoveryPoints[tp], StartOffset: starts[tp], CleanShutdown: d.clean,
+				}))
+				if err == nil && m.Get(tp) != nil {
+					l.abandon()
+					err = fmt.Errorf("%s is in %s and in another log directory", tp, d.path)
+				}
+				if err == nil {
+					m.hold(&held{log: l, dir: d, hw: -1})
+				}
+				m.mu.Lock()
+				if err != nil && failed == nil {
+					failed = err
+				}
+				cut += r.CutBytes
+				m.recovers = append(m.recovers, Recovered{tp, r})
+				m.mu.Unlock()
+				if err != nil {
+					m.env.Emit(env.Event{Kind: evLogFailed, Topic: tp.Topic, Partition: tp.Partition, Text: err.Error()})
+				}
+			}
+		})
+	}
+	group.Wait()
+	clean := int64(0)
+	if d.clean {
+		clean = 1
+	}
+	m.env.Emit(env.Event{Kind: evDirOpened, V: [4]int64{int64(len(tps)), clean, cut}, Text: d.path})
+	return failed
+}
+
+// Shutdown ends the background work and closes all logs. If clean, everything is synced first and a marker says so: the
+// next start recovers nothing.
+//
+// Source: LogManager#shutdown.
+func (m *Manager) Shutdown(clean bool) error {
+	m.stopBackground()
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	var all error
+	for _, d := range m.dirs {
+		if err := m.closeDir(d, clean); err != nil {
+			all = errors.Join(all, fmt.Errorf("close %s: %w", d.path, err))
+		}
+		d.health.tell()
+	}
+	return all
+}
+
+func (m *Manager) closeDir(d *logDir, clean bool) error {
+	m.mu.Lock()
+	tps := m.list(d)
+	m.mu.Unlock()
+	for _, tp := range tps {
+		l := m.Get(tp)
+		if !clean || d.health.err() != nil {
+			l.abandon()
+			continue
+		}
+		if err := l.Close(); err != nil && !errors.Is(err, kerr.KafkaStorageError) {
+			return err
+		}
+	}
+	if err := d.health.err(); err != nil || !clean {
+		return err
+	}
+	if err := m.checkpointDir(d); err != nil {
+		return err
+	}
+	if err := d.mark(); err != nil {
+		return d.health.fail("write clean-shutdown marker", err)
+	}
+	return nil
+}

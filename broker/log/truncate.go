@@ -1,0 +1,337 @@
+package log
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path"
+
+	"barnabas/broker/assert"
+	"barnabas/broker/env"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+var evTruncate = env.NewKind("log-truncate", env.Info, "to", "from", "end")
+
+// TruncateTo cuts the log so that LogEndOffset ≤ offset: whole batches that reach beyond it go, as do producer state
+// and leader epochs. It is durable when it returns. An offset at or above the end does nothing.
+//
+// The order, and what a crash behind each step leaves:
+//
+//  1. the recovery point is lowered in its checkpoint: more is verified at the next start, no harm
+//  2. segments above are removed, the last first, each durably: a shorter log, as if less had been appended
+//  3. the file is cut and synced: the log as wanted, with epochs and snapshots beyond its end, which Open cuts
+//  4. leader epochs and producer snapshots follow
+//
+// Step 3 is synced because recovery could not tell a batch that was cut, and came back, from one that was never cut.
+//
+// Source: UnifiedLog#truncateTo. DEVIATION(KIP-101): inside a batch, Kafka sets LogEndOffset to offset and leaves a
+// hole before it; we end where the last whole batch ends.
+func (l *Log) TruncateTo(offset int64) error {
+	l.mu.Lock()
+	defer l.unlock()
+	if err := l.usable(); err != nil {
+		return err
+	}
+	if offset < 0 {
+		return fmt.Errorf("truncate %s to %d: %w", l.tp, offset, kerr.OffsetOutOfRange)
+	}
+	if offset >= l.end {
+		return nil
+	}
+	if offset < l.segments[0].base {
+		return l.restartAt(offset)
+	}
+	before := l.end
+	i := l.segmentFor(offset)
+	g := l.segments[i]
+	if err := l.ensureIndexed(g); err != nil {
+		return err
+	}
+	pos, end := g.size, offset
+	at, b, err := g.locate(offset, l.interval())
+	switch {
+	case err == nil:
+		pos, end = at, min(offset, b.BaseOffset())
+	case err != io.EOF: // EOF: the cut is exactly at the segment's end
+		return l.fail("truncate", err)
+	}
+	if pos == 0 {
+		end = g.base
+	}
+	if err := l.cut(i, pos, end); err != nil {
+		return err
+	}
+	l.end = end
+	if end < l.start.Load() { // or the next Open would take it for an interrupted restart
+		l.start.Store(end)
+		if err := l.saveCheckpoint(); err != nil {
+			return err
+		}
+	}
+	l.hw.Store(min(l.hw.Load(), end))
+	if e, changed := l.epochs.Load().truncateEnd(end); changed {
+		if err := l.storeEpochs(e); err != nil {
+			return err
+		}
+	}
+	if err := l.reloadProducers(end); err != nil {
+		return err
+	}
+	l.publish()
+	l.env.Emit(env.Event{Kind: evTruncate, Topic: l.tp.Topic, Partition: l.tp.Partition, V: [4]int64{offset, before, end}})
+	return nil
+}
+
+// cut makes segment i the last and cuts it at pos, where end is the next offset.
+func (l *Log) cut(i int, pos, end int64) error {
+	assert.That(end <= l.end && end >= l.segments[i].base, "INV-TRUNCATE: %s: cut at %d, segment %d, end %d", l.tp, end, l.segments[i].base, l.end)
+	l.generation.Add(1) // before any file changes: see Read
+	if err := l.lowerRecoveryPoint(end); err != nil {
+		return err
+	}
+	for last := len(l.segments) - 1; last > i; last-- {
+		if err := l.drop(last); err != nil {
+			return err
+		}
+	}
+	g := l.segments[i]
+	if pos == g.size { // nothing of it goes; it grows again
+		return l.wrapIO("truncate", g.resume(l.interval()))
+	}
+	if err := g.truncate(pos, end, l.interval()); err != nil {
+		return l.fail("truncate", err)
+	}
+	if g.read() {
+		return l.leave(g, end)
+	}
+	return nil
+}
+
+func (l *Log) wrapIO(op string, err error) error {
+	if err != nil {
+		return l.fail(op, err)
+	}
+	return nil
+}
+
+// leave lets the log go on in another file than the last segment's, because somebody holds that: new batches must not
+// come to stand where the reader will look for those that were cut.
+func (l *Log) leave(g *segment, end int64) error {
+	if g.size > 0 {
+		if err := g.seal(); err != nil {
+			return l.fail("seal segment", err)
+		}
+		next, err := createSegment(l.env, l.path, end, l.env.Now().UnixMilli())
+		if err != nil {
+			return l.fail("roll", err)
+		}
+		l.segments = append(l.segments, next)
+		return nil
+	}
+	// It is empty: another file takes its name, in one step.
+	name := fileName(l.path, g.base, suffixLog)
+	f, err := l.env.Open(name+suffixCleaned, env.Create)
+	if err == nil {
+		f.Close()
+		err = l.env.Rename(name+suffixCleaned, name)
+	}
+	if err != nil {
+		return l.fail("replace segment", err)
+	}
+	next, err := createSegment(l.env, l.path, g.base, l.env.Now().UnixMilli())
+	if err != nil {
+		return l.fail("replace segment", err)
+	}
+	l.segments[len(l.segments)-1] = next
+	g.release()
+	return nil
+}
+
+// drop removes the last or the first segment, durably. If bytes of it are held by readers, they get an end of file.
+func (l *Log) drop(i int) error {
+	g := l.segments[i]
+	if i > 0 && g.read() {
+		if err := g.file.Truncate(0); err != nil {
+			return l.fail("remove segment", err)
+		}
+	}
+	if err := g.removeFiles(); err != nil {
+		return l.fail("remove segment", err)
+	}
+	if err := l.env.SyncDir(l.path); err != nil {
+		return l.fail("remove segment", err)
+	}
+	l.segments = append(l.segments[:i:i], l.segments[i+1:]...)
+	g.release()
+	return nil
+}
+
+// lowerRecoveryPoint makes sure, durably, that what will be written above offset is verified at the next start.
+func (l *Log) lowerRecoveryPoint(offset int64) error {
+	if l.recoveryPoint.Load() <= offset {
+		return nil
+	}
+	l.recoveryPoint.Store(offset)
+	return l.saveCheckpoint()
+}
+
+func (l *Log) saveCheckpoint() error {
+	if l.checkpoint == nil {
+		return nil
+	}
+	return l.wrapIO("write checkpoint", l.checkpoint())
+}
+
+// TruncateFullyAndStartAt empties the log and lets it begin, and end, at offset.
+//
+// Source: UnifiedLog#truncateFullyAndStartAt.
+func (l *Log) TruncateFullyAndStartAt(offset int64) error {
+	l.mu.Lock()
+	defer l.unlock()
+	if err := l.usable(); err != nil {
+		return err
+	}
+	if offset < 0 {
+		return fmt.Errorf("restart %s at %d: %w", l.tp, offset, kerr.OffsetOutOfRange)
+	}
+	return l.restartAt(offset)
+}
+
+// restartAt is TruncateFullyAndStartAt. The checkpoint of the log's start is written first: a start behind the end
+// tells the next Open to finish what a crash interrupted. Then the log is cut down to its first segment, that is
+// emptied and takes the new name in one step. Each state between is a shorter log.
+func (l *Log) restartAt(offset int64) error {
+	before := l.end
+	l.recoveryPoint.Store(min(l.recoveryPoint.Load(), offset, l.segments[0].base))
+	if offset >= l.end || offset < l.start.Load() {
+		l.start.Store(offset)
+	}
+	if err := l.saveCheckpoint(); err != nil {
+		return err
+	}
+	first := l.segments[0]
+	if err := l.ensureIndexed(first); err != nil {
+		return err
+	}
+	if err := l.cut(0, 0, first.base); err != nil {
+		return err
+	}
+	if err := l.rebase(offset); err != nil {
+		return err
+	}
+	l.end = offset
+	l.start.Store(offset)
+	l.hw.Store(min(l.hw.Load(), offset))
+	if len(*l.epochs.Load()) > 0 {
+		if err := l.storeEpochs(nil); err != nil {
+			return err
+		}
+	}
+	if err := l.removeSnapshots(func(int64) bool { return true }); err != nil {
+		return err
+	}
+	l.producers = newProducers(offset)
+	l.unflushed = 0
+	l.recoveryPoint.Store(offset)
+	l.publish()
+	l.env.Emit(env.Event{Kind: evTruncate, Topic: l.tp.Topic, Partition: l.tp.Partition, V: [4]int64{offset, before, offset}})
+	return l.saveCheckpoint()
+}
+
+// rebase gives the only segment, which is empty, another base offset.
+func (l *Log) rebase(offset int64) error {
+	g := l.segments[0]
+	assert.That(len(l.segments) == 1 && g.size == 0, "INV-REBASE: %s: %d segments, %d bytes", l.tp, len(l.segments), g.size)
+	if g.base == offset {
+		return nil
+	}
+	err := l.env.Rename(fileName(l.path, g.base, suffixLog), fileName(l.path, offset, suffixLog))
+	if err == nil {
+		err = g.removeFiles() // its indexes and snapshot
+	}
+	if err != nil {
+		return l.fail("restart", err)
+	}
+	next, err := createSegment(l.env, l.path, offset, l.env.Now().UnixMilli())
+	if err != nil {
+		return l.fail("restart", err)
+	}
+	l.segments[0] = next
+	g.release()
+	return nil
+}
+
+// AdvanceStartOffset raises LogStartOffset, never beyond LogEndOffset, and drops segments wholly below it.
+//
+// Source: UnifiedLog#maybeIncrementLogStartOffset, #deleteLogStartOffsetBreachedSegments.
+func (l *Log) AdvanceStartOffset(offset int64) error {
+	l.mu.Lock()
+	defer l.unlock()
+	if err := l.usable(); err != nil {
+		return err
+	}
+	if offset > l.end {
+		return fmt.Errorf("start of %s to %d, it ends at %d: %w", l.tp, offset, l.end, kerr.OffsetOutOfRange)
+	}
+	if offset <= l.start.Load() {
+		return nil
+	}
+	l.start.Store(offset)
+	if e, changed := l.epochs.Load().truncateStart(offset); changed {
+		if err := l.storeEpochs(e); err != nil {
+			return err
+		}
+	}
+	if len(l.segments) > 1 && l.segments[1].base <= offset {
+		if err := l.saveCheckpoint(); err != nil {
+			return err
+		}
+	}
+	for len(l.segments) > 1 && l.segments[1].base <= offset {
+		if err := l.drop(0); err != nil {
+			return err
+		}
+	}
+	l.recoveryPoint.Store(max(l.recoveryPoint.Load(), l.segments[0].base))
+	l.publish()
+	return nil
+}
+
+// removeSnapshots removes the producer snapshots at offsets for which gone holds, durably.
+func (l *Log) removeSnapshots(gone func(offset int64) bool) error {
+	snapshots, err := l.snapshots()
+	if err != nil {
+		return err
+	}
+	removed := false
+	for _, offset := range snapshots {
+		if !gone(offset) {
+			continue
+		}
+		if err := l.env.Remove(fileName(l.path, offset, suffixSnapshot)); err != nil && !errors.Is(err, env.ErrNotExist) {
+			return l.fail("remove producer snapshot", err)
+		}
+		removed = true
+	}
+	if !removed {
+		return nil
+	}
+	return l.wrapIO("remove producer snapshot", l.env.SyncDir(l.path))
+}
+
+// snapshots lists the offsets of the producer snapshots, ascending.
+func (l *Log) snapshots() ([]int64, error) {
+	entries, err := l.env.ReadDir(l.path)
+	if err != nil {
+		return nil, l.fail("list "+path.Base(l.path), err)
+	}
+	var offsets []int64
+	for _, e := range entries {
+		if offset, suffix, ok := parseFileName(e.Name); ok && suffix == suffixSnapshot {
+			offsets = append(offsets, offset)
+		}
+	}
+	return offsets, nil
+}
