@@ -474,4 +474,3 @@ func codeName(code int16) string {
 	}
 	return kerr.TypedErrorForCode(code).Message
 }
-
