@@ -10,8 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// autoCreateTimeout bounds one creation on behalf of a client who asked for a topic that does not exist. The client does
-// not wait for it.
+// autoCreateTimeout bounds one request to the controller on behalf of a client who asked for a topic that does not exist.
 const autoCreateTimeout = 10 * time.Second
 
 var evAutoCreate = env.NewKind("auto-create", env.Info, "code")
@@ -55,8 +54,8 @@ func (c *creations) create(topics []string) {
 
 func (c *creations) request(topics []string) {
 	req := kmsg.NewPtrCreateTopicsRequest()
-	req.Version = 6 // topic ids in the answer are of no use here
-	req.TimeoutMillis = int32(autoCreateTimeout / time.Millisecond)
+	req.Version = 6       // topic ids in the answer are of no use here
+	req.TimeoutMillis = 0 // nobody waits for the leaders, and other requests to the controller must not either
 	for _, topic := range topics {
 		t := kmsg.NewCreateTopicsRequestTopic()
 		t.Topic, t.NumPartitions, t.ReplicationFactor = topic, c.deps.Config.NumPartitions, c.deps.Config.DefaultReplicationFactor
@@ -69,8 +68,11 @@ func (c *creations) request(topics []string) {
 	}
 	for i := range resp.Topics {
 		t := &resp.Topics[i]
-		if t.ErrorCode == kerr.TopicAlreadyExists.Code {
+		switch t.ErrorCode {
+		case kerr.TopicAlreadyExists.Code:
 			continue
+		case kerr.RequestTimedOut.Code: // created, and not waited for
+			t.ErrorCode, t.ErrorMessage = 0, nil
 		}
 		why := ""
 		if t.ErrorMessage != nil {

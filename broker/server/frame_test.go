@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"barnabas/broker/env"
+	"barnabas/broker/osenv"
 	"barnabas/broker/wire"
 	"barnabas/sim/cluster"
 )
@@ -93,24 +94,23 @@ func FuzzFrameReader(f *testing.F) {
 	f.Add(frames([]byte("abc"), nil, make([]byte, 20_000)), uint64(1))
 	f.Add([]byte{255, 255, 255, 255}, uint64(2))
 	f.Add([]byte{0, 0, 1}, uint64(3))
+	e := osenv.New(osenv.Options{}) // for a mutex alone
 	f.Fuzz(func(t *testing.T, stream []byte, seed uint64) {
-		cluster.Test(t, seed, func(e env.Env) {
-			const limit = 100_000
-			r := frameReader{source: &pieces{stream, rand.New(rand.NewPCG(seed, 2))}, max: limit, pool: newBufferPool(e)}
-			reference := bytes.NewReader(stream)
-			for {
-				want, wantErr := wire.ReadFrame(reference, limit, nil)
-				got, err := r.next()
-				if (err == nil) != (wantErr == nil) || !bytes.Equal(got, want) {
-					t.Fatalf("%x %v, want %x %v", got, err, want, wantErr)
-				}
-				if err != nil {
-					if err != io.EOF && !errors.Is(err, wire.ErrMalformed) {
-						t.Fatal(err)
-					}
-					return
-				}
+		const limit = 100_000
+		r := frameReader{source: &pieces{stream, rand.New(rand.NewPCG(seed, 2))}, max: limit, pool: newBufferPool(e)}
+		reference := bytes.NewReader(stream)
+		for {
+			want, wantErr := wire.ReadFrame(reference, limit, nil)
+			got, err := r.next()
+			if (err == nil) != (wantErr == nil) || !bytes.Equal(got, want) {
+				t.Fatalf("%x %v, want %x %v", got, err, want, wantErr)
 			}
-		})
+			if err != nil {
+				if err != io.EOF && !errors.Is(err, wire.ErrMalformed) {
+					t.Fatal(err)
+				}
+				return
+			}
+		}
 	})
 }

@@ -34,7 +34,7 @@ func ParseRequest(frame []byte) (Header, kmsg.Request, error) {
 			return h, nil, fmt.Errorf("%w request header: %v", ErrMalformed, err)
 		}
 	}
-	if err := api.shape.check(body, h.Version); err != nil {
+	if err := api.request.check(body, h.Version); err != nil {
 		return h, nil, fmt.Errorf("%w %s v%d: %v", ErrMalformed, kmsg.NameForKey(h.Key), h.Version, err)
 	}
 	req := kmsg.RequestForKey(h.Key)
@@ -79,7 +79,7 @@ func parseHeader(frame []byte) (h Header, flexible bool, rest []byte, err error)
 	if n > 0 {
 		h.ClientID, rest = string(rest[:n]), rest[n:]
 	}
-	return h, served[h.Key].shape.flexible(h.Version), rest, nil
+	return h, served[h.Key].request.flexible(h.Version), rest, nil
 }
 
 // AppendRequest appends a whole frame, size first, that carries req in the version set in it.

@@ -12,30 +12,38 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// The shapes guard kmsg only if they are the same protocol. Random requests of every served version, encoded by kmsg,
-// must be walked to the very last byte, and fail when a byte is missing.
+// The shapes guard kmsg only if they are the same protocol. Random requests and responses of every served version, encoded
+// by kmsg, must be walked to the very last byte, and fail when a byte is missing.
 func TestShapesAgreeWithKmsg(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
+	type message interface {
+		SetVersion(int16)
+		IsFlexible() bool
+		AppendTo([]byte) []byte
+	}
+	try := func(shape shape, m message, version int16) {
+		fill(r, reflect.ValueOf(m))
+		m.SetVersion(version)
+		body := m.AppendTo(nil)
+		if shape.flexible(version) != m.IsFlexible() {
+			t.Fatalf("%T v%d: flexible differs", m, version)
+		}
+		w := walker{left: body, version: version, flexible: m.IsFlexible()}
+		if w.structure(shape.fields); w.err != nil || len(w.left) != 0 {
+			t.Fatalf("%T v%d: %v, %d of %d bytes left\n%+v", m, version, w.err, len(w.left), len(body), m)
+		}
+		if cut := r.IntN(len(body) + 1); cut < len(body) && shape.check(body[:cut], version) == nil {
+			t.Fatalf("%T v%d: %d of %d bytes pass", m, version, cut, len(body))
+		}
+	}
 	for _, api := range served {
 		if api == nil {
 			continue
 		}
 		for version := api.Min; version <= api.Max; version++ {
 			for range 200 {
-				req := kmsg.RequestForKey(api.Key)
-				req.SetVersion(version)
-				fill(r, reflect.ValueOf(req))
-				body := req.AppendTo(nil)
-				if api.shape.flexible(version) != req.IsFlexible() {
-					t.Fatalf("%T v%d: flexible differs", req, version)
-				}
-				w := walker{left: body, version: version, flexible: req.IsFlexible()}
-				if w.structure(api.shape.fields); w.err != nil || len(w.left) != 0 {
-					t.Fatalf("%T v%d: %v, %d of %d bytes left\n%+v", req, version, w.err, len(w.left), len(body), req)
-				}
-				if cut := r.IntN(len(body) + 1); cut < len(body) && api.shape.check(body[:cut], version) == nil {
-					t.Fatalf("%T v%d: %d of %d bytes pass", req, version, cut, len(body))
-				}
+				try(api.request, kmsg.RequestForKey(api.Key), version)
+				try(api.response, kmsg.ResponseForKey(api.Key), version)
 			}
 		}
 	}

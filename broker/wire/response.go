@@ -39,8 +39,7 @@ func Correlation(frame []byte) (int32, error) {
 // ParseResponse reads the response to req from a frame without its size. Byte fields point into frame; strings are
 // copies. An ApiVersions answer of UNSUPPORTED_VERSION is read as version 0, whatever was asked. Errors wrap ErrMalformed.
 //
-// Responses come from brokers that we chose to call. Counts are held against the bytes that are there, but not as
-// strictly as in ParseRequest.
+// The response is walked before it is decoded, as in ParseRequest, if its key is one that we serve too.
 func ParseResponse(frame []byte, req kmsg.Request) (correlation int32, resp kmsg.Response, err error) {
 	if correlation, err = Correlation(frame); err != nil {
 		return 0, nil, err
@@ -55,6 +54,11 @@ func ParseResponse(frame []byte, req kmsg.Request) (correlation int32, resp kmsg
 	} else if resp.IsFlexible() {
 		if body, err = skipTags(body); err != nil {
 			return correlation, nil, fmt.Errorf("%w response header: %v", ErrMalformed, err)
+		}
+	}
+	if _, _, ok := Versions(req.Key()); ok {
+		if err := served[req.Key()].response.check(body, resp.GetVersion()); err != nil {
+			return correlation, nil, fmt.Errorf("%w %s v%d response: %v", ErrMalformed, kmsg.NameForKey(req.Key()), resp.GetVersion(), err)
 		}
 	}
 	if err := resp.ReadFrom(body); err != nil {

@@ -10,7 +10,8 @@ import (
 type API struct {
 	Key      int16
 	Min, Max int16
-	shape    shape
+
+	request, response shape
 }
 
 // Versions tells which versions of key we serve; ok is false for a key that we do not serve.
@@ -43,23 +44,23 @@ func Served() []kmsg.ApiVersionsResponseApiKey {
 
 // served is indexed by API key. Its maxima are those of Kafka 3.9 in ZooKeeper mode.
 var served = index(
-	API{Key: int16(kmsg.Produce), Min: 3, Max: 11, shape: shapeProduce},
-	API{Key: int16(kmsg.Fetch), Min: 4, Max: 17, shape: shapeFetch},
-	API{Key: int16(kmsg.ListOffsets), Min: 1, Max: 9, shape: shapeListOffsets},
-	API{Key: int16(kmsg.Metadata), Min: 0, Max: 12, shape: shapeMetadata},
-	API{Key: int16(kmsg.LeaderAndISR), Min: 2, Max: 7, shape: shapeLeaderAndISR},
-	API{Key: int16(kmsg.StopReplica), Min: 1, Max: 4, shape: shapeStopReplica},
-	API{Key: int16(kmsg.UpdateMetadata), Min: 5, Max: 8, shape: shapeUpdateMetadata},
-	API{Key: int16(kmsg.ControlledShutdown), Min: 0, Max: 3, shape: shapeControlledShutdown},
-	API{Key: int16(kmsg.ApiVersions), Min: 0, Max: 4, shape: shapeAPIVersions},
-	API{Key: int16(kmsg.CreateTopics), Min: 0, Max: 7, shape: shapeCreateTopics},
-	API{Key: int16(kmsg.DeleteTopics), Min: 0, Max: 6, shape: shapeDeleteTopics},
-	API{Key: int16(kmsg.InitProducerID), Min: 0, Max: 5, shape: shapeInitProducerID},
-	API{Key: int16(kmsg.OffsetForLeaderEpoch), Min: 0, Max: 4, shape: shapeOffsetForLeaderEpoch},
-	API{Key: int16(kmsg.DescribeConfigs), Min: 0, Max: 4, shape: shapeDescribeConfigs},
-	API{Key: int16(kmsg.AlterPartition), Min: 0, Max: 3, shape: shapeAlterPartition},
-	API{Key: int16(kmsg.DescribeCluster), Min: 0, Max: 1, shape: shapeDescribeCluster},
-	API{Key: int16(kmsg.AllocateProducerIDs), Min: 0, Max: 0, shape: shapeAllocateProducerIDs},
+	API{Key: int16(kmsg.Produce), Min: 3, Max: 11, request: shapeProduce, response: answerProduce},
+	API{Key: int16(kmsg.Fetch), Min: 4, Max: 17, request: shapeFetch, response: answerFetch},
+	API{Key: int16(kmsg.ListOffsets), Min: 1, Max: 9, request: shapeListOffsets, response: answerListOffsets},
+	API{Key: int16(kmsg.Metadata), Min: 0, Max: 12, request: shapeMetadata, response: answerMetadata},
+	API{Key: int16(kmsg.LeaderAndISR), Min: 2, Max: 7, request: shapeLeaderAndISR, response: answerLeaderAndISR},
+	API{Key: int16(kmsg.StopReplica), Min: 1, Max: 4, request: shapeStopReplica, response: answerStopReplica},
+	API{Key: int16(kmsg.UpdateMetadata), Min: 5, Max: 8, request: shapeUpdateMetadata, response: answerUpdateMetadata},
+	API{Key: int16(kmsg.ControlledShutdown), Min: 0, Max: 3, request: shapeControlledShutdown, response: answerControlledShutdown},
+	API{Key: int16(kmsg.ApiVersions), Min: 0, Max: 4, request: shapeAPIVersions, response: answerAPIVersions},
+	API{Key: int16(kmsg.CreateTopics), Min: 0, Max: 7, request: shapeCreateTopics, response: answerCreateTopics},
+	API{Key: int16(kmsg.DeleteTopics), Min: 0, Max: 6, request: shapeDeleteTopics, response: answerDeleteTopics},
+	API{Key: int16(kmsg.InitProducerID), Min: 0, Max: 5, request: shapeInitProducerID, response: answerInitProducerID},
+	API{Key: int16(kmsg.OffsetForLeaderEpoch), Min: 0, Max: 4, request: shapeOffsetForLeaderEpoch, response: answerOffsetForLeaderEpoch},
+	API{Key: int16(kmsg.DescribeConfigs), Min: 0, Max: 4, request: shapeDescribeConfigs, response: answerDescribeConfigs},
+	API{Key: int16(kmsg.AlterPartition), Min: 0, Max: 3, request: shapeAlterPartition, response: answerAlterPartition},
+	API{Key: int16(kmsg.DescribeCluster), Min: 0, Max: 1, request: shapeDescribeCluster, response: answerDescribeCluster},
+	API{Key: int16(kmsg.AllocateProducerIDs), Min: 0, Max: 0, request: shapeAllocateProducerIDs, response: answerAllocateProducerIDs},
 )
 
 func index(apis ...API) []*API {
