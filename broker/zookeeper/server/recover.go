@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"path"
 	"slices"
 	"strconv"
@@ -45,10 +46,7 @@ type store struct {
 // not on disk and, being clean now, never will be. Recovery reads it as if it were there; written once more it is.
 func openStore(e env.Env, dir string, kept int) (*store, *tree.Tree, error) {
 	st := &store{e: e, dir: dir, kept: kept, wal: wal{fs: e, dir: dir}}
-	if err := e.MkdirAll(dir); err != nil {
-		return nil, nil, fmt.Errorf("zookeeper data directory: %w", err)
-	}
-	if err := e.SyncDir(path.Dir(dir)); err != nil {
+	if err := makeDir(e, dir); err != nil {
 		return nil, nil, fmt.Errorf("zookeeper data directory: %w", err)
 	}
 	t, cut, err := st.recover()
@@ -61,6 +59,21 @@ func openStore(e env.Env, dir string, kept int) (*store, *tree.Tree, error) {
 		return nil, nil, err
 	}
 	return st, t, nil
+}
+
+// makeDir makes a directory and those above it, durably. It syncs all of them at every start: the life that made one
+// may have crashed before it synced it. Those that are not ours to read were there before.
+func makeDir(fsys env.FS, dir string) error {
+	if err := fsys.MkdirAll(dir); err != nil {
+		return err
+	}
+	for dir != path.Dir(dir) {
+		dir = path.Dir(dir)
+		if err := fsys.SyncDir(dir); err != nil && !errors.Is(err, fs.ErrPermission) {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkpoint makes a snapshot durable, begins the log behind it, and removes what is no longer needed.
