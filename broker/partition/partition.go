@@ -39,9 +39,10 @@ type Options struct {
 
 // Partition is one partition on this broker. Safe for use by many tasks.
 type Partition struct {
-	o   Options
-	tp  wire.TopicPartition
-	log *log.Log
+	o       Options
+	tp      wire.TopicPartition
+	topicID [16]byte
+	log     *log.Log
 
 	mu       env.Mutex
 	turn     env.Cond // users left, or a role change ended
@@ -74,7 +75,7 @@ const (
 // New makes a partition without a role over its open log.
 func New(o Options) *Partition {
 	mu := o.Env.NewMutex()
-	p := &Partition{o: o, tp: o.TP, log: o.Log, mu: mu, turn: o.Env.NewCond(mu),
+	p := &Partition{o: o, tp: o.TP, topicID: o.Log.TopicID(), log: o.Log, mu: mu, turn: o.Env.NewCond(mu),
 		leaderID: noLeader, leaderEpoch: noEpoch, leaderSince: noEpoch, epochStart: -1, partitionEpoch: noEpoch,
 		controllerEpoch: noEpoch, minISR: o.MinInsyncReplicas}
 	p.hw = min(max(o.HighWatermark, p.log.StartOffset()), p.log.EndOffset())
@@ -86,7 +87,7 @@ func New(o Options) *Partition {
 func (p *Partition) TP() wire.TopicPartition { return p.tp }
 
 // TopicID is the topic's id, zero if it has none.
-func (p *Partition) TopicID() [16]byte { return p.log.TopicID() }
+func (p *Partition) TopicID() [16]byte { return p.topicID }
 
 // Log is the partition's log, for those who look at it (retention, checkers): appends and truncations go through here.
 func (p *Partition) Log() *log.Log { return p.log }

@@ -44,7 +44,7 @@ type State struct {
 // Snapshot is the partition's state. It takes no lock and makes no env call: it is for the simulator, which looks between
 // events, when nothing runs. In the real world it would be a data race.
 func (p *Partition) Snapshot() State {
-	return State{TP: p.tp, TopicID: p.log.TopicID(), Role: p.role, Offline: p.offline, Closed: p.closed, Changing: p.changing,
+	return State{TP: p.tp, TopicID: p.topicID, Role: p.role, Offline: p.offline, Closed: p.closed, Changing: p.changing,
 		LeaderID: p.leaderID, LeaderEpoch: p.leaderEpoch, PartitionEpoch: p.partitionEpoch, ControllerEpoch: p.controllerEpoch,
 		Replicas: slices.Clone(p.replicas), ISR: slices.Clone(p.isr.committed), ISRMaximal: p.isr.maximalSet(),
 		HighWatermark: p.hw, LogEndOffset: p.log.EndOffset(), LogStartOffset: p.log.StartOffset(),

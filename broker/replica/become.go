@@ -149,7 +149,7 @@ func (m *Manager) host(o *order) (*hosted, error) {
 		BrokerID:          m.o.Config.BrokerID,
 		BrokerEpoch:       m.o.BrokerEpoch,
 		Alive:             func(broker int32) bool { return m.o.Metadata.Snapshot().Alive(broker) },
-		HighWatermark:     m.o.Logs.HighWatermarks()[o.tp],
+		HighWatermark:     m.hws[o.tp],
 		ReplicaLagTimeMax: m.o.Config.ReplicaLagTimeMax,
 		MinInsyncReplicas: c.MinInsyncReplicas,
 		Notify:            m.o.Purgatory.Notify,

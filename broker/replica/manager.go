@@ -52,6 +52,7 @@ type Manager struct {
 	offline  bool // OnOffline was called
 	fetchers map[fetcherKey]*fetcher
 
+	hws    map[wire.TopicPartition]int64                   // high watermarks of the last checkpoint before this life
 	hosted atomic.Pointer[map[wire.TopicPartition]*hosted] // copied on write, under changes
 	alter  *alterSender
 	tasks  *env.Group
@@ -65,7 +66,7 @@ type hosted struct {
 // NewManager makes a manager without partitions: they come with LeaderAndIsr.
 func NewManager(o Options) *Manager {
 	m := &Manager{o: o, changes: o.Env.NewMutex(), mu: o.Env.NewMutex(), controllerEpoch: -1,
-		fetchers: map[fetcherKey]*fetcher{}, tasks: env.NewGroup(o.Env)}
+		hws: o.Logs.HighWatermarks(), fetchers: map[fetcherKey]*fetcher{}, tasks: env.NewGroup(o.Env)}
 	m.stop = o.Env.NewCond(m.mu)
 	m.hosted.Store(&map[wire.TopicPartition]*hosted{})
 	m.alter = newAlterSender(m)

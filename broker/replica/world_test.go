@@ -54,6 +54,7 @@ type node struct {
 	manager *replica.Manager
 	logs    *log.Manager
 	up      bool
+	job     func() // to be done by the broker's main task
 }
 
 func newWorld(t *testing.T, seed uint64, bugs bug.Set) *world {
@@ -65,6 +66,13 @@ func newWorld(t *testing.T, seed uint64, bugs bug.Set) *world {
 		w.Start(name(id))
 	}
 	w.OnStep(w.check)
+	if testing.Verbose() {
+		w.OnEmit(func(node string, ev env.Event) {
+			if ev.Kind.Level > env.Debug {
+				t.Logf("%12v %s %s", w.Now().Sub(0), node, ev)
+			}
+		})
+	}
 	return w
 }
 
@@ -108,7 +116,13 @@ func (w *world) broker(e env.Env, id int32) {
 	m.Start()
 	s.Start()
 	n.manager, n.logs, n.up = m, logs, true
-	e.Sleep(time.Hour)
+	for {
+		e.Sleep(10 * time.Millisecond)
+		if job := n.job; job != nil {
+			job()
+			n.job = nil
+		}
+	}
 }
 
 // alterPartition decides as a controller does (KafkaController#alterPartitions).
@@ -331,14 +345,15 @@ func (w *world) restart(id int32) {
 
 // values reads a broker's whole log, as value@epoch.
 func (w *world) values(id int32) []string {
+	w.t.Helper()
 	var values []string
-	w.run(func(e env.Env) {})
-	s := w.state(id)
-	done := false
-	n := w.Env(name(id))
-	n.Go("reader", func() {
-		for offset := s.Log.StartOffset(); offset < s.Log.EndOffset(); {
-			slice, err := s.Log.Read(offset, 1<<20, s.Log.EndOffset(), true)
+	l := w.state(id).Log
+	if l == nil {
+		w.t.Fatalf("broker %d has no log", id)
+	}
+	w.nodes[id].job = func() {
+		for offset := l.StartOffset(); offset < l.EndOffset(); {
+			slice, err := l.Read(offset, 1<<20, l.EndOffset(), true)
 			if err != nil {
 				panic(err)
 			}
@@ -346,6 +361,7 @@ func (w *world) values(id int32) []string {
 			if err != nil {
 				panic(err)
 			}
+			slice.Release()
 			for len(data) > 0 {
 				batch, rest, err := record.Next(data)
 				if err != nil {
@@ -360,10 +376,8 @@ func (w *world) values(id int32) []string {
 				}
 				offset, data = batch.NextOffset(), rest
 			}
-			slice.Release()
 		}
-		done = true
-	})
-	w.until("read", func() bool { return done })
+	}
+	w.until("the log is read", func() bool { return w.nodes[id].job == nil })
 	return values
 }
