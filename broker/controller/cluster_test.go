@@ -115,7 +115,7 @@ func (b *fakeBroker) serve(conn env.Conn) {
 func (b *fakeBroker) answer(req kmsg.Request) kmsg.Response {
 	refuse := func(epoch int32, brokerEpoch int64) int16 {
 		switch {
-		case brokerEpoch < b.epoch || b.epoch == 0:
+		case brokerEpoch < b.epoch: // a higher one is that of a registration whose answer is still under way
 			return kerr.StaleBrokerEpoch.Code
 		case epoch < b.highest:
 			return kerr.StaleControllerEpoch.Code

@@ -153,3 +153,38 @@ func TestMalformedZnodesNameTheirPath(t *testing.T) {
 		}
 	}
 }
+
+// Goal: no content of a znode makes us panic, and what decodes encodes to something that decodes to the same.
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte(`{"controller_epoch":7,"leader":3,"version":1,"leader_recovery_state":1,"leader_epoch":4,"isr":[3]}`))
+	f.Add([]byte(`{"partitions":{"0":[2,1]},"topic_id":"x_oECR_rT6uGoWuuHulV7A","adding_replicas":{},"removing_replicas":{},"version":3}`))
+	f.Add([]byte(`{"features":{},"listener_security_protocol_map":{"A":"SSL"},"endpoints":["A://[::1]:9092"],"jmx_port":-1,"version":5,"timestamp":"1"}`))
+	f.Add([]byte(`{"version":1,"broker":1,"block_start":"2000","block_end":"2999"}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		tp := wire.TopicPartition{Topic: "t"}
+		if s, err := DecodePartitionState(tp, data, 0); err == nil {
+			again, err := DecodePartitionState(tp, EncodePartitionState(s), 0)
+			if err != nil || !again.Equal(s) {
+				t.Errorf("%+v, again %+v %v", s, again, err)
+			}
+		}
+		if a, err := DecodeTopic("t", data); err == nil {
+			again, err := DecodeTopic("t", EncodeTopic(a))
+			if err != nil || again.ID != a.ID || len(again.Partitions) != len(a.Partitions) {
+				t.Errorf("%+v, again %+v %v", a, again, err)
+			}
+		}
+		if b, err := DecodeBroker(1, data); err == nil {
+			if again, err := DecodeBroker(1, EncodeBroker(b)); err != nil || len(again.Endpoints) != len(b.Endpoints) {
+				t.Errorf("%+v, again %+v %v", b, again, err)
+			}
+		}
+		DecodeProducerIDBlock(data)
+		DecodeController(data)
+		DecodeClusterID(data)
+		DecodeFeature(data)
+		DecodeConfig("/config/topics/t", data)
+		DecodeISRChange("/x", data)
+		DecodeReassignment(data)
+	})
+}

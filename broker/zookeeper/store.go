@@ -38,7 +38,8 @@ type Store struct {
 	session   Session
 	options   StoreOptions
 	listeners []func(Event)
-	closed    atomic.Bool
+	gaveUp    atomic.Bool // GiveUp or Close was called
+	closed    atomic.Bool // Close was called
 }
 
 // NewStore makes a store over a session. Its owner calls Run once everything that listens has been started.
@@ -62,6 +63,9 @@ func (s *Store) Run() State {
 	for {
 		ev, ok := s.session.Events().Get()
 		if !ok {
+			if s.closed.Load() {
+				return StateClosed
+			}
 			return StateExpired
 		}
 		if ev.Type != EventSession {
@@ -78,10 +82,11 @@ func (s *Store) Run() State {
 
 // GiveUp makes operations that wait for the connection to come back fail with ErrSessionClosed, these and all later
 // ones. The session stays open: this is for an owner that stops and will not wait for ZooKeeper.
-func (s *Store) GiveUp() { s.closed.Store(true) }
+func (s *Store) GiveUp() { s.gaveUp.Store(true) }
 
 // Close ends the session, and whatever still tries to reach ZooKeeper through this store gives up.
 func (s *Store) Close() error {
+	s.gaveUp.Store(true)
 	s.closed.Store(true)
 	return s.session.Close()
 }
@@ -93,7 +98,7 @@ func (s *Store) retry(op func() error) (lost bool, err error) {
 		if err = op(); !errors.Is(err, ErrConnectionLoss) {
 			return lost, err
 		}
-		if s.closed.Load() {
+		if s.gaveUp.Load() {
 			return true, ErrSessionClosed
 		}
 		lost = true
@@ -254,8 +259,8 @@ func firstError(errs []error) error {
 }
 
 func wrap(operation, path string, err error) error {
-	if err == nil {
-		return nil
+	if err == nil || strings.HasPrefix(err.Error(), operation+" ") { // some sessions say it themselves
+		return err
 	}
 	return fmt.Errorf("%s %s: %w", operation, path, err)
 }

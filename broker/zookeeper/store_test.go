@@ -35,7 +35,9 @@ func ok(t *testing.T, err error) {
 	}
 }
 
-func tp(partition int32) wire.TopicPartition { return wire.TopicPartition{Topic: "t", Partition: partition} }
+func tp(partition int32) wire.TopicPartition {
+	return wire.TopicPartition{Topic: "t", Partition: partition}
+}
 
 // lose loses the next n answers of operations of a kind.
 func lose(session *storetest.Session, kind string, n int, what storetest.Loss) {
