@@ -9,7 +9,6 @@ import (
 	"barnabas/broker/bug"
 	"barnabas/broker/env"
 	"barnabas/broker/partition"
-	"barnabas/sim/cluster"
 	"barnabas/sim/disk"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -280,80 +279,5 @@ func TestFailedDiskTakesPartitionsOffline(t *testing.T) {
 	})
 	if !w.state(1).Offline {
 		t.Error("the partition is not offline")
-	}
-}
-
-// TestRandomFailoversKeepTheAcknowledged: leaders crash in turn while a client produces; what it was told is stored is in every log at
-// the end, in order, and the logs are equal.
-func TestRandomFailoversKeepTheAcknowledged(t *testing.T) {
-	seeds := uint64(12)
-	if testing.Short() {
-		seeds = 2
-	}
-	for seed := uint64(100); seed < 100+seeds; seed++ {
-		failovers(t, seed)
-	}
-}
-
-func failovers(t *testing.T, seed uint64) {
-	w := newWorld(t, seed, 0)
-	r := w.Rand().Stream("failovers")
-	var acked []string
-	stop, stopped := false, false
-	w.Go("producer", func(e env.Env) {
-		for i := 0; !stop; i++ {
-			value := fmt.Sprintf("v%d", i)
-			if w.leader < 0 || w.Status(name(w.leader)) != cluster.Running {
-				e.Sleep(time.Millisecond)
-				continue
-			}
-			conn := w.dial(e, w.leader)
-			if code, _, err := w.produce(conn, value, -1); err == nil && code == 0 {
-				acked = append(acked, value)
-			}
-			conn.Close()
-			e.Sleep(time.Duration(r.IntN(20)) * time.Millisecond)
-		}
-		stopped = true
-	})
-	w.run(func(e env.Env) {
-		w.decide(e, 1, []int32{1, 2, 3}, 1, 2, 3)
-		for range 6 {
-			e.Sleep(time.Duration(r.IntN(400)) * time.Millisecond)
-			down := w.leader
-			rest := slices.DeleteFunc(slices.Clone(w.isr), func(id int32) bool { return id == down })
-			if len(rest) == 0 {
-				continue
-			}
-			next := rest[r.IntN(len(rest))]
-			others := slices.DeleteFunc([]int32{1, 2, 3}, func(id int32) bool { return id == down || id == next })
-			if r.IntN(2) == 0 {
-				w.Crash(name(down))
-				w.restart(down)
-			}
-			w.decide(e, next, rest, append([]int32{next}, append(others, down)...)...)
-		}
-		e.Sleep(3 * time.Second)
-		stop = true
-	})
-	w.until("the ISR is whole", func() bool { return stopped && len(w.isr) == 3 && len(w.state(w.leader).ISR) == 3 })
-	w.until("the logs are level", func() bool {
-		return w.state(1).LogEndOffset == w.state(2).LogEndOffset && w.state(2).LogEndOffset == w.state(3).LogEndOffset
-	})
-	logs := [][]string{w.values(1), w.values(2), w.values(3)}
-	if !slices.Equal(logs[0], logs[1]) || !slices.Equal(logs[1], logs[2]) {
-		t.Errorf("seed %d: logs differ: %d, %d and %d records", seed, len(logs[0]), len(logs[1]), len(logs[2]))
-	}
-	if len(acked) < 20 {
-		t.Errorf("seed %d: only %d records acknowledged", seed, len(acked))
-	}
-	i := 0
-	for _, v := range logs[0] {
-		if i < len(acked) && len(v) > len(acked[i]) && v[:len(acked[i])+1] == acked[i]+"@" {
-			i++
-		}
-	}
-	if i < len(acked) {
-		t.Errorf("seed %d: %s was acknowledged and is lost (%d of %d found)", seed, acked[i], i, len(acked))
 	}
 }

@@ -44,7 +44,8 @@ type world struct {
 	// What the controller has decided. Only the test and AlterPartition, which is called in the same thread, touch it.
 	leader, leaderEpoch, partitionEpoch int32
 	isr                                 []int32
-	alterFails                          int // so many AlterPartition calls get no answer, though they are decided
+	lives                               int64 // counts restarts
+	alterFails                          int   // so many AlterPartition calls get no answer, though they are decided
 }
 
 // node is one broker's present life.
@@ -172,6 +173,48 @@ func (w *world) decide(e env.Env, leader int32, isr []int32, tell ...int32) {
 
 // tell sends UpdateMetadata and LeaderAndIsr with the present state to one broker.
 func (w *world) tell(e env.Env, id int32) {
+	for !w.nodes[id].up {
+		e.Sleep(time.Millisecond)
+	}
+	conn := w.dial(e, id)
+	defer conn.Close()
+	r := w.do(conn, w.update())
+	if code := r.(*kmsg.UpdateMetadataResponse).ErrorCode; code != 0 {
+		panic(kerr.ErrorForCode(code))
+	}
+	answer := w.do(conn, w.order(id)).(*kmsg.LeaderAndISRResponse)
+	if answer.ErrorCode != 0 || answer.Topics[0].Partitions[0].ErrorCode != 0 || answer.Topics[0].TopicID != topicID {
+		panic(fmt.Sprintf("broker %d answers %+v", id, answer))
+	}
+}
+
+// keepTelling is a controller's sender to one broker: whenever the state or the broker's life is new, it tells it, until it
+// succeeds.
+func (w *world) keepTelling(e env.Env, id int32) {
+	var told [4]int64
+	for {
+		now := [4]int64{int64(w.leaderEpoch), w.nodes[id].epoch, w.lives}
+		if !w.nodes[id].up || told == now || w.Status(name(id)) != cluster.Running {
+			e.Sleep(5 * time.Millisecond)
+			continue
+		}
+		conn, err := client.Dial(e, name(id)+":9092", client.ConnOptions{ClientID: "controller", DialTimeout: time.Second, RequestTimeout: time.Second})
+		if err != nil {
+			continue
+		}
+		r, err := conn.Do(w.update(), 0)
+		if err == nil && r.(*kmsg.UpdateMetadataResponse).ErrorCode == 0 {
+			r, err = conn.Do(w.order(id), 0)
+			if err == nil && r.(*kmsg.LeaderAndISRResponse).ErrorCode == 0 {
+				told = now
+			}
+		}
+		conn.Close()
+	}
+}
+
+// update is the present state as an UpdateMetadata request.
+func (w *world) update() *kmsg.UpdateMetadataRequest {
 	update := kmsg.NewPtrUpdateMetadataRequest()
 	update.Version, update.ControllerID, update.ControllerEpoch, update.BrokerEpoch = 8, 9, 1, -1
 	for broker := int32(1); broker <= 3; broker++ {
@@ -190,21 +233,7 @@ func (w *world) tell(e env.Env, id int32) {
 	ut := kmsg.NewUpdateMetadataRequestTopicState()
 	ut.Topic, ut.TopicID, ut.PartitionStates = "t", topicID, append(ut.PartitionStates, up)
 	update.TopicStates = append(update.TopicStates, ut)
-
-	for !w.nodes[id].up {
-		e.Sleep(time.Millisecond)
-	}
-	conn := w.dial(e, id)
-	defer conn.Close()
-	r := w.do(conn, update)
-	if code := r.(*kmsg.UpdateMetadataResponse).ErrorCode; code != 0 {
-		panic(kerr.ErrorForCode(code))
-	}
-	order := w.order(id)
-	answer := w.do(conn, order).(*kmsg.LeaderAndISRResponse)
-	if answer.ErrorCode != 0 || answer.Topics[0].Partitions[0].ErrorCode != 0 || answer.Topics[0].TopicID != topicID {
-		panic(fmt.Sprintf("broker %d answers %+v", id, answer))
-	}
+	return update
 }
 
 // order is the present state as a LeaderAndIsr request.
@@ -340,6 +369,7 @@ func (w *world) until(what string, pred func() bool) {
 // restart begins a broker's next life after a crash.
 func (w *world) restart(id int32) {
 	w.nodes[id].up = false
+	w.lives++
 	w.Start(name(id))
 }
 
