@@ -200,7 +200,7 @@ func (l *Log) write(batches []byte, end int64, c *change) error {
 	}
 	l.unflushed += end - l.end
 	l.end = end
-	l.producers.commit(c, end)
+	l.producers.commit(c, end, l.env.Mono())
 	if l.unflushed >= l.config.Load().FlushMessages {
 		if err := l.syncLocked(); err != nil {
 			return err

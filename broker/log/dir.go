@@ -32,7 +32,7 @@ const deleteSuffix = "-delete"
 
 // open makes the directory if it is missing, finishes interrupted deletions, and lists the partitions in it.
 func (d *logDir) open() ([]wire.TopicPartition, error) {
-	if err := d.env.MkdirAll(d.path); err != nil {
+	if err := makeDir(d.env, d.path); err != nil {
 		return nil, err
 	}
 	entries, err := d.env.ReadDir(d.path)
@@ -67,6 +67,23 @@ func (d *logDir) open() ([]wire.TopicPartition, error) {
 		return nil, fmt.Errorf("%s: %w", path.Join(d.path, metaFile), err)
 	}
 	return tps, nil
+}
+
+// makeDir makes a directory and those above it, durably.
+func makeDir(fsys env.FS, name string) error {
+	if _, err := fsys.Stat(name); !errors.Is(err, env.ErrNotExist) {
+		return err
+	}
+	parent := path.Dir(name)
+	if parent != name {
+		if err := makeDir(fsys, parent); err != nil {
+			return err
+		}
+	}
+	if err := fsys.MkdirAll(name); err != nil {
+		return err
+	}
+	return fsys.SyncDir(parent)
 }
 
 // unmark removes the clean-shutdown marker, durably, before anything is written that it does not vouch for.

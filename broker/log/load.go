@@ -321,7 +321,6 @@ func (l *Log) reloadProducers(end int64) error {
 			break
 		}
 	}
-	l.producers.expire(l.env.Now().Add(-l.producerExpiration).UnixMilli())
 	return l.replayProducers(end)
 }
 
@@ -332,7 +331,7 @@ func (l *Log) readSnapshot(offset int64) (*producers, error) {
 	if err != nil {
 		return nil, l.fail("read producer snapshot", err)
 	}
-	ps, err := parseSnapshot(data, offset)
+	ps, err := parseSnapshot(data, offset, l.env.Mono())
 	if err == nil {
 		return ps, nil
 	}
@@ -366,7 +365,7 @@ func (l *Log) replaySegment(g *segment) error {
 		}
 		pos = at
 	}
-	s := newScanner(g.file, pos, g.size, walkWindow)
+	s, now := newScanner(g.file, pos, g.size, walkWindow), l.env.Mono()
 	defer s.done()
 	for ; ; s.next() {
 		b, err := s.header()
@@ -386,6 +385,6 @@ func (l *Log) replaySegment(g *segment) error {
 		if err := c.add(b, b.BaseOffset(), believe); err != nil {
 			return err
 		}
-		l.producers.commit(c, b.NextOffset())
+		l.producers.commit(c, b.NextOffset(), now)
 	}
 }

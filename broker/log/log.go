@@ -234,7 +234,7 @@ func (l *Log) storeEpochs(e epochs) error {
 func (l *Log) ExpireProducers() int {
 	l.mu.Lock()
 	defer l.unlock()
-	return l.producers.expire(l.env.Now().Add(-l.producerExpiration).UnixMilli())
+	return l.producers.expire(l.env.Mono() - env.Instant(l.producerExpiration))
 }
 
 // Producers is the number of idempotent producers that the log remembers.

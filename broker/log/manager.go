@@ -73,7 +73,7 @@ func (m *Manager) GetOrCreate(tp wire.TopicPartition, topicID [16]byte, cfg conf
 	if err != nil {
 		return nil, fmt.Errorf("create %s: %w", tp, err)
 	}
-	l, _, err := Open(m.env, m.options(d, tp, Options{TopicID: topicID, Config: cfg, CleanShutdown: true}))
+	l, _, err := Open(m.env, m.options(d, tp, Options{TopicID: topicID, Config: cfg}))
 	if err != nil {
 		d.health.tell()
 		return nil, fmt.Errorf("create %s: %w", tp, err)

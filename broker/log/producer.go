@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 
+	"barnabas/broker/env"
 	"barnabas/broker/record"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -33,6 +34,7 @@ type producer struct {
 	coordinatorEpoch int32
 	lastTimestamp    int64 // ms
 	txnStart         int64 // first offset of its open transaction, -1 if none
+	seen             env.Instant
 	batches          [batchesKept]sent
 	n                int // of them, oldest first
 }
@@ -211,9 +213,10 @@ func (c *change) addMarker(p *producer, b record.Batch, offset int64, check chec
 }
 
 // commit makes a change part of the state, once its batches are written and the log ends at end.
-func (ps *producers) commit(c *change, end int64) {
+func (ps *producers) commit(c *change, end int64, now env.Instant) {
 	for i := range c.touched {
 		p := &c.touched[i]
+		p.seen = now
 		before := ps.byID[p.id]
 		if before == nil {
 			before = new(producer)
@@ -253,9 +256,12 @@ func (ps *producers) firstUnstable(hw int64) int64 {
 
 // expire forgets producers that sent nothing since a time, unless a transaction of theirs is open
 // (#removeExpiredProducers).
-func (ps *producers) expire(beforeMs int64) (n int) {
+//
+// DEVIATION(KIP-98): Kafka goes by the timestamps of the records, which clients set as they like, and the wall clock;
+// we go by when we took the batch in, on the monotonic clock, and count from the start after a restart.
+func (ps *producers) expire(before env.Instant) (n int) {
 	for id, p := range ps.byID { // unordered: each is judged by itself
-		if p.txnStart < 0 && p.lastTimestamp < beforeMs {
+		if p.txnStart < 0 && p.seen < before {
 			delete(ps.byID, id)
 			n++
 		}

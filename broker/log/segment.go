@@ -176,7 +176,8 @@ func (g *segment) indexed(interval int64) (rebuilt bool, err error) {
 		err = g.times.load()
 	}
 	if err == nil {
-		if last, ok := g.places.last(); ok && last.value >= g.size {
+		last, ok := g.places.last()
+		if ok && last.value >= g.size || !g.maxTimeKnown && g.times.n == 0 && g.size > 0 { // a sealed one has an entry
 			err = errIndex
 		}
 	}

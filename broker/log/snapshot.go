@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"slices"
 
+	"barnabas/broker/env"
 	"barnabas/broker/record"
 )
 
@@ -54,8 +55,8 @@ func (ps *producers) encode() []byte {
 	return data
 }
 
-// parseSnapshot reads the state at offset end.
-func parseSnapshot(data []byte, end int64) (*producers, error) {
+// parseSnapshot reads the state at offset end. The producers count as seen now.
+func parseSnapshot(data []byte, end int64, now env.Instant) (*producers, error) {
 	if len(data) < snapshotHeader {
 		return nil, fmt.Errorf("snapshot of %d bytes", len(data))
 	}
@@ -73,6 +74,7 @@ func parseSnapshot(data []byte, end int64) (*producers, error) {
 	ps := newProducers(end)
 	for ; len(data) > 0; data = data[snapshotEntry:] {
 		p := newProducer(int64(be.Uint64(data)))
+		p.seen = now
 		p.epoch = int16(be.Uint16(data[8:]))
 		last := sent{int32(be.Uint32(data[10:])), int64(be.Uint64(data[14:])), int32(be.Uint32(data[22:])), int64(be.Uint64(data[26:]))}
 		p.lastTimestamp = last.timestamp
