@@ -26,15 +26,17 @@ func (p *part) checkLost() {
 func (p *part) checkAcked(i int32, op *history.Op, k int) {
 	w := &p.j.writes[p.j.base[i]+int32(k)]
 	offset := history.None
-	where := "an offset that was not told"
 	if op.Offset >= 0 {
 		offset = op.Offset + int64(k)
-		where = fmt.Sprintf("offset %d", offset)
 	}
 	if w.drained || p.topic.Retention && offset < p.drain.Start {
 		return
 	}
 	w.lost = true
+	where := "an offset that was not told"
+	if offset != history.None {
+		where = fmt.Sprintf("offset %d", offset)
+	}
 	seen := "nobody ever read it"
 	if w.reader != none {
 		seen = fmt.Sprintf("operation %d had read it", p.op(w.reader).ID)

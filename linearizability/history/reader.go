@@ -12,6 +12,12 @@ import (
 // lineBytesMax bounds a line: more is no history.
 const lineBytesMax = 64 << 20
 
+// OffsetMax bounds offsets, so that counting on from one cannot overflow.
+const OffsetMax = 1 << 60
+
+// partitionsMax bounds what a header makes a judge allocate.
+const partitionsMax = 1 << 20
+
 // ValueMax is the largest value id: JSON readers everywhere hold it exactly.
 const ValueMax = 1<<53 - 1
 
@@ -219,7 +225,7 @@ func (p *parser) takeHeader(line []byte) error {
 	}
 	p.names = make(names)
 	for _, t := range head.Run.Topics {
-		if t.Name == "" || t.Partitions <= 0 {
+		if t.Name == "" || t.Partitions <= 0 || t.Partitions > partitionsMax {
 			return fmt.Errorf("topic %q with %d partitions", t.Name, t.Partitions)
 		}
 		if _, ok := p.names[t.Name]; ok {
@@ -253,7 +259,7 @@ func (p *parser) takeDrain(line []byte) error {
 	if err != nil {
 		return err
 	}
-	if d.Start < 0 || d.End < d.Start {
+	if d.Start < 0 || d.End < d.Start || d.End > OffsetMax {
 		return fmt.Errorf("drain from %d to %d", d.Start, d.End)
 	}
 	p.other++
@@ -359,7 +365,15 @@ func Check(op *Op) error {
 	case op.Outcome != OK && op.Kind == Fetch && len(op.Records) > 0:
 		return errors.New("records were read, so the fetch is ok")
 	}
+	for _, offset := range [...]int64{op.Offset, op.Next, op.HighWatermark, op.LastStable, op.LogStart} {
+		if offset < None || offset > OffsetMax {
+			return fmt.Errorf("offset %d: not from -1 to 2^60", offset)
+		}
+	}
 	for _, r := range op.Records {
+		if r.Offset < None || r.Offset > OffsetMax {
+			return fmt.Errorf("offset %d: not from -1 to 2^60", r.Offset)
+		}
 		if r.Value < 0 || r.Value > ValueMax || op.Kind == Produce && r.Value == 0 {
 			return fmt.Errorf("value %d: not from 1 to 2^53-1", r.Value)
 		}

@@ -78,7 +78,9 @@ func (w *Writer) Close() error {
 	return w.err
 }
 
-func (w *Writer) object(kind string) { w.buf = append(append(append(w.buf, `{"type":"`...), kind...), '"') }
+func (w *Writer) object(kind string) {
+	w.buf = append(append(append(w.buf, `{"type":"`...), kind...), '"')
+}
 func (w *Writer) int(key string, v int64) {
 	w.buf = appendInt(w.buf, key, v)
 }
