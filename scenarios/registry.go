@@ -26,6 +26,7 @@ type registry struct {
 	// lost are the brokers that lost power, with the instants at which it happened, until the controller has taken
 	// them out of every ISR: what they were in the ISR for, they may no longer have.
 	lost map[int32]bool
+	seen oracle.View // room for the next
 }
 
 type registeredPartition struct {
@@ -142,9 +143,9 @@ func (r *registry) lostPower(broker int32) {
 	r.forget()
 }
 
-// view is what the oracle looks at.
+// view is what the oracle looks at. It is good until the next call.
 func (r *registry) view() oracle.View {
-	v := oracle.View{At: r.c.w.Now()}
+	v := oracle.View{At: r.c.w.Now(), Partitions: r.seen.Partitions[:0], Replicas: r.seen.Replicas[:0]}
 	for i := range r.partitions {
 		if r.partitions[i].known {
 			v.Partitions = append(v.Partitions, r.partitions[i].state)
@@ -158,6 +159,7 @@ func (r *registry) view() oracle.View {
 			v.Replicas = append(v.Replicas, oracle.Replica{Broker: n.id, Life: n.life, State: state})
 		}
 	}
+	r.seen = v
 	return v
 }
 

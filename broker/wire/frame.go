@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
 )
 
 // MaxFrame is the largest frame that anybody may announce: 100 MiB, Kafka's default of socket.request.max.bytes.
@@ -32,6 +33,15 @@ func FrameSize(prefix [4]byte, max int32) (int, error) {
 // nothing costs one step, not 100 MiB.
 const frameStep, frameRound = 1 << 20, 1 << 18
 
+// room is how much to allocate for a frame of that size: rounded up, so that a buffer kept for the next frame fits one
+// that is a little larger, to a power of two while it is small and to frameRound from there on.
+func room(size int) int {
+	if size <= frameRound {
+		return max(64, 1<<bits.Len(uint(size-1)))
+	}
+	return (size + frameRound - 1) &^ (frameRound - 1)
+}
+
 // ReadFrame reads one frame and returns what follows its size. The result is in buf's array if that is large enough,
 // and else in a new one, which grows with the bytes that really come.
 //
@@ -57,8 +67,7 @@ func ReadFrame(r interface{ Read([]byte) (int, error) }, max int32, buf []byte) 
 func ReadBody(r interface{ Read([]byte) (int, error) }, size int, frame []byte) ([]byte, error) {
 	for len(frame) < size {
 		if len(frame) == cap(frame) {
-			// Rounded up, so that a buffer kept for the next frame fits one that is a little larger.
-			grown := make([]byte, len(frame), min((size+frameRound-1)&^(frameRound-1), max(2*cap(frame), frameStep)))
+			grown := make([]byte, len(frame), min(room(size), max(2*cap(frame), frameStep)))
 			copy(grown, frame)
 			frame = grown
 		}
