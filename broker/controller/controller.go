@@ -129,7 +129,7 @@ func ask[T any](c *Controller, name string, deadline env.Instant, decide func(*m
 	return refuse(kerr.RequestTimedOut.Code)
 }
 
-// decisionTimeout bounds the wait for requests that bring no time-out of their own.
+// decisionDeadline bounds the wait for requests that bring no time-out of their own.
 func (c *Controller) decisionDeadline() env.Instant {
 	return c.o.Env.Mono().Add(c.o.Config.ControllerSocketTimeout)
 }

@@ -4,7 +4,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 
 	"barnabas/broker/wire"
 )
@@ -228,15 +227,4 @@ func ids(list []int32) []int32 {
 		return []int32{}
 	}
 	return list
-}
-
-// topicOf is the topic in a path below /brokers/topics or /admin/delete_topics, "" of other paths.
-func topicOf(path string) string {
-	for _, prefix := range []string{PathTopics + "/", PathDeleteTopics + "/"} {
-		if rest, ok := strings.CutPrefix(path, prefix); ok {
-			topic, _, _ := strings.Cut(rest, "/")
-			return topic
-		}
-	}
-	return ""
 }
