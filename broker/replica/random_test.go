@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"barnabas/broker/bug"
 	"barnabas/broker/client"
 	"barnabas/broker/env"
 	"barnabas/sim/cluster"
@@ -18,9 +19,25 @@ import (
 // acknowledged be in them, in order. In between, world.check looks at every step.
 func TestFaultsKeepTheAcknowledged(t *testing.T) {
 	for seed := *firstSeed; seed < *firstSeed+*seeds; seed++ {
-		faults(t, seed)
+		faults(t, seed, 0)
 		if t.Failed() {
 			t.Fatalf("again: go test ./broker/replica -run TestFaultsKeepTheAcknowledged -seed %d -seeds 1 -v", seed)
+		}
+	}
+}
+
+// TestFaultsFindTheBugs: the same faults show each bug that a producer can see, within some seeds.
+func TestFaultsFindTheBugs(t *testing.T) {
+	for _, b := range []bug.Set{bug.TruncateToHW, bug.AckBeforeISR} {
+		var found []string
+		seed := uint64(1)
+		for ; seed <= 20 && len(found) == 0; seed++ {
+			found = faults(t, seed, b)
+		}
+		if len(found) == 0 {
+			t.Errorf("%s is not found in %d seeds", b, seed-1)
+		} else {
+			t.Logf("%s: found by seed %d: %s", b, seed-1, found[0])
 		}
 	}
 }
@@ -30,9 +47,9 @@ var (
 	seeds     = flag.Uint64("seeds", 5, "number of seeds of random tests")
 )
 
-func faults(t *testing.T, seed uint64) {
+func faults(t *testing.T, seed uint64, bugs bug.Set) (found []string) {
 	t.Helper()
-	w := newWorld(t, seed, 0)
+	w := newWorld(t, seed, bugs)
 	defer w.Close()
 	for id := int32(1); id <= 3; id++ {
 		w.Go("sender", func(e env.Env) { w.keepTelling(e, id) })
@@ -69,11 +86,14 @@ func faults(t *testing.T, seed uint64) {
 	w.Heal()
 	*stop = true
 	w.RunFor(8 * time.Second) // the last produce has its answer, or never will
-	w.until("the ISR is whole", func() bool { return len(w.isr) == 3 && len(w.state(w.leader).ISR) == 3 })
-	w.until("the logs are level", func() bool {
+	level := func() bool {
 		return w.state(1).LogEndOffset == w.state(2).LogEndOffset && w.state(2).LogEndOffset == w.state(3).LogEndOffset
-	})
-	w.judge(seed, *acked)
+	}
+	if w.until("the ISR is whole", func() bool { return len(w.isr) == 3 && len(w.state(w.leader).ISR) == 3 }) &&
+		w.until("the logs are level", level) {
+		w.judge(seed, *acked)
+	}
+	return w.found
 }
 
 // depose elects another leader from the ISR, if there is one, as a controller does that counts the old one as gone.
@@ -129,10 +149,10 @@ func (w *world) judge(seed uint64, acked []string) {
 	w.t.Helper()
 	logs := [][]string{w.values(1), w.values(2), w.values(3)}
 	if !slices.Equal(logs[0], logs[1]) || !slices.Equal(logs[1], logs[2]) {
-		w.t.Errorf("seed %d: logs differ: %d, %d and %d records", seed, len(logs[0]), len(logs[1]), len(logs[2]))
+		w.fail("seed %d: logs differ: %d, %d and %d records", seed, len(logs[0]), len(logs[1]), len(logs[2]))
 	}
 	if len(acked) < 20 {
-		w.t.Errorf("seed %d: only %d records acknowledged", seed, len(acked))
+		w.fail("seed %d: only %d records acknowledged", seed, len(acked))
 	}
 	found := 0
 	for _, v := range logs[0] {
@@ -141,6 +161,6 @@ func (w *world) judge(seed uint64, acked []string) {
 		}
 	}
 	if found < len(acked) {
-		w.t.Errorf("seed %d: %s was acknowledged and is lost (%d of %d found)", seed, acked[found], found, len(acked))
+		w.fail("seed %d: %s was acknowledged and is lost (%d of %d found)", seed, acked[found], found, len(acked))
 	}
 }

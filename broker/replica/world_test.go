@@ -38,6 +38,7 @@ var (
 type world struct {
 	*cluster.World
 	t     *testing.T
+	found []string // what went wrong, where bugs are on; else it goes to t
 	bugs  bug.Set
 	nodes map[int32]*node
 
@@ -312,6 +313,16 @@ func (w *world) state(id int32) partition.State {
 	return partition.State{}
 }
 
+// fail reports what should not be: to the test, or, of a world with bugs, to itself.
+func (w *world) fail(format string, args ...any) {
+	w.t.Helper()
+	if w.bugs == 0 {
+		w.t.Errorf(format, args...)
+	} else {
+		w.found = append(w.found, fmt.Sprintf(format, args...))
+	}
+}
+
 // check is the all-seeing checker: what must hold between any two events.
 func (w *world) check() {
 	leaders := map[int32]int32{}
@@ -321,19 +332,19 @@ func (w *world) check() {
 			continue
 		}
 		if s.HighWatermark > s.LogEndOffset {
-			w.t.Errorf("broker %d: hw %d > leo %d", id, s.HighWatermark, s.LogEndOffset)
+			w.fail("broker %d: hw %d > leo %d", id, s.HighWatermark, s.LogEndOffset)
 		}
 		if s.Role != partition.Leader {
 			continue
 		}
 		if other, ok := leaders[s.LeaderEpoch]; ok {
-			w.t.Errorf("brokers %d and %d lead in epoch %d", other, id, s.LeaderEpoch)
+			w.fail("brokers %d and %d lead in epoch %d", other, id, s.LeaderEpoch)
 		}
 		leaders[s.LeaderEpoch] = id
 		if s.LeaderEpoch == w.leaderEpoch {
 			for _, member := range w.isr {
-				if m := w.state(member); m.Role != partition.Idle && m.LeaderEpoch == s.LeaderEpoch && m.LogEndOffset < s.HighWatermark && w.bugs == 0 {
-					w.t.Errorf("broker %d is in the ISR %v with leo %d, but hw is %d", member, w.isr, m.LogEndOffset, s.HighWatermark)
+				if m := w.state(member); m.Role != partition.Idle && m.LeaderEpoch == s.LeaderEpoch && m.LogEndOffset < s.HighWatermark {
+					w.fail("broker %d is in the ISR %v with leo %d, but hw is %d", member, w.isr, m.LogEndOffset, s.HighWatermark)
 				}
 			}
 		}
@@ -354,16 +365,17 @@ func (w *world) run(script func(e env.Env)) {
 	}
 }
 
-// until runs until pred holds.
-func (w *world) until(what string, pred func() bool) {
+// until runs until pred holds, and reports whether it does.
+func (w *world) until(what string, pred func() bool) bool {
 	w.t.Helper()
 	outcome := w.RunUntil(func() bool { return pred() || len(w.Crashes()) > 0 }, w.Now().Add(time.Minute))
 	if len(w.Crashes()) > 0 {
 		w.t.Fatal(w.Crashes()[0])
 	}
 	if outcome != cluster.Satisfied {
-		w.t.Fatalf("%s: %v at %v", what, outcome, w.Now().Sub(0))
+		w.fail("%s: %v at %v", what, outcome, w.Now().Sub(0))
 	}
+	return outcome == cluster.Satisfied
 }
 
 // restart begins a broker's next life after a crash.
