@@ -31,6 +31,7 @@ type act struct {
 // fakes is a cluster of brokers that do what a test's script says. They keep logs and producer state, as brokers do.
 type fakes struct {
 	e       env.Env
+	mu      env.Mutex // guards all below, and holds while a request is handled
 	brokers []*fake
 	leaders map[wire.TopicPartition]client.Leader
 	logs    map[wire.TopicPartition]*fakeLog
@@ -38,13 +39,15 @@ type fakes struct {
 	script   func(b *fake, req kmsg.Request) *act
 	requests map[string]int // by "Produce@1"
 	parts    int32
-	ctrl     int32
+	// versionMax lowers what ApiVersions tells; 0 for not.
+	versionMax int16
+	ctrl       int32
 }
 
 type fake struct {
 	f    *fakes
 	id   int32
-	addr string
+	addr string // host:port as bound
 	l    env.Listener
 }
 
@@ -65,10 +68,14 @@ type producerState struct {
 
 // startFakes starts n brokers with ids from 1, topic "t" with one partition led by broker 1.
 func startFakes(e env.Env, n int) *fakes {
-	f := &fakes{e: e, leaders: map[wire.TopicPartition]client.Leader{}, logs: map[wire.TopicPartition]*fakeLog{},
+	return startFakesAt(e, n, func(id int32) string { return fmt.Sprintf("b1:%d", 9091+id) })
+}
+
+func startFakesAt(e env.Env, n int, addr func(id int32) string) *fakes {
+	f := &fakes{e: e, mu: e.NewMutex(), leaders: map[wire.TopicPartition]client.Leader{}, logs: map[wire.TopicPartition]*fakeLog{},
 		requests: map[string]int{}, parts: 1, ctrl: 1}
 	for id := int32(1); id <= int32(n); id++ {
-		b := &fake{f: f, id: id, addr: fmt.Sprintf("b1:%d", 9091+id)}
+		b := &fake{f: f, id: id, addr: addr(id)}
 		f.brokers = append(f.brokers, b)
 		b.listen()
 	}
@@ -81,7 +88,7 @@ func (b *fake) listen() {
 	if err != nil {
 		panic(err)
 	}
-	b.l = l
+	b.l, b.addr = l, l.Addr()
 	b.f.e.Go("fake-accept", func() {
 		for {
 			c, err := l.Accept()
@@ -131,22 +138,11 @@ func (b *fake) serve(c env.Conn) {
 		if err != nil {
 			return
 		}
-		b.f.requests[kmsg.NameForKey(head.Key)+"@"+strconv.Itoa(int(b.id))]++
-		var a act
-		if b.f.script != nil {
-			if said := b.f.script(b, req); said != nil {
-				a = *said
-			}
-		}
+		resp, a, wait := b.handle(head.Key, req)
 		if a.ghost > 0 {
-			b.f.e.Go("ghost", func() {
-				b.f.e.Sleep(a.ghost)
-				b.answer(req, act{})
-			})
 			return
 		}
-		resp := b.answer(req, a)
-		b.f.e.Sleep(a.late)
+		b.f.e.Sleep(a.late + wait)
 		switch p, ok := req.(*kmsg.ProduceRequest); {
 		case a.hangUp:
 			return
@@ -160,6 +156,43 @@ func (b *fake) serve(c env.Conn) {
 	}
 }
 
+// handle does what the script says, and tells how long the answer has to wait.
+func (b *fake) handle(key int16, req kmsg.Request) (resp kmsg.Response, a act, wait time.Duration) {
+	b.f.mu.Lock()
+	defer b.f.mu.Unlock()
+	b.f.requests[kmsg.NameForKey(key)+"@"+strconv.Itoa(int(b.id))]++
+	if b.f.script != nil {
+		if said := b.f.script(b, req); said != nil {
+			a = *said
+		}
+	}
+	if a.ghost > 0 {
+		b.f.e.Go("ghost", func() {
+			b.f.e.Sleep(a.ghost)
+			b.f.mu.Lock()
+			defer b.f.mu.Unlock()
+			b.answer(req, act{})
+		})
+		return nil, a, 0
+	}
+	resp = b.answer(req, a)
+	if f, ok := req.(*kmsg.FetchRequest); ok && isEmpty(resp.(*kmsg.FetchResponse)) {
+		wait = time.Duration(f.MaxWaitMillis) * time.Millisecond
+	}
+	return resp, a, wait
+}
+
+func isEmpty(resp *kmsg.FetchResponse) bool {
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			if p.ErrorCode != 0 || len(p.RecordBatches) > 0 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 func (b *fake) answer(req kmsg.Request, a act) kmsg.Response {
 	do := a.applied || a.code == 0 && !a.mute && !a.hangUp
 	switch r := req.(type) {
@@ -169,6 +202,15 @@ func (b *fake) answer(req kmsg.Request, a act) kmsg.Response {
 		return b.produce(r, a, do)
 	case *kmsg.FetchRequest:
 		return b.fetch(r, a)
+	case *kmsg.ApiVersionsRequest:
+		resp := r.ResponseKind().(*kmsg.ApiVersionsResponse)
+		resp.ApiKeys = wire.Served()
+		for i := range resp.ApiKeys {
+			if k := &resp.ApiKeys[i]; b.f.versionMax > 0 {
+				k.MaxVersion = min(k.MaxVersion, b.f.versionMax)
+			}
+		}
+		return resp
 	case *kmsg.InitProducerIDRequest:
 		resp := r.ResponseKind().(*kmsg.InitProducerIDResponse)
 		resp.ErrorCode, resp.ProducerID = a.code, 77
@@ -197,7 +239,9 @@ func (b *fake) metadata(r *kmsg.MetadataRequest) kmsg.Response {
 	resp.ControllerID = b.f.ctrl
 	for _, x := range b.f.brokers {
 		mb := kmsg.NewMetadataResponseBroker()
-		mb.NodeID, mb.Host, mb.Port = x.id, "b1", 9091+x.id
+		host, port, _ := strings.Cut(x.addr, ":")
+		n, _ := strconv.Atoi(port)
+		mb.NodeID, mb.Host, mb.Port = x.id, host, int32(n)
 		resp.Brokers = append(resp.Brokers, mb)
 	}
 	for _, t := range r.Topics {
@@ -281,7 +325,6 @@ func (l *fakeLog) append(data []byte, epoch int32) (base int64, code int16) {
 
 func (b *fake) fetch(r *kmsg.FetchRequest, a act) kmsg.Response {
 	resp := r.ResponseKind().(*kmsg.FetchResponse)
-	empty := true
 	for _, t := range r.Topics {
 		rt := kmsg.NewFetchResponseTopic()
 		rt.Topic = t.Topic
@@ -303,17 +346,12 @@ func (b *fake) fetch(r *kmsg.FetchRequest, a act) kmsg.Response {
 				for _, batch := range l.batches {
 					if batch.LastOffset() >= p.FetchOffset {
 						rp.RecordBatches = append(rp.RecordBatches, batch...)
-						empty = false
 					}
 				}
 			}
-			empty = empty && rp.ErrorCode == 0
 			rt.Partitions = append(rt.Partitions, rp)
 		}
 		resp.Topics = append(resp.Topics, rt)
-	}
-	if empty {
-		b.f.e.Sleep(time.Duration(r.MaxWaitMillis) * time.Millisecond)
 	}
 	return resp
 }
