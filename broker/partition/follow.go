@@ -77,7 +77,9 @@ type Fetched struct {
 // It returns the number of bytes appended.
 //
 // Batches of a later leader epoch than the one we follow in are refused with ErrMoved: the leader was deposed and truncated its log
-// between its check and the sending of the file, and these bytes are not its own (compare KAFKA-18723).
+// between its check and the sending of the file, and these bytes are not its own.
+//
+// DEVIATION(KIP-101): Kafka 3.9 takes them (KAFKA-18723 is the later remedy).
 // Errors: ErrMoved, CORRUPT_MESSAGE, KAFKA_STORAGE_ERROR. Source: ReplicaFetcherThread#processPartitionData.
 func (p *Partition) AppendAsFollower(f Fetched) (bytes int, err error) {
 	p.mu.Lock()

@@ -68,6 +68,8 @@ func (p *Partition) enterAppend(o AppendOptions) (epoch int32, err error) {
 // Errors, with done: NOT_LEADER_OR_FOLLOWER if leadership has been lost since leaderEpoch, even if it has come back: another
 // leader may have put other records at these offsets; NOT_ENOUGH_REPLICAS_AFTER_APPEND if the ISR is below
 // min.insync.replicas by now; KAFKA_STORAGE_ERROR. Source: Partition#checkEnoughReplicasReachOffset.
+//
+// DEVIATION(KIP-101): Kafka does not look at the epoch here, and relies on being asked once while it follows.
 func (p *Partition) Replicated(requiredOffset int64, leaderEpoch int32) (done bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -9,8 +9,8 @@ import (
 
 // replica is what the leader knows of one follower. It is pure: the time is given.
 //
-// Source: kafka.cluster.Replica, ReplicaState. Times are of the monotonic clock, where Kafka takes the wall clock, so that
-// a clock that jumps does not shrink ISRs.
+// Source: kafka.cluster.Replica, ReplicaState. DEVIATION(KIP-16): times are of the monotonic clock, where Kafka takes the wall
+// clock, so that a clock that jumps does not shrink ISRs.
 type replica struct {
 	id             int32
 	logStartOffset int64 // -1 unknown

@@ -81,7 +81,10 @@ func (p *Partition) enterRead(o ReadOptions) (ReadResult, error) {
 // checkReplica checks that a fetching replica is assigned, and not an earlier life of itself. The caller holds the lock.
 //
 // An unassigned one that knows our epoch may have heard of a reassignment before us: it should try again.
-// Source: Partition#followerReplicaOrThrow, Replica#updateFetchStateOrThrow (KIP-903).
+// Source: Partition#followerReplicaOrThrow, Replica#updateFetchStateOrThrow.
+//
+// DEVIATION(KIP-903): Kafka compares with the broker epochs in KRaft metadata, and in ZooKeeper mode not at all; we compare with the
+// latest life that has fetched.
 func (p *Partition) checkReplica(o ReadOptions) error {
 	r := p.follower(o.ReplicaID)
 	switch {
