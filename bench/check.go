@@ -140,6 +140,11 @@ func (w *Workload) checkConsumers() (string, error) {
 			return field + ".backlog", errors.New("only catchup has a backlog")
 		}
 	}
+	for i, c := range w.Consumers {
+		if c.Group && c.Mode == "tail" && catchup > 0 {
+			return fmt.Sprintf("$.consumers[%d].group", i), errors.New("a group begins at the start of the topic, and would read the backlog: leave group out beside catchup")
+		}
+	}
 	if w.Load.Mode == "none" && catchup == 0 {
 		return "$.load.mode", errors.New("none, and no catchup consumer: nothing to do")
 	}

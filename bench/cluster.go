@@ -128,3 +128,23 @@ func (c *cluster) drop(name string) error {
 	}
 	return err
 }
+
+// ends gives every partition's log end.
+func (c *cluster) ends(ctx context.Context, name string, partitions int32) ([]int64, error) {
+	within, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	listed, err := c.adm.ListEndOffsets(within, name)
+	if err == nil {
+		err = listed.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("end offsets of %s: %w", name, err)
+	}
+	ends := make([]int64, partitions)
+	listed.Each(func(o kadm.ListedOffset) {
+		if o.Partition < partitions {
+			ends[o.Partition] = o.Offset
+		}
+	})
+	return ends, nil
+}

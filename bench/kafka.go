@@ -54,13 +54,21 @@ type consumers struct {
 	wg      sync.WaitGroup
 }
 
-// startConsumers begins to read a topic from its start.
-func startConsumers(ctx context.Context, c clock, seeds []string, topic string, partitions int32, o Consumer, m *meter) (*consumers, error) {
+// source is what consumers read: every partition from an offset, a group from the topic's start.
+type source struct {
+	seeds []string
+	topic string
+	from  []int64 // by partition
+}
+
+// startConsumers begins to read.
+func startConsumers(ctx context.Context, c clock, src source, o Consumer, m *meter) (*consumers, error) {
 	cs := &consumers{clock: c, meter: m, fetch: fetchTimes{latency: load.NewLatency()}}
+	topic := src.topic
 	for f := range o.Fanout {
 		for member := range o.Members {
 			opts := []kgo.Opt{
-				kgo.SeedBrokers(seeds...), kgo.ClientID("barnabas-bench"), kgo.WithHooks(&cs.fetch),
+				kgo.SeedBrokers(src.seeds...), kgo.ClientID("barnabas-bench"), kgo.WithHooks(&cs.fetch),
 				kgo.FetchMaxWait(time.Duration(o.MaxWait)), kgo.FetchMaxBytes(int32(o.MaxBytes)),
 				kgo.FetchMaxPartitionBytes(int32(o.MaxBytes)), kgo.FetchMinBytes(int32(o.MinBytes)),
 				kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
@@ -69,8 +77,8 @@ func startConsumers(ctx context.Context, c clock, seeds []string, topic string, 
 				opts = append(opts, kgo.ConsumeTopics(topic), kgo.ConsumerGroup(fmt.Sprintf("%s-%d", topic, f)))
 			} else {
 				offsets := map[int32]kgo.Offset{}
-				for p := int32(member); p < partitions; p += int32(o.Members) {
-					offsets[p] = kgo.NewOffset().At(0)
+				for p := member; p < len(src.from); p += o.Members {
+					offsets[int32(p)] = kgo.NewOffset().At(src.from[p])
 				}
 				opts = append(opts, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: offsets}))
 			}

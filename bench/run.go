@@ -149,7 +149,8 @@ type stage struct {
 	made      bool
 	producers []producer
 	generator *generator
-	backlog   int64 // records
+	first     []int64 // by partition: where the stage's records begin
+	backlog   int64   // records
 }
 
 func (s *session) newStage(ctx context.Context) (*stage, error) {
@@ -160,6 +161,10 @@ func (s *session) newStage(ctx context.Context) (*stage, error) {
 	st := &stage{s: s, topic: name}
 	var err error
 	if st.made, err = s.cluster.prepare(ctx, name, s.w.Topic); err != nil {
+		return nil, err
+	}
+	if st.first, err = s.cluster.ends(ctx, name, s.w.Topic.Partitions); err != nil {
+		st.close()
 		return nil, err
 	}
 	var sinks []sink
@@ -180,6 +185,17 @@ func (s *session) newStage(ctx context.Context) (*stage, error) {
 		}
 	}
 	return st, nil
+}
+
+// source is where consumers begin: at the end as it is now, or where this stage's records begin.
+func (st *stage) source(ctx context.Context, tail bool) (source, error) {
+	src := source{seeds: st.s.cluster.seeds, topic: st.topic, from: append([]int64(nil), st.first...)}
+	if !tail {
+		return src, nil
+	}
+	var err error
+	src.from, err = st.s.cluster.ends(ctx, st.topic, st.s.w.Topic.Partitions)
+	return src, err
 }
 
 // preload writes the backlog of catch-up readers.
@@ -270,7 +286,11 @@ func (s *session) measure(ctx context.Context, rate float64) (*load.Repetition, 
 
 func (s *session) startReaders(ctx context.Context, st *stage, m *meter) (list []*consumers, err error) {
 	for _, o := range s.w.Consumers {
-		c, err := startConsumers(ctx, s.clock, s.cluster.seeds, st.topic, s.w.Topic.Partitions, o, m)
+		src, err := st.source(ctx, o.Mode == "tail")
+		var c *consumers
+		if err == nil {
+			c, err = startConsumers(ctx, s.clock, src, o, m)
+		}
 		if err != nil {
 			for _, c := range list {
 				c.stop()
@@ -338,7 +358,11 @@ func (s *session) readBacklog(ctx context.Context, st *stage) (*load.Repetition,
 	from := s.clock.now()
 	seen.begin(from, 1<<62)
 	watch := newWatch(s, r, nil, seen)
-	c, err := startConsumers(ctx, s.clock, s.cluster.seeds, st.topic, s.w.Topic.Partitions, o, seen)
+	src, err := st.source(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	c, err := startConsumers(ctx, s.clock, src, o, seen)
 	if err != nil {
 		return nil, err
 	}
