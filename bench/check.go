@@ -62,8 +62,8 @@ func (w *Workload) check() (field string, err error) {
 	if w.Producers.Idempotent && w.Producers.Acks != "all" {
 		rules = append(rules, rule{"$.producers.idempotent", errors.New("idempotent producers need acks: all")})
 	}
-	if w.Producers.Idempotent && w.Producers.InFlight > 5 {
-		rules = append(rules, rule{"$.producers.in_flight", errors.New("idempotent producers have at most 5 requests in flight")})
+	if w.Producers.Idempotent && w.Producers.InFlight != 5 {
+		rules = append(rules, rule{"$.producers.in_flight", errors.New("idempotent producers always have 5 requests in flight")})
 	}
 	for _, part := range []func() (string, error){w.checkSizes, w.checkLoad, w.checkConsumers} {
 		field, err := part()

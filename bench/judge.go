@@ -35,8 +35,6 @@ func judge(r *load.Repetition, allowNoise bool) {
 		if r.Blocked > 0 {
 			note("the cluster could not keep up: for %.1f s the client's buffer was full", r.Blocked)
 		}
-	} else if r.Mode == "closed" {
-		note("closed loop: latency is mostly the queue that the client keeps full, and says little")
 	}
 	if r.Others > noiseCoresMax {
 		if allowNoise {

@@ -31,11 +31,10 @@ func newProducer(seeds []string, topic string, p Producers) (producer, error) {
 		kgo.ProducerBatchMaxBytes(int32(p.Batch)), kgo.ProducerLinger(time.Duration(p.Linger)),
 		kgo.MaxBufferedRecords(1 << 30), // the generator bounds them, and sees it
 		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
-		kgo.MaxProduceRequestsInflightPerBroker(p.InFlight),
 		kgo.BrokerMaxWriteBytes(max(100<<20, int32(p.Batch)+1<<20)),
 	}
-	if !p.Idempotent {
-		opts = append(opts, kgo.DisableIdempotentWrite())
+	if !p.Idempotent { // franz-go chooses itself for idempotent ones: 5
+		opts = append(opts, kgo.DisableIdempotentWrite(), kgo.MaxProduceRequestsInflightPerBroker(p.InFlight))
 	}
 	client, err := kgo.NewClient(opts...)
 	if err != nil {

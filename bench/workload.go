@@ -60,9 +60,9 @@ type Producers struct {
 	Idempotent bool     `yaml:"idempotent"`
 	Batch      Size     `yaml:"batch"`
 	Linger     Duration `yaml:"linger"`
-	Codec      string   `yaml:"codec"` // none, gzip, snappy, lz4, zstd
-	InFlight   int      `yaml:"in_flight"`
-	Buffer     Size     `yaml:"buffer"` // how much all producers hold before sending waits
+	Codec      string   `yaml:"codec"`     // none, gzip, snappy, lz4, zstd
+	InFlight   int      `yaml:"in_flight"` // requests to a broker; idempotent producers always have 5
+	Buffer     Size     `yaml:"buffer"`    // how much all producers hold before sending waits
 }
 
 // Load is how much.

@@ -102,6 +102,7 @@ pre, code { font:13px/1.45 ui-monospace,"DejaVu Sans Mono",Menlo,monospace }
 pre { background:#f4f6f8; border:1px solid var(--line); border-radius:4px; padding:10px 12px; white-space:pre-wrap; word-break:break-word }
 .plot { width:100%; min-width:560px; height:auto; display:block } .plot text { font-family:system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif }
 figure { margin:0 } figcaption { color:var(--soft); font-size:13px; margin-top:4px }
+.wide { font-size:13.5px } .wide td, .wide th { padding-right:9px } .wide th { font-size:12px }
 li { margin:2px 0 }
 @media (max-width:600px) { main { padding:10px 8px 40px } section, header { padding:12px } h1 { font-size:21px } }
 @media print { body { background:#fff } main { max-width:none; padding:0 } section, header { break-inside:avoid } .plot { min-width:0 } table { font-size:11px } th { font-size:10px } }
@@ -110,13 +111,13 @@ li { margin:2px 0 }
 <body><main>
 <header{{if not .OK}} class="bad"{{end}}><h1>{{.Title}}</h1><p class="sub">{{.Sub}}</p></header>
 <section><h2>Results</h2>
-<table>
+<table class="wide">
 <tr><th>Workload</th><th>Cluster</th><th class="n">Offered/s</th><th class="n">Produced/s</th><th class="n">MB/s in</th><th class="n">MB/s out</th><th>Latency</th><th class="n">p50</th><th class="n">p99</th><th class="n">p99.9</th><th class="n">max</th><th class="n">Broker CPU s/GB</th><th class="n">cores</th><th class="n">RSS MB</th><th class="n">Slip p99, µs</th><th class="n">Runs</th></tr>
 {{range .Rows}}<tr><td>{{.Workload}}</td><td>{{.Label}}</td><td class="n">{{if .Offered}}{{count .Offered}}{{else}}–{{end}}</td>
-{{if .Counted}}<td class="n">{{count .ProducedRate}}</td><td class="n">{{f1 .ProducedMBs}}</td><td class="n">{{f1 .ConsumedMBs}}</td><td class="small">{{.Latency}}</td><td class="n">{{micros .P50}}</td><td class="n">{{micros .P99}}</td><td class="n">{{micros .P999}}</td><td class="n">{{micros .Max}}</td><td class="n">{{if .Local}}{{f2 .CPUPerGB}}{{else}}–{{end}}</td><td class="n">{{if .Local}}{{f2 .Cores}}{{else}}–{{end}}</td><td class="n">{{if .Local}}{{f1 .RSS}}{{else}}–{{end}}</td><td class="n">{{f1 .SlipP99}}</td>{{else}}<td colspan="12"><span class="tag">void</span> <span class="small">no repetition counts; the reasons are below</span></td>{{end}}
+{{if .Counted}}<td class="n">{{if .ProducedRate}}{{count .ProducedRate}}{{else}}–{{end}}</td><td class="n">{{f1 .ProducedMBs}}</td><td class="n">{{f1 .ConsumedMBs}}</td><td class="small">{{.Latency}}</td><td class="n">{{micros .P50}}</td><td class="n">{{micros .P99}}</td><td class="n">{{micros .P999}}</td><td class="n">{{micros .Max}}</td><td class="n">{{if .Local}}{{f2 .CPUPerGB}}{{else}}–{{end}}</td><td class="n">{{if .Local}}{{f2 .Cores}}{{else}}–{{end}}</td><td class="n">{{if .Local}}{{f1 .RSS}}{{else}}–{{end}}</td><td class="n">{{f1 .SlipP99}}</td>{{else}}<td colspan="12"><span class="tag">void</span> <span class="small">no repetition counts; the reasons are below</span></td>{{end}}
 <td class="n">{{.Counted}}{{if .Void}} <span class="small">({{.Void}} void)</span>{{end}}</td></tr>{{end}}
 </table>
-<p class="small">Medians over the repetitions that count. In an open loop every record has an intended time and latency counts from it. A gigabyte is 10⁹ bytes of keys and values, both directions together. Slip is how late the generator was by its own fault.</p>
+<p class="small">Medians over the repetitions that count. In an open loop every record has an intended time and latency counts from it. A gigabyte is 10⁹ bytes of keys and values, both directions together. Slip is how late the generator was by its own fault. In a closed loop latency is mostly the queue that the client keeps full, and says little.</p>
 </section>
 {{range .Runs}}{{if .Goal}}<section><h2>Capacity: {{.Label}}</h2><p>{{if .Goal.Rate}}<b>{{count .Goal.Rate}}</b> records a second keep p99 within {{.Goal.P99Millis}} ms, confirmed {{.Goal.Confirmed}} times.{{else}}No rate keeps p99 within {{.Goal.P99Millis}} ms.{{end}} <span class="small">{{.Goal.Note}}</span></p></section>{{end}}{{end}}
 {{if .Ratios}}<section><h2>Compared, in interleaved pairs</h2><table>

@@ -51,6 +51,7 @@ func newPlot(title, x, y string) *plot.Plot {
 	p.Legend.TextStyle.Font.Size, p.Legend.TextStyle.Color = vg.Points(9), ink
 	p.Legend.Top, p.Legend.Left = true, true
 	p.Legend.Padding = vg.Points(2)
+	p.X.Tick.Marker, p.Y.Tick.Marker = round{}, round{}
 	grid := plotter.NewGrid()
 	grid.Vertical.Color, grid.Horizontal.Color = faint, faint
 	grid.Vertical.Width, grid.Horizontal.Width = vg.Points(.5), vg.Points(.5)
@@ -142,6 +143,24 @@ func (decades) Ticks(low, high float64) []plot.Tick {
 				ticks = append(ticks, plot.Tick{Value: v, Label: fmt.Sprintf("%g", v)})
 			}
 		}
+	}
+	return ticks
+}
+
+// round labels at most seven round numbers.
+type round struct{}
+
+func (round) Ticks(low, high float64) []plot.Tick {
+	step := math.Pow(10, math.Floor(math.Log10(high-low)))
+	for _, f := range []float64{.1, .2, .5, 1} {
+		if (high-low)/(step*f) <= 7 {
+			step *= f
+			break
+		}
+	}
+	var ticks []plot.Tick
+	for n := math.Ceil(low / step); n*step <= high*1.0001; n++ {
+		ticks = append(ticks, plot.Tick{Value: n * step, Label: fmt.Sprintf("%.6g", n*step)})
 	}
 	return ticks
 }

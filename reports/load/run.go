@@ -95,16 +95,16 @@ func (u Usage) Cores() float64 { return ratio(u.CPUSeconds, u.Seconds) }
 // Repetition is one measured stretch.
 type Repetition struct {
 	Started    time.Time    `json:"started"`
-	Mode       string       `json:"mode"`           // open, closed or none
-	Offered    float64      `json:"offered"`        // records/s of the schedule; 0 for closed and none
-	Seconds    float64      `json:"seconds"`        // of the measured stretch
-	Produced   Flow         `json:"produced"`       // acknowledged within it
-	Consumed   Flow         `json:"consumed"`       // by all consumers
-	Produce    *Histogram   `json:"produce"`        // µs from the intended time (open) or the send (closed) to the ack
-	EndToEnd   *Histogram   `json:"end_to_end"`     // µs from the same to the consumer's hands
-	Fetch      *Histogram   `json:"fetch"`          // µs of fetch requests, waiting included
-	Slip       *Histogram   `json:"slip"`           // ns by which the generator was late by its own fault
-	Blocked    float64      `json:"blocked"`        // seconds in which the client's buffer was full
+	Mode       string       `json:"mode"`       // open, closed or none
+	Offered    float64      `json:"offered"`    // records/s of the schedule; 0 for closed and none
+	Seconds    float64      `json:"seconds"`    // of the measured stretch
+	Produced   Flow         `json:"produced"`   // acknowledged within it
+	Consumed   Flow         `json:"consumed"`   // by all consumers
+	Produce    *Histogram   `json:"produce"`    // µs from the intended time (open) or the send (closed) to the ack
+	EndToEnd   *Histogram   `json:"end_to_end"` // µs from the same to the consumer's hands
+	Fetch      *Histogram   `json:"fetch"`      // µs of fetch requests, waiting included
+	Slip       *Histogram   `json:"slip"`       // ns by which the generator was late by its own fault
+	Blocked    float64      `json:"blocked"`    // seconds in which the client's buffer was full
 	Intervals  []Interval   `json:"intervals"`
 	Brokers    Usage        `json:"brokers"`
 	Client     Usage        `json:"client"`
