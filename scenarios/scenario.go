@@ -34,8 +34,7 @@ type Plan struct {
 	// SyncEveryAppend makes power losses harmless at any number; without it a power loss is withheld while no other
 	// in-sync replica keeps the data.
 	SyncEveryAppend bool
-	// RollingRestart stops one broker after the other in order, by controlled shutdown, besides the schedule.
-	Faults schedule.Plan
+	Faults          schedule.Plan
 
 	ReadyBy     time.Duration // the cluster must serve by then
 	HealAt      time.Duration // faults end
@@ -67,7 +66,7 @@ func newPlan(r *rand.Rand) *Plan {
 			RecordBytesMax: 32 << r.IntN(6), RequestTimeout: time.Duration(1000+r.IntN(1500)) * time.Millisecond,
 			DeliveryTimeout: time.Duration(6+r.IntN(6)) * time.Second, SeekEvery: 30 + r.IntN(60),
 		},
-		Least: Least{Acked: 500, Read: 500},
+		Least: Least{Acked: 200, Read: 200},
 	}
 	if r.IntN(2) == 0 {
 		p.Load.Linger = time.Duration(r.IntN(20)) * time.Millisecond
@@ -89,8 +88,8 @@ func newPlan(r *rand.Rand) *Plan {
 		c.Topic.IndexIntervalBytes = indexInterval
 	})
 	p.Faults = schedule.Plan{
-		Start: 4 * time.Second, End: 24 * time.Second, Gap: 2500 * time.Millisecond,
-		Budget: schedule.Budget{Impaired: 1, Settle: 2 * time.Second, PowerLosses: 3, PowerAlone: true, ZooKeeperAlone: true},
+		Start: 4 * time.Second, End: p.HealAt, Gap: 2500 * time.Millisecond,
+		Budget: schedule.Budget{Impaired: 1 + r.IntN(3), Settle: 2 * time.Second, PowerLosses: 3, PowerAlone: true},
 	}
 	for id := range p.Brokers {
 		p.Faults.Brokers = append(p.Faults.Brokers, faults.Node(id+1))
