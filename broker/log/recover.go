@@ -139,6 +139,9 @@ func (v *verifier) run(from int64) (int64, error) {
 		if err != nil && !errors.Is(err, record.ErrPartial) && !isBad(err) {
 			return 0, err
 		}
+		if errors.Is(err, kerr.UnsupportedForMessageFormat) && v.legacy(&s) {
+			return 0, fmt.Errorf("segment %d at position %d: %w", g.base, s.pos, err) // not ours to throw away
+		}
 		if err != nil {
 			v.report.CutReason = fmt.Sprintf("segment %d at position %d: %v", g.base, s.pos, err)
 			break
@@ -160,6 +163,12 @@ func (v *verifier) run(from int64) (int64, error) {
 		err = g.times.write()
 	}
 	return s.pos, err
+}
+
+// legacy says that a message of an older format is at the scanner's position.
+func (v *verifier) legacy(s *scanner) bool {
+	p, err := s.bytes(min(s.end-s.pos, recoverWindow))
+	return err == nil && record.IsLegacy(p)
 }
 
 // judge is what recovery asks of a batch.
