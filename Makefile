@@ -5,6 +5,8 @@ OUT     ?= out
 SEEDS   ?= 1..200
 SCENARIOS := $(shell sed -n 's/^\t\tName: *"\([a-z-]*\)".*/\1/p' scenarios/catalog.go 2>/dev/null)
 
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help build test race tidy fmt sim determinism zoo replay fuzz interop bench-sim
 
