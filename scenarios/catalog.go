@@ -86,7 +86,7 @@ var catalog = []*Scenario{
 }
 
 func (p *Plan) weigh(weights map[faults.Kind]int) {
-	for kind, w := range weights {
+	for kind, w := range weights { // unordered: each kind has a weight of its own
 		p.Faults.Weights[kind] = w
 	}
 }
