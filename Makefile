@@ -53,4 +53,4 @@ interop: build ## kcat, franz-go and Apache ZooKeeper against real processes (De
 	BARNABAS_ZK_CLASSPATH=$(ZOOKEEPER_JAR) $(GO) test -count=1 -timeout 10m ./broker/zookeeper/zktest
 
 bench-sim: ## speed of the simulator: virtual seconds a second, events a second, heap
-	$(GO) test -run '^$$' -bench BenchmarkLeaderFailover -benchtime 10x -cpu 1 ./scenarios
+	GOGC=400 $(GO) test -run '^$$' -bench BenchmarkLeaderFailover -benchtime 10x -cpu 1 ./scenarios
