@@ -1,15 +1,10 @@
-// Goal: what the log adds to the machine's own limits, measured in one run (make bench-log, readable by benchstat).
-// Method: each benchmark of the log has a plain one beside it that moves the same bytes through the same calls of osenv.
-// cpu-s/GB is the CPU of the whole process, kernel included: on a busy machine it says more than MB/s.
 package log_test
 
 import (
+	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
+	"math"
 	"testing"
-	"time"
 
 	"barnabas/broker/config"
 	"barnabas/broker/env"
@@ -17,247 +12,142 @@ import (
 	"barnabas/broker/osenv"
 	"barnabas/broker/record"
 
-	"golang.org/x/sys/unix"
+	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-const (
-	benchSegment = 256 << 20
-	benchTotal   = 1 << 30 // then everything is deleted, outside of the clock: the disk stays small
-)
-
-var batchSizes = []struct {
-	name  string
-	bytes int
-}{{"64KiB", 64 << 10}, {"1MiB", 1 << 20}}
-
-// benchBatch makes a batch of 1 KiB records, a little below bytes.
-func benchBatch(b *testing.B, bytes int) record.Batch {
-	var builder record.Builder
-	for range (bytes - record.HeaderSize) / 1034 {
-		builder.Append(1, nil, make([]byte, 1024))
+// sized makes a batch of about n bytes of 1 KiB records.
+func sized(n int) []byte {
+	var b record.Builder
+	value := make([]byte, 1<<10)
+	for b.Size()+len(value)+record.MaxRecordOverhead <= n {
+		b.Append(1, nil, value)
 	}
-	batch, err := builder.Build(nil, record.NewBatchOptions())
+	raw, err := b.Build(nil, record.NewBatchOptions())
 	if err != nil {
-		b.Fatal(err)
+		panic(err)
 	}
-	return batch
+	return raw
 }
 
-// cpuTime is the CPU time of the process so far, the kernel's part included.
-func cpuTime() time.Duration {
-	var u unix.Rusage
-	unix.Getrusage(unix.RUSAGE_SELF, &u)
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+func realLog(t testing.TB, cfg config.Topic) *log.Log {
+	l, _, err := log.Open(osenv.New(osenv.Options{}), log.Options{Dir: t.TempDir(), TP: tp, Config: cfg})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
 }
 
-type cpuClock struct{ from, sum time.Duration }
+var benchSizes = []struct {
+	name string
+	n    int
+}{{"16KiB", 16 << 10}, {"64KiB", 64 << 10}, {"1MiB", 1 << 20}}
 
-func (c *cpuClock) start() { c.from = cpuTime() }
-func (c *cpuClock) stop()  { c.sum += cpuTime() - c.from }
-func (c *cpuClock) report(b *testing.B, bytes int) {
-	b.SetBytes(int64(bytes))
-	b.ReportMetric(c.sum.Seconds()/(float64(b.N)*float64(bytes)/1e9), "cpu-s/GB")
-}
-
+// BenchmarkAppend is validation, producer check, and the write to the page cache.
 func BenchmarkAppend(b *testing.B) {
-	for _, size := range batchSizes {
+	for _, size := range benchSizes {
 		b.Run(size.name, func(b *testing.B) {
-			e, batch := osenv.New(osenv.Options{}), benchBatch(b, size.bytes)
-			dir := b.TempDir()
-			var l *log.Log
-			fresh := func() {
-				if l != nil {
-					l.Close()
-					os.RemoveAll(filepath.Join(dir, "castle-3"))
-				}
-				var err error
-				if l, _, err = log.Open(e, log.Options{Dir: dir, TP: tp, Config: benchConfig(), CleanShutdown: true}); err != nil {
-					b.Fatal(err)
-				}
-			}
-			fresh()
+			l := realLog(b, config.Topic{})
+			batch := record.Batch(sized(size.n))
+			b.SetBytes(int64(len(batch)))
 			b.ReportAllocs()
-			b.ResetTimer()
-			var cpu cpuClock
-			cpu.start()
-			for i := range b.N {
-				if i > 0 && i%(benchTotal/len(batch)) == 0 {
-					cpu.stop()
-					b.StopTimer()
-					fresh()
-					b.StartTimer()
-					cpu.start()
-				}
+			for b.Loop() {
 				batch.SetBaseOffset(0)
-				if _, err := l.AppendAsLeader(batch, 1, log.AppendOptions{}); err != nil {
+				if _, err := l.AppendAsLeader(batch, 0, log.AppendOptions{}); err != nil {
 					b.Fatal(err)
 				}
-			}
-			cpu.stop()
-			cpu.report(b, len(batch))
-			b.StopTimer()
-			l.Close()
-		})
-	}
-}
-
-func benchConfig() config.Topic {
-	c := config.DefaultTopic()
-	c.SegmentBytes = benchSegment
-	return c
-}
-
-// BenchmarkPlainWrite is the limit of BenchmarkAppend: the same writes into files of the same size, and nothing else.
-func BenchmarkPlainWrite(b *testing.B) {
-	for _, size := range batchSizes {
-		b.Run(size.name, func(b *testing.B) {
-			e, batch := osenv.New(osenv.Options{}), benchBatch(b, size.bytes)
-			dir := b.TempDir()
-			var f env.File
-			var files int
-			var pos int64
-			next := func() {
-				if f != nil {
-					f.Close()
-				}
-				if files++; files > benchTotal/benchSegment {
+				if l.Size() > 1<<30 {
 					b.StopTimer()
-					for i := range files {
-						os.Remove(filepath.Join(dir, fmt.Sprint(i)))
+					if err := l.TruncateFullyAndStartAt(l.EndOffset()); err != nil {
+						b.Fatal(err)
 					}
-					files = 1
 					b.StartTimer()
 				}
-				var err error
-				if f, err = e.Open(filepath.Join(dir, fmt.Sprint(files)), env.CreateNew); err != nil {
-					b.Fatal(err)
-				}
-				pos = 0
 			}
-			next()
-			b.ReportAllocs()
-			b.ResetTimer()
-			var cpu cpuClock
-			cpu.start()
-			for range b.N {
-				if pos+int64(len(batch)) > benchSegment {
-					cpu.stop()
-					next()
-					cpu.start()
-				}
-				if _, err := f.WriteAt(batch, pos); err != nil {
-					b.Fatal(err)
-				}
-				pos += int64(len(batch))
-			}
-			cpu.stop()
-			cpu.report(b, len(batch))
-			b.StopTimer()
-			f.Close()
 		})
 	}
 }
 
-// benchPeer is a connection whose other end throws everything away.
-func benchPeer(b *testing.B, e env.Env) env.Conn {
-	l, err := e.Listen("127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer l.Close()
-	out, err := e.Dial(l.Addr(), time.Second)
-	if err != nil {
-		b.Fatal(err)
-	}
-	in, err := l.Accept()
-	if err != nil {
-		b.Fatal(err)
-	}
-	go func() {
-		buf := make([]byte, 1<<20)
-		for {
-			if _, err := in.Read(buf); err != nil {
-				if err != io.EOF {
-					in.Close()
+// BenchmarkRead is finding a slice anywhere in a log of 256 MiB; its bytes would go by sendfile.
+func BenchmarkRead(b *testing.B) {
+	for _, size := range benchSizes {
+		b.Run(size.name, func(b *testing.B) {
+			l := realLog(b, config.Topic{SegmentBytes: 64 << 20})
+			batch := record.Batch(sized(size.n))
+			for l.Size() < 256<<20 {
+				batch.SetBaseOffset(0)
+				if _, err := l.AppendAsLeader(batch, 0, log.AppendOptions{}); err != nil {
+					b.Fatal(err)
 				}
-				return
 			}
-		}
-	}()
-	b.Cleanup(func() { out.Close() })
-	return out
-}
-
-// BenchmarkFetch finds a stretch of a cached log and sends it; /plain sends the same stretch of the same file by sendfile alone.
-func BenchmarkFetch(b *testing.B) {
-	e := osenv.New(osenv.Options{})
-	l, _, err := log.Open(e, log.Options{Dir: b.TempDir(), TP: tp, Config: benchConfig(), CleanShutdown: true})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer l.Close()
-	batch := benchBatch(b, 64<<10)
-	count := int64(batch.Count())
-	const batches = 2000
-	for range batches {
-		batch.SetBaseOffset(0)
-		if _, err := l.AppendAsLeader(batch, 1, log.AppendOptions{}); err != nil {
-			b.Fatal(err)
-		}
-	}
-	end := l.EndOffset()
-	for _, size := range append(batchSizes, struct {
-		name  string
-		bytes int
-	}{"16MiB", 16 << 20}) {
-		for _, plain := range []bool{true, false} {
-			name := size.name + "/log"
-			if plain {
-				name = size.name + "/plain"
-			}
-			b.Run(name, func(b *testing.B) {
-				conn := benchPeer(b, e)
-				s, err := l.Read(0, int32(size.bytes), end, true)
+			b.ReportAllocs()
+			for i := int64(0); b.Loop(); i += 7919 {
+				s, err := l.Read(i%l.EndOffset(), 1<<20, math.MaxInt64, true)
 				if err != nil {
 					b.Fatal(err)
 				}
-				defer s.Release()
-				room := int64(batches - size.bytes/len(batch))
-				b.ReportAllocs()
-				b.ResetTimer()
-				var cpu cpuClock
-				cpu.start()
-				for i := range b.N {
-					at := int64(i) % room
-					if plain {
-						_, err = conn.SendFile(s.File, at*int64(len(batch)), int64(s.Len))
-					} else {
-						var r log.Slice
-						if r, err = l.Read(at*count, int32(size.bytes), end, true); err == nil {
-							_, err = conn.SendFile(r.File, r.Pos, int64(r.Len))
-							r.Release()
-						}
-					}
-					if err != nil {
-						b.Fatal(err)
-					}
-				}
-				cpu.stop()
-				cpu.report(b, int(s.Len))
-			})
-		}
+				s.Release()
+			}
+		})
 	}
 }
 
-// BenchmarkCRC is what checking a produce costs besides.
-func BenchmarkCRC(b *testing.B) {
-	for _, size := range batchSizes {
-		b.Run(size.name, func(b *testing.B) {
-			batch := benchBatch(b, size.bytes)
-			b.SetBytes(int64(len(batch)))
-			for b.Loop() {
-				batch.ComputeCRC()
+// Goal: on real threads and real files, appends, reads and truncations at once stay apart. Run with -race.
+func TestRealThreads(t *testing.T) {
+	e := osenv.New(osenv.Options{})
+	m, err := log.OpenManager(e, brokerConfig(t.TempDir()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Start()
+	l := create(t, m, topic("t", 0), 10)
+	group := env.NewGroup(e)
+	for task := range 4 {
+		group.Go("append", func() {
+			for i := range 300 {
+				if _, err := l.AppendAsLeader(build(fmt.Sprintf("%d-%d", task, i), 1+i%3, nil), 4, log.AppendOptions{}); err != nil {
+					t.Error(err)
+					return
+				}
 			}
 		})
+		group.Go("read", func() {
+			for i := range 600 {
+				end := l.EndOffset()
+				s, err := l.Read(end*int64(i)/600, 700, end, true)
+				if errors.Is(err, kerr.OffsetOutOfRange) {
+					continue // truncated meanwhile
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				data, err := s.Bytes()
+				s.Release()
+				if err != nil && !errors.Is(err, kerr.NotLeaderForPartition) {
+					t.Error(err)
+					return
+				}
+				for len(data) > 0 {
+					if _, data, err = nextBatch(data); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+				l.LastStableOffset(end)
+				l.EndOffsetForEpoch(4)
+			}
+		})
+	}
+	group.Go("truncate", func() {
+		for i := range 50 {
+			if err := l.TruncateTo(max(0, l.EndOffset()-int64(i%5))); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	group.Wait()
+	if err := m.Shutdown(true); err != nil {
+		t.Fatal(err)
 	}
 }
