@@ -7,12 +7,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// clock is nanoseconds since it was made, on the monotonic clock, which producers and consumers of one process share.
-type clock struct{ start time.Time }
+// clock is nanoseconds since it was made. Producers and consumers of one process share it.
+type clock interface {
+	now() int64
+	waitUntil(deadline int64) // by a goroutine that has locked its thread
+}
 
-func newClock() clock { return clock{time.Now()} }
+// monotonic is the machine's clock; tests have one of their own.
+type monotonic struct{ start time.Time }
 
-func (c clock) now() int64 { return int64(time.Since(c.start)) }
+func newClock() clock { return monotonic{time.Now()} }
+
+func (c monotonic) now() int64 { return int64(time.Since(c.start)) }
 
 // spin is the last stretch before a deadline, in which a thread does not sleep: waking takes about 50 µs.
 const spin = 60 * time.Microsecond
@@ -28,8 +34,8 @@ func lockThread() (unlock func()) {
 }
 
 // waitUntil returns at the deadline: it sleeps most of the way in the kernel and spins the rest. A bare time.Sleep comes
-// back 0.5 ms late here. The caller has locked its thread.
-func (c clock) waitUntil(deadline int64) {
+// back 0.5 ms late here.
+func (c monotonic) waitUntil(deadline int64) {
 	for {
 		left := deadline - c.now()
 		if left <= 0 {

@@ -103,7 +103,7 @@ func (g *generator) waitForRoom(ctx context.Context) bool {
 		if ctx.Err() != nil {
 			return false
 		}
-		time.Sleep(100 * time.Microsecond)
+		g.clock.waitUntil(g.clock.now() + int64(300*time.Microsecond))
 	}
 	g.mu.Lock()
 	if began >= g.from.Load() && began < g.to.Load() {
