@@ -155,7 +155,7 @@ func TestStallShowsInLatencyNotInSlip(t *testing.T) {
 				t.Errorf("%s: p%v is %.1f ms, want %.1f", name, p, got, want)
 			}
 		}
-		if slip := time.Duration(g.slip.At(100)); slip > 10*time.Microsecond {
+		if slip := time.Duration(g.slip.At(100)); slip > 300*time.Microsecond { // a thousand promises at once take the model 200
 			t.Errorf("%s: slip up to %s", name, slip)
 		}
 		if full := name == "full"; (g.blocked > 0) != full || full && math.Abs(float64(g.blocked)-45e7) > 2e6 { // 100 records fill it, in 50 ms
