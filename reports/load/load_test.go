@@ -93,7 +93,7 @@ func TestReportHasEveryForm(t *testing.T) {
 	if err != nil || len(rows) != 5 {
 		t.Errorf("%d lines of CSV, %v", len(rows), err)
 	}
-	for _, name := range []string{"w-percentiles.png", "w-curve.png", "w-heat.png", "w-p99.png"} {
+	for _, name := range []string{"w-percentiles.png", "w-curve.png", "w-heat-1.png", "w-p99.png"} {
 		if _, err := png.Decode(strings.NewReader(read(name))); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}

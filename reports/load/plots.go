@@ -112,8 +112,22 @@ func Plots(runs []*Run) ([]Plot, error) {
 	var plots []Plot
 	for _, name := range names {
 		rows := by[name]
-		for _, draw := range []func(string, []Row) (*Plot, error){percentilePlot, curvePlot, throughputPlot, timePlot, heatPlot} {
+		for _, draw := range []func(string, []Row) (*Plot, error){percentilePlot, curvePlot, throughputPlot, timePlot} {
 			p, err := draw(name, rows)
+			if err != nil {
+				return nil, fmt.Errorf("plot of %s: %w", name, err)
+			}
+			if p != nil {
+				plots = append(plots, *p)
+			}
+		}
+		labels := map[string]bool{}
+		for _, row := range openRows(rows) {
+			if labels[row.Label] || len(labels) == 4 {
+				continue
+			}
+			labels[row.Label] = true
+			p, err := heatPlot(fmt.Sprintf("%s-heat-%d", name, len(labels)), row)
 			if err != nil {
 				return nil, fmt.Errorf("plot of %s: %w", name, err)
 			}
@@ -160,6 +174,9 @@ func (round) Ticks(low, high float64) []plot.Tick {
 	}
 	var ticks []plot.Tick
 	for n := math.Ceil(low / step); n*step <= high*1.0001; n++ {
+		if n == 0 {
+			n = 0 // and not -0
+		}
 		ticks = append(ticks, plot.Tick{Value: n * step, Label: fmt.Sprintf("%.6g", n*step)})
 	}
 	return ticks
@@ -342,12 +359,7 @@ func (shades) Colors() []color.Color {
 	return list
 }
 
-func heatPlot(name string, rows []Row) (*Plot, error) {
-	rows = openRows(rows)
-	if len(rows) == 0 {
-		return nil, nil
-	}
-	r := rows[len(rows)-1]
+func heatPlot(name string, r Row) (*Plot, error) {
 	h := heat{}
 	low, high := 1e12, 0.0
 	for _, i := range r.reps[0].Intervals {
@@ -394,7 +406,7 @@ func heatPlot(name string, rows []Row) (*Plot, error) {
 	m.Min, m.Max, m.NaN = -5, 0, color.Transparent
 	p.Add(m)
 	p.Y.Tick.Marker = logLabels{}
-	out, err := render(p, name+"-heat", "Each column is an interval, each cell how much of it took that long (dark: most; the scale is logarithmic, so that single slow records are seen).", plotHeight)
+	out, err := render(p, name, "Each column is an interval, each cell how much of it took that long (dark: most; the scale is logarithmic, so that single slow records are seen).", plotHeight)
 	return &out, err
 }
 
