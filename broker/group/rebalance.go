@@ -51,7 +51,7 @@ func (g *Group) maybeCompleteJoin(now Now) {
 
 // joinExpired is what happens when the time to join is over.
 func (g *Group) joinExpired(now Now) {
-	if g.initial && g.newcomers && g.initialLeft > 0 {
+	if g.initial && g.newcomers && min(g.limits.InitialDelay, g.initialLeft) > 0 {
 		g.newcomers = false
 		wait := min(g.limits.InitialDelay, g.initialLeft)
 		g.initialLeft -= wait
