@@ -41,6 +41,8 @@ var groupCatalog = []*Scenario{
 // groups, so that whoever crashes is likely to be the coordinator.
 func (p *Plan) group(r *rand.Rand) {
 	p.Consumers, p.Producers = 1, 3
+	p.Partitions = 4 + r.Int32N(4) // so that there is something to share
+	p.Load.Partitions = p.Partitions
 	p.Load.Groups = workload.Groups{Group: "castle", Assignor: []string{client.Range, client.CooperativeSticky}[r.IntN(2)],
 		Session: time.Duration(2000+r.IntN(2000)) * time.Millisecond, Rebalance: time.Duration(3000+r.IntN(3000)) * time.Millisecond, CommitEvery: 2 + r.IntN(4)}
 	p.Configure = append(p.Configure, func(c *config.Broker) {
@@ -49,5 +51,5 @@ func (p *Plan) group(r *rand.Rand) {
 		c.GroupSessionTimeoutMin = time.Second
 		c.OffsetsCommitTimeout = time.Second
 	})
-	p.Least.Commits, p.Least.Owned = 50, int(p.Partitions)
+	p.Least.Commits, p.Least.Owned = 5, int(p.Partitions)
 }

@@ -51,8 +51,7 @@ func TestInteropKcatGroup(t *testing.T) {
 	}
 }
 
-// Goal: franz-go consumers share a topic as a group, members come and go, and a broker (the coordinator in one of the two kills) gets
-// kill -9; every record is read, and the committed offsets end where the logs end.
+// Goal: franz-go consumers share a topic as a group, a member leaves, and the coordinator gets kill -9; every record is read, and the committed offsets end where the logs end.
 func TestInteropFranzGoGroup(t *testing.T) {
 	needInterop(t)
 	c := startCluster(t, "--topic", "orders:6:3")

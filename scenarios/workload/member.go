@@ -34,7 +34,8 @@ func (l *Load) Member(index int) func(env.Env) {
 		defer func() { l.active-- }()
 		r := e.Rand("workload")
 		for life := 0; !l.stopped; life++ {
-			c := l.client(e, fmt.Sprintf("member-%d", index))
+			// Assignors go by the order of the members' ids, which begin with this: a new member is not to get its predecessor's share.
+			c := l.client(e, fmt.Sprintf("%c-member-%d", 'a'+rune(r.IntN(26)), index))
 			stay := env.Never
 			if l.Groups.StayMean > 0 {
 				stay = e.Mono().Add(jitter(r, l.Groups.StayMean))
@@ -43,7 +44,7 @@ func (l *Load) Member(index int) func(env.Env) {
 			m := &memberRun{l: l, e: e, process: int32(firstMember+l.members) * processesPerClient, owned: map[wire.TopicPartition]env.Instant{}, seek: make([]bool, l.Partitions)}
 			m.run(c, stay, func() bool { return r.IntN(max(1, l.Groups.CommitEvery)) == 0 })
 			c.Close()
-			e.Sleep(jitter(r, 300*time.Millisecond))
+			e.Sleep(jitter(r, time.Second))
 		}
 	}
 }
