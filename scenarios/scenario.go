@@ -28,6 +28,8 @@ type Plan struct {
 	MinInsync  int
 	Producers  int
 	Consumers  int
+	Members    int // of the group Load.Groups
+	Churn      Churn
 	Load       workload.Config
 	Configure  []func(*config.Broker) // over the settings that all seeds share
 
@@ -45,9 +47,17 @@ type Plan struct {
 	Least Least
 }
 
+// Churn kills members' machines while faults last, and starts them again.
+type Churn struct {
+	Gap  time.Duration // mean time between two kills; 0 for none
+	Down time.Duration // time until the machine is back
+}
+
 // Least is what must have happened for a run to prove anything.
 type Least struct {
 	Acked, Read int           // records
+	Commits     int           // of offsets by members of the group
+	Owned       int           // partitions that members owned and gave up
 	Fired       []faults.Kind // each at least once
 	FiredAny    int           // in all
 }
