@@ -2,7 +2,6 @@ package broker
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -78,6 +77,8 @@ type Broker struct {
 	store  *zookeeper.Store
 	stop   bool
 	failed error
+
+	configSeen int64 // number of the last note in /config/changes that was obeyed; of the task that keeps configs
 }
 
 // New makes a broker that has not started.
@@ -86,6 +87,7 @@ func New(o Options) *Broker {
 	b.mu = b.e.NewMutex()
 	b.ended = b.e.NewCond(b.mu)
 	b.epoch.Store(noEpoch)
+	b.configSeen = -1
 	return b
 }
 
@@ -189,7 +191,7 @@ func (b *Broker) start() (*zookeeper.Store, error) {
 	})
 	b.api = api.New(api.Deps{
 		Env: b.e, Config: b.cfg, ClusterID: b.clusterID, Listener: listenerName, Replicas: api.FromManager(b.replicas), Metadata: b.metadata,
-		Controller: b.controller, Purgatory: b.purgatory, BrokerEpoch: b.epoch.Load, ToController: b.channel.do, TopicConfig: b.topicOverrides,
+		Controller: b.controller, Purgatory: b.purgatory, BrokerEpoch: b.epoch.Load, ToController: b.channel.do, TopicConfig: b.topicOverrides, Configs: b,
 	})
 	if b.server, err = server.Listen(server.Options{
 		Env: b.e, Addr: b.cfg.ListenAddr, Handle: b.api.Handle, FrameBytesMax: b.cfg.RequestBytesMax,
@@ -302,22 +304,7 @@ func (b *Broker) dialBroker(addr string) (controller.Conn, error) {
 
 // topicOverrides reads a topic's own configuration from ZooKeeper, waiting for a session while there is none.
 func (b *Broker) topicOverrides(topic string) (map[string]string, error) {
-	for {
-		b.mu.Lock()
-		store := b.store
-		b.mu.Unlock()
-		err := zookeeper.ErrSessionClosed
-		if store != nil {
-			var overrides map[string]string
-			if overrides, err = store.EntityConfig(zookeeper.ConfigTopics, topic, false); err == nil {
-				return overrides, nil
-			}
-		}
-		if b.stopping() || !errors.Is(err, zookeeper.ErrSessionExpired) && !errors.Is(err, zookeeper.ErrSessionClosed) {
-			return nil, fmt.Errorf("configuration of topic %s: %w", topic, err)
-		}
-		b.e.Sleep(sessionRetry)
-	}
+	return b.EntityConfig(zookeeper.ConfigTopics, topic)
 }
 
 // topicConfig is a topic's whole configuration: the broker's defaults with the topic's own over them. What cannot be
@@ -326,10 +313,10 @@ func (b *Broker) topicConfig(topic string) config.Topic {
 	overrides, err := b.topicOverrides(topic)
 	if err == nil {
 		var t config.Topic
-		if t, err = b.cfg.Topic.WithOverrides(overrides); err == nil {
+		if t, err = b.cfg.TopicDefaults().WithOverrides(overrides); err == nil {
 			return t
 		}
 	}
 	b.e.Emit(env.Event{Kind: evTopicConfig, Topic: topic, Text: err.Error()})
-	return b.cfg.Topic
+	return b.cfg.TopicDefaults()
 }

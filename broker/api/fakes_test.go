@@ -306,12 +306,13 @@ func (p *fakePartition) ListOffset(o partition.ListOptions) (partition.ListResul
 
 // fakeController creates what it is asked for, at once, here or elsewhere.
 type fakeController struct {
-	active  bool
-	created []string
-	deleted []string
-	blocks  int64
-	err     error // of what is sent to it from afar
-	code    int16 // of what it answers
+	api.Controller // what no test asks of it
+	active         bool
+	created        []string
+	deleted        []string
+	blocks         int64
+	err            error // of what is sent to it from afar
+	code           int16 // of what it answers
 }
 
 func (c *fakeController) Active() bool { return c.active }

@@ -60,6 +60,12 @@ var served = index(
 	API{Key: int16(kmsg.DescribeConfigs), Min: 0, Max: 4, request: shapeDescribeConfigs, response: answerDescribeConfigs},
 	API{Key: int16(kmsg.AlterPartition), Min: 0, Max: 3, request: shapeAlterPartition, response: answerAlterPartition},
 	API{Key: int16(kmsg.DescribeCluster), Min: 0, Max: 1, request: shapeDescribeCluster, response: answerDescribeCluster},
+	API{Key: int16(kmsg.AlterConfigs), Min: 0, Max: 2, request: shapeAlterConfigs, response: answerAlterConfigs},
+	API{Key: int16(kmsg.CreatePartitions), Min: 0, Max: 3, request: shapeCreatePartitions, response: answerCreatePartitions},
+	API{Key: int16(kmsg.ElectLeaders), Min: 0, Max: 2, request: shapeElectLeaders, response: answerElectLeaders},
+	API{Key: int16(kmsg.IncrementalAlterConfigs), Min: 0, Max: 1, request: shapeIncrementalAlterConfigs, response: answerIncrementalAlterConfigs},
+	API{Key: int16(kmsg.AlterPartitionAssignments), Min: 0, Max: 0, request: shapeAlterReassignments, response: answerAlterReassignments},
+	API{Key: int16(kmsg.ListPartitionReassignments), Min: 0, Max: 0, request: shapeListReassignments, response: answerListReassignments},
 	API{Key: int16(kmsg.AllocateProducerIDs), Min: 0, Max: 0, request: shapeAllocateProducerIDs, response: answerAllocateProducerIDs},
 )
 
