@@ -49,6 +49,9 @@ type Options struct {
 	Env         env.Env
 	Config      *config.Broker
 	OpenSession zookeeper.Opener
+	// ControllerEnv is the world in which this broker, as the controller, reaches brokers; nil takes Env. The simulator holds
+	// these connections back apart from all others.
+	ControllerEnv env.Env
 }
 
 // Broker is one broker, for one life.
@@ -56,6 +59,7 @@ type Broker struct {
 	e           env.Env
 	cfg         *config.Broker
 	openSession zookeeper.Opener
+	control     env.Env // for the controller's connections
 
 	logs       *log.Manager
 	metadata   *metadata.Cache
@@ -83,7 +87,10 @@ type Broker struct {
 
 // New makes a broker that has not started.
 func New(o Options) *Broker {
-	b := &Broker{e: o.Env, cfg: o.Config, openSession: o.OpenSession}
+	b := &Broker{e: o.Env, cfg: o.Config, openSession: o.OpenSession, control: o.ControllerEnv}
+	if b.control == nil {
+		b.control = b.e
+	}
 	b.mu = b.e.NewMutex()
 	b.ended = b.e.NewCond(b.mu)
 	b.epoch.Store(noEpoch)
@@ -296,7 +303,7 @@ func (b *Broker) abandon(store *zookeeper.Store) {
 
 // dialBroker connects the controller to a broker.
 func (b *Broker) dialBroker(addr string) (controller.Conn, error) {
-	return client.Dial(b.e, addr, client.ConnOptions{
+	return client.Dial(b.control, addr, client.ConnOptions{
 		ClientID:    fmt.Sprintf("controller-%d", b.cfg.BrokerID),
 		DialTimeout: b.cfg.ControllerSocketTimeout, RequestTimeout: b.cfg.ControllerSocketTimeout,
 	})

@@ -27,6 +27,8 @@ type registry struct {
 	// them out of every ISR: what they were in the ISR for, they may no longer have.
 	lost map[int32]bool
 	seen oracle.View // room for the next
+
+	topicMzxid int64 // of the topic's znode, when the replicas were last read
 }
 
 type registeredPartition struct {
@@ -52,6 +54,12 @@ func (r *registry) look() {
 	}
 	for i := range r.partitions {
 		r.lookPartition(int32(i), &r.partitions[i])
+	}
+	if _, stat, ok := r.c.zk.Get(zookeeper.PathTopic(topic)); ok && stat.Mzxid != r.topicMzxid {
+		r.topicMzxid = stat.Mzxid // reassigned
+		for i := range r.partitions {
+			r.partitions[i].state.Replicas = r.replicas(int32(i))
+		}
 	}
 	if _, stat, ok := r.c.zk.Get(zookeeper.PathController); ok && stat.Czxid != r.controllerCzxid {
 		r.controllerCzxid = stat.Czxid

@@ -31,11 +31,18 @@ type Plan struct {
 	Load       workload.Config
 	Configure  []func(*config.Broker) // over the settings that all seeds share
 
+	// Racks spreads the brokers over so many racks; 0 for none.
+	Racks int
+	// Operators change the cluster while the workload and the faults go on, until HealAt.
+	Operators []func(*operator)
+	// ControlDelayMax holds what the controller sends to brokers back for up to so long, each connection on its own, until HealAt;
+	// so what an old controller says arrives late, and after what its successor says. 0 for never.
+	ControlDelayMax time.Duration
+
 	// SyncEveryAppend makes power losses harmless at any number; without it a power loss is withheld while no other
 	// in-sync replica keeps the data.
 	SyncEveryAppend bool
-	// RollingRestart stops one broker after the other in order, by controlled shutdown, besides the schedule.
-	Faults schedule.Plan
+	Faults          schedule.Plan
 
 	ReadyBy     time.Duration // the cluster must serve by then
 	HealAt      time.Duration // faults end
@@ -51,6 +58,7 @@ type Least struct {
 	Acked, Read int           // records
 	Fired       []faults.Kind // each at least once
 	FiredAny    int           // in all
+	Operations  int           // that operators did with success
 }
 
 // topic is the topic every scenario works on.

@@ -100,6 +100,7 @@ func (o *Oracle) Look(v View) {
 	for i := range v.Partitions {
 		o.lookRegistered(v.At, &v.Partitions[i])
 	}
+	o.forgetGone(v.Replicas)
 	// Leaders first: they are who may extend the canonical log.
 	for i := range v.Replicas {
 		if v.Replicas[i].State.Role == partition.Leader {
@@ -113,6 +114,32 @@ func (o *Oracle) Look(v View) {
 	}
 	for i := range v.Replicas {
 		o.lookISR(v.At, &v.Replicas[i])
+	}
+}
+
+// forgetGone forgets replicas that are not there any more, deleted or with their broker down: one that is made anew in
+// their place has a log of its own.
+func (o *Oracle) forgetGone(there []Replica) {
+	if len(there) >= len(o.replicas) {
+		gone := false
+		for i := range there {
+			if _, known := o.replicas[replicaKey{there[i].State.TP, there[i].Broker}]; !known {
+				gone = true // or new
+				break
+			}
+		}
+		if !gone {
+			return
+		}
+	}
+	have := map[replicaKey]bool{}
+	for i := range there {
+		have[replicaKey{there[i].State.TP, there[i].Broker}] = true
+	}
+	for key, was := range o.replicas { // unordered: each on its own
+		if !have[key] {
+			was.life = 0 // no broker's
+		}
 	}
 }
 
