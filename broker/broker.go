@@ -211,8 +211,10 @@ func (b *Broker) start() (*zookeeper.Store, error) {
 	}
 	b.logs.Start()
 	b.replicas.Start()
+	err = b.register(store)
+	// Not before: a request of the controller's to our last life would find no epoch to be held against (KAFKA-7235).
 	b.server.Start()
-	return store, b.register(store)
+	return store, err
 }
 
 // identify finds out which cluster this is, and holds the log directories to it.

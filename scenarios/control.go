@@ -13,12 +13,13 @@ func (c *simCluster) holdBack(e env.Env) env.Env {
 	if c.plan.ControlDelayMax == 0 {
 		return e
 	}
-	return &heldEnv{Env: e, max: c.plan.ControlDelayMax, until: env.Instant(c.plan.HealAt), rand: e.Rand("control-delay")}
+	return &heldEnv{Env: e, max: c.plan.ControlDelayMax, from: env.Instant(c.plan.Faults.Start), until: env.Instant(c.plan.HealAt), rand: e.Rand("control-delay")}
 }
 
 type heldEnv struct {
 	env.Env
 	max   time.Duration
+	from  env.Instant
 	until env.Instant
 	rand  *rand.Rand
 }
@@ -38,7 +39,7 @@ type heldConn struct {
 }
 
 func (c *heldConn) Write(p []byte) (int, error) {
-	if c.h.Mono() < c.h.until && c.h.rand.IntN(3) == 0 {
+	if now := c.h.Mono(); now >= c.h.from && now < c.h.until && c.h.rand.IntN(3) == 0 {
 		c.h.Sleep(time.Duration(c.h.rand.Int64N(int64(c.h.max))))
 	}
 	return c.Conn.Write(p)

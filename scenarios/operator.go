@@ -20,6 +20,7 @@ type operator struct {
 	conn  *client.Client
 	rand  *rand.Rand
 	end   env.Instant
+	name  string
 }
 
 // requestMax is how long an operator waits for an answer.
@@ -32,7 +33,7 @@ func (r *run) operate() {
 		r.w.AddNode(name, func(e env.Env) {
 			c := client.New(e, client.Options{Bootstrap: r.c.bootstrap(), ClientID: name, DialTimeout: time.Second, RequestTimeout: requestMax})
 			defer c.Close()
-			do(&operator{run: r, e: e, conn: c, admin: client.NewAdmin(c), rand: e.Rand("operator"), end: env.Instant(r.plan.HealAt)})
+			do(&operator{run: r, e: e, conn: c, admin: client.NewAdmin(c), name: name, rand: e.Rand("operator"), end: env.Instant(r.plan.HealAt)})
 		})
 		r.w.Start(name)
 	}
@@ -96,7 +97,7 @@ func churns(mean time.Duration) func(*operator) {
 			}
 			if len(names) == 0 || o.rand.IntN(3) == 0 {
 				made++
-				name := fmt.Sprintf("churn-%d", made)
+				name := fmt.Sprintf("churn-%s-%d", o.name, made)
 				names = append(names, name)
 				return o.admin.CreateTopics(requestMax, client.NewTopic{Name: name, Partitions: 1 + o.rand.Int32N(4), ReplicationFactor: 1 + int16(o.rand.IntN(int(o.run.plan.Replicas)))})
 			}
