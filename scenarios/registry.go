@@ -81,7 +81,12 @@ func (r *registry) lookPartition(number int32, p *registeredPartition) {
 	old, had := p.state, p.known
 	p.mzxid, p.known = stat.Mzxid, true
 	p.state = oracle.Registered{TP: tp, Leader: state.Leader, LeaderEpoch: state.LeaderEpoch, PartitionEpoch: stat.Version,
-		ISR: state.ISR, Replicas: r.replicas(number)}
+		ISR: state.ISR, Replicas: r.replicas(number), ControllerEpoch: state.ControllerEpoch}
+	if data, epoch, ok := r.c.zk.Get(zookeeper.PathControllerEpoch); ok && epoch.Mzxid < stat.Mzxid {
+		if n, err := zookeeper.DecodeControllerEpoch(data); err == nil {
+			p.state.Controllers = n
+		}
+	}
 	if had && old.Leader != state.Leader {
 		r.elections++
 	}

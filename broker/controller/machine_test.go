@@ -42,6 +42,7 @@ type stage struct {
 	brokers map[int32]zookeeper.BrokerInfo
 	epochs  int64
 	ids     byte
+	wrap    func(zookeeper.Session) zookeeper.Session // around the sessions of machines to come; may be nil
 	stops   map[int32][]*kmsg.StopReplicaRequest // sent with delete and not answered yet
 }
 
@@ -101,7 +102,11 @@ func (s *stage) live() []zookeeper.BrokerInfo {
 // failover makes a new machine, elected after the old one, and starts it with what stands in ZooKeeper.
 func (s *stage) failover(t *testing.T) error {
 	s.tree.Delete("/controller")
-	store := zookeeper.NewStore(s.env, s.tree.Open(s.env), zookeeper.StoreOptions{})
+	var session zookeeper.Session = s.tree.Open(s.env)
+	if s.wrap != nil {
+		session = s.wrap(session)
+	}
+	store := zookeeper.NewStore(s.env, session, zookeeper.StoreOptions{})
 	fence, err := store.ElectController(1)
 	if err != nil {
 		t.Fatal(err)

@@ -30,8 +30,10 @@ type Registered struct {
 	Leader         int32 // -1 for none
 	LeaderEpoch    int32
 	PartitionEpoch int32 // the znode's version
-	ISR            []int32
-	Replicas       []int32
+	// ControllerEpoch is that of the controller which wrote it, Controllers that of the newest controller when it was written.
+	ControllerEpoch, Controllers int32
+	ISR                          []int32
+	Replicas                     []int32
 }
 
 // View is what there is to see at one moment.
@@ -75,6 +77,7 @@ type seen struct {
 	role   partition.Role
 	epoch  int32
 	hw     int64
+	shy    int32 // the partition epoch in which a leader was seen with fewer in its ISR than min.insync.replicas, else -1
 	cursor cursor
 }
 
@@ -158,6 +161,9 @@ func (o *Oracle) lookRegistered(at env.Instant, r *Registered) {
 	if known && old.PartitionEpoch == r.PartitionEpoch && old.LeaderEpoch == r.LeaderEpoch {
 		return
 	}
+	if r.ControllerEpoch < r.Controllers {
+		o.violated(at, "INV-CONTROLLER-FENCED", r.TP, 0, "the controller of epoch %d wrote leader epoch %d when there was one of epoch %d", r.ControllerEpoch, r.LeaderEpoch, r.Controllers)
+	}
 	if known && r.LeaderEpoch < old.LeaderEpoch {
 		o.violated(at, "INV-EPOCH-MONOTONIC", r.TP, 0, "leader epoch in ZooKeeper went from %d back to %d", old.LeaderEpoch, r.LeaderEpoch)
 	}
@@ -187,7 +193,7 @@ func (o *Oracle) lookReplica(at env.Instant, r *Replica) {
 	key := replicaKey{tp, r.Broker}
 	was := o.replicas[key]
 	if was == nil || was.life != r.Life {
-		was = &seen{life: r.Life, epoch: -1}
+		was = &seen{life: r.Life, epoch: -1, shy: -1}
 		o.replicas[key] = was
 	}
 	if s.LeaderEpoch < was.epoch {
@@ -210,6 +216,13 @@ func (o *Oracle) lookLeader(at env.Instant, r *Replica, was *seen) {
 	}
 	if was.role == partition.Leader && was.epoch == s.LeaderEpoch && s.HighWatermark < was.hw {
 		o.violated(at, "INV-HW-MONOTONIC", tp, r.Broker, "leader %d took its high watermark back from %d to %d in epoch %d", r.Broker, was.hw, s.HighWatermark, s.LeaderEpoch)
+	}
+	if was.role == partition.Leader && was.epoch == s.LeaderEpoch && was.shy == s.PartitionEpoch && s.HighWatermark > was.hw && len(s.ISR) < s.MinISR {
+		o.violated(at, "INV-MIN-ISR", tp, r.Broker, "leader %d took its high watermark from %d to %d with the ISR %v, although min.insync.replicas is %d", r.Broker, was.hw, s.HighWatermark, s.ISR, s.MinISR)
+	}
+	was.shy = -1
+	if len(s.ISR) < s.MinISR {
+		was.shy = s.PartitionEpoch
 	}
 	for _, member := range s.ISR {
 		if !slices.Contains(s.Replicas, member) {
