@@ -7,7 +7,7 @@ SEEDS   ?= 1..200
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test race tidy fmt sim determinism zoo replay fuzz interop bench-sim
+.PHONY: help build test race tidy fmt sim determinism zoo replay fuzz interop bench-sim bench-control
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -53,3 +53,6 @@ interop: build ## kcat, franz-go and Apache ZooKeeper against real processes (De
 
 bench-sim: ## speed of the simulator: virtual seconds a second, events a second, heap
 	GOGC=400 $(GO) test -run '^$$' -bench BenchmarkLeaderFailover -benchtime 10x -cpu 1 ./scenarios
+
+bench-control: ## controller at size, simulated: failover with 10,000 partitions, 1,000 partitions in one request
+	$(GO) test -count=1 -run TestControlAtSize -v ./broker/controller -control-bench | grep -v '^=== '

@@ -88,15 +88,7 @@ var finders = map[string]string{
 	"read-above-hw":    "isr-shrink",
 	"dup-on-retry":     "leader-failover",
 	"unclean-election": "leader-failover",
-
-	"zk-unfenced":         "controller-storm",
-	"no-broker-epoch":     "delayed-control",
-	"min-isr-ignored":     "isr-shrink",
-	"stale-isr-expand":    "power-loss",
-	"epoch-not-persisted": "controller-storm",
-	"single-epoch-lookup": "controller-storm",
-	"no-fetch-epoch":      "delayed-control",
-	"hw-before-truncate":  "leader-failover",
+	"min-isr-ignored":  "isr-shrink",
 }
 
 // Goal: every bug of the zoo is found, as a broken promise, and a found one fails in the same way again from its

@@ -3,7 +3,6 @@ package partition
 import (
 	"slices"
 
-	"barnabas/broker/bug"
 	"barnabas/broker/env"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -53,7 +52,7 @@ func (p *Partition) propose(isr []int32, added int32) *Change {
 		epoch := int64(-1)
 		if id == p.o.BrokerID {
 			epoch = p.o.BrokerEpoch()
-		} else if r := p.follower(id); r != nil && !p.o.Bugs.Has(bug.StaleISRExpand) {
+		} else if r := p.follower(id); r != nil {
 			epoch = r.brokerEpoch
 		}
 		change.ISR = append(change.ISR, Member{Broker: id, Epoch: epoch})

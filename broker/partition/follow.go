@@ -32,7 +32,6 @@ func (p *Partition) BeginFollowing(leaderEpoch int32) error {
 			p.mu.Unlock()
 			return p.cut(p.hw)
 		}
-		p.epochless = false
 		if p.log.LatestEpoch() < 0 && p.log.EndOffset() > p.log.StartOffset() {
 			return p.cut(p.hw)
 		}
@@ -167,10 +166,6 @@ func (p *Partition) TruncateToEpochEnd(leaderEpoch int32, offset int64, leader E
 			return fmt.Errorf("fetched from %d, the log ends at %d: %w", offset, end, ErrMoved)
 		}
 		known, ourEnd := p.log.EndOffsetForEpoch(leader.Epoch)
-		if p.o.Bugs.Has(bug.SingleEpochLookup) {
-			known, ourEnd = leader.Epoch, end
-			p.epochless = true // one answer is the last word
-		}
 		err := p.cut(truncation(leader, EpochEnd{Epoch: known, EndOffset: ourEnd}, p.hw))
 		progress = p.log.EndOffset() != end || p.log.LatestEpoch() != last
 		return err
@@ -280,14 +275,5 @@ func (p *Partition) lowerHW(offset int64) {
 	if offset < p.hw {
 		p.emit(evTruncateBelow, "", offset, p.hw)
 		p.setHW(offset)
-	}
-}
-
-// TakeHighWatermark takes the leader's high watermark without anything else: bug.HWBeforeTruncate.
-func (p *Partition) TakeHighWatermark(leaders int64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if hw := min(leaders, p.log.EndOffset()); p.role == Follower && hw > p.hw {
-		p.setHW(hw)
 	}
 }

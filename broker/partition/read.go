@@ -66,9 +66,6 @@ func (p *Partition) enterRead(o ReadOptions) (ReadResult, error) {
 	if err := p.enter(); err != nil {
 		return ReadResult{}, err
 	}
-	if p.o.Bugs.Has(bug.NoFetchEpoch) {
-		o.CurrentLeaderEpoch = noEpoch
-	}
 	err := p.checkRole(o.CurrentLeaderEpoch, o.AllowFollower && o.ReplicaID < 0)
 	if err == nil && o.ReplicaID >= 0 {
 		err = p.checkReplica(o)

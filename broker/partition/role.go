@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"barnabas/broker/assert"
-	"barnabas/broker/bug"
 	"barnabas/broker/env"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -71,8 +70,6 @@ func (p *Partition) changeToLeader(a Assignment) (notify, resend bool, err error
 	start := p.epochStart
 	if newEpoch {
 		start = p.log.EndOffset()
-	}
-	if newEpoch && !p.o.Bugs.Has(bug.EpochNotPersisted) {
 		if err := p.log.AssignEpoch(a.LeaderEpoch, start); err != nil {
 			return false, false, err
 		}

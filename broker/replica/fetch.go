@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"barnabas/broker/bug"
 	"barnabas/broker/client"
 	"barnabas/broker/env"
 	"barnabas/broker/partition"
@@ -151,9 +150,6 @@ func (f *fetcher) failed(n *following, code int16, err error) {
 // speaks of the leader's log, not yet of ours (KAFKA-14704).
 func (f *fetcher) diverged(n *following, rp *kmsg.FetchResponseTopicPartition) error {
 	leader := partition.EpochEnd{Epoch: rp.DivergingEpoch.Epoch, EndOffset: rp.DivergingEpoch.EndOffset}
-	if f.m.o.Config.Bugs.Has(bug.HWBeforeTruncate) {
-		n.p.TakeHighWatermark(rp.HighWatermark)
-	}
 	progress, err := n.p.TruncateToEpochEnd(n.leaderEpoch, n.asked.Offset, leader)
 	if err == nil && !progress {
 		err = fmt.Errorf("diverges at epoch %d, offset %d, but there is nothing to cut", leader.Epoch, leader.EndOffset)

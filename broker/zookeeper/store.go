@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"barnabas/broker/bug"
 	"barnabas/broker/env"
 )
 
@@ -26,7 +25,6 @@ type Fence struct {
 type StoreOptions struct {
 	Chroot         string        // "/kafka"; "" for none
 	SessionTimeout time.Duration // how long a stale registration of this broker may outlive its session
-	Bugs           bug.Set       // the bug zoo's switches
 	RetryBackoff   time.Duration // between attempts while the connection is lost; 0 takes 50 ms
 }
 
@@ -183,11 +181,7 @@ func (s *Store) multi(ops ...Op) (results []OpResult, lost bool, err error) {
 
 // fenced is multi under a fence. Results and the index in an OpError are those of ops, without the check before them.
 func (s *Store) fenced(f Fence, ops ...Op) (results []OpResult, lost bool, err error) {
-	version := f.Version
-	if s.options.Bugs.Has(bug.ZKUnfenced) {
-		version = AnyVersion
-	}
-	all := append([]Op{CheckOp(PathControllerEpoch, version)}, ops...)
+	all := append([]Op{CheckOp(PathControllerEpoch, f.Version)}, ops...)
 	results, lost, err = s.multi(all...)
 	var failed *OpError
 	switch {
