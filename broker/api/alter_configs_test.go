@@ -11,6 +11,7 @@ import (
 // hold is refused with Kafka's codes and changes nothing; DescribeConfigs tells the source of what is in force.
 func TestIncrementalAlterConfigs(t *testing.T) {
 	onDesk(t, 1, func(d *desk) {
+		d.addTopic("t", topicID(1), 1)
 		alter := func(kind kmsg.ConfigResourceType, name, key string, op kmsg.IncrementalAlterConfigOp, value string) int16 {
 			req := kmsg.NewPtrIncrementalAlterConfigsRequest()
 			req.SetVersion(1)
