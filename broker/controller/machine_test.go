@@ -43,7 +43,7 @@ type stage struct {
 	epochs  int64
 	ids     byte
 	wrap    func(zookeeper.Session) zookeeper.Session // around the sessions of machines to come; may be nil
-	stops   map[int32][]*kmsg.StopReplicaRequest // sent with delete and not answered yet
+	stops   map[int32][]*kmsg.StopReplicaRequest      // sent with delete and not answered yet
 }
 
 func newStage(t *testing.T, d *datadriven.TestData) *stage {
