@@ -7,7 +7,7 @@ SEEDS   ?= 1..200
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test race tidy fmt sim determinism zoo replay fuzz interop bench-sim bench-log bench-vs-kafka
+.PHONY: help build test race tidy fmt sim determinism zoo replay fuzz interop bench-sim bench-log bench-vs-kafka bench-control
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -60,3 +60,6 @@ bench-log: ## the log beside the machine's own limits (writes, sendfile, CRC-32C
 
 bench-vs-kafka: build ## Barnabas against Apache Kafka 3.9.1, interleaved (Java, Maven); report in OUT=out/vs-kafka
 	bench/vs-kafka/run.sh
+
+bench-control: ## controller at size, simulated: failover with 10,000 partitions, 1,000 partitions in one request
+	$(GO) test -count=1 -run TestControlAtSize -v ./broker/controller -control-bench | grep -v '^=== '

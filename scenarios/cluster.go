@@ -38,6 +38,7 @@ type brokerNode struct {
 	name    string
 	life    int
 	broker  *broker.Broker // of the present life
+	env     env.Env        // of the present life
 	stopped error          // why the last life ended by itself
 }
 
@@ -95,7 +96,8 @@ func (c *simCluster) runZooKeeper(e env.Env) {
 
 func (c *simCluster) runBroker(n *brokerNode, e env.Env) {
 	n.life++
-	n.broker = broker.New(broker.Options{Env: e, Config: c.config(n.id), OpenSession: zkclient.Open})
+	n.env = e
+	n.broker = broker.New(broker.Options{Env: e, Config: c.config(n.id), OpenSession: zkclient.Open, ControllerEnv: c.holdBack(e)})
 	n.stopped = n.broker.Run()
 	c.note(n.name, "down")
 }
@@ -121,6 +123,9 @@ func (c *simCluster) config(id int32) *config.Broker {
 	}
 	for _, configure := range c.plan.Configure {
 		configure(cfg)
+	}
+	if racks := c.plan.Racks; racks > 0 {
+		cfg.Rack = fmt.Sprintf("r%d", int(id)%racks)
 	}
 	cfg.Bugs = c.bugs
 	return cfg

@@ -27,6 +27,8 @@ type registry struct {
 	// them out of every ISR: what they were in the ISR for, they may no longer have.
 	lost map[int32]bool
 	seen oracle.View // room for the next
+
+	topicMzxid int64 // of the topic's znode, when the replicas were last read
 }
 
 type registeredPartition struct {
@@ -53,6 +55,12 @@ func (r *registry) look() {
 	for i := range r.partitions {
 		r.lookPartition(int32(i), &r.partitions[i])
 	}
+	if _, stat, ok := r.c.zk.Get(zookeeper.PathTopic(topic)); ok && stat.Mzxid != r.topicMzxid {
+		r.topicMzxid = stat.Mzxid // reassigned
+		for i := range r.partitions {
+			r.partitions[i].state.Replicas = r.replicas(int32(i))
+		}
+	}
 	if _, stat, ok := r.c.zk.Get(zookeeper.PathController); ok && stat.Czxid != r.controllerCzxid {
 		r.controllerCzxid = stat.Czxid
 		r.controllers++
@@ -73,7 +81,12 @@ func (r *registry) lookPartition(number int32, p *registeredPartition) {
 	old, had := p.state, p.known
 	p.mzxid, p.known = stat.Mzxid, true
 	p.state = oracle.Registered{TP: tp, Leader: state.Leader, LeaderEpoch: state.LeaderEpoch, PartitionEpoch: stat.Version,
-		ISR: state.ISR, Replicas: r.replicas(number)}
+		ISR: state.ISR, Replicas: r.replicas(number), ControllerEpoch: state.ControllerEpoch}
+	if data, epoch, ok := r.c.zk.Get(zookeeper.PathControllerEpoch); ok && epoch.Mzxid < stat.Mzxid {
+		if n, err := zookeeper.DecodeControllerEpoch(data); err == nil {
+			p.state.Controllers = n
+		}
+	}
 	if had && old.Leader != state.Leader {
 		r.elections++
 	}

@@ -59,6 +59,7 @@ type run struct {
 	schedule faults.Schedule
 	slices   []slice
 	report   *reports.Run
+	operated int // operations that operators did with success
 }
 
 // Run runs one seed and judges it.
@@ -143,6 +144,7 @@ func (r *run) play() {
 		r.w.Start(name)
 	}
 	r.nemesis.Start()
+	r.operate()
 	r.keepAlive()
 	r.churn()
 	if !r.advance(env.Instant(r.plan.HealAt)) {
@@ -381,6 +383,9 @@ func (r *run) vacuous() string {
 		if r.nemesis.Counts()[kind].Fired == 0 {
 			return fmt.Sprintf("no fault of the kind %s fired", kind)
 		}
+	}
+	if r.operated < least.Operations {
+		return fmt.Sprintf("operators did %d operations; at least %d were expected", r.operated, least.Operations)
 	}
 	if any < least.FiredAny {
 		return "no fault fired"

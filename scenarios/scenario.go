@@ -33,6 +33,14 @@ type Plan struct {
 	Load       workload.Config
 	Configure  []func(*config.Broker) // over the settings that all seeds share
 
+	// Racks spreads the brokers over so many racks; 0 for none.
+	Racks int
+	// Operators change the cluster while the workload and the faults go on, until HealAt.
+	Operators []func(*operator)
+	// ControlDelayMax holds what the controller sends to brokers back for up to so long, each connection on its own, until HealAt;
+	// so what an old controller says arrives late, and after what its successor says. 0 for never.
+	ControlDelayMax time.Duration
+
 	// SyncEveryAppend makes power losses harmless at any number; without it a power loss is withheld while no other
 	// in-sync replica keeps the data.
 	SyncEveryAppend bool
@@ -60,6 +68,7 @@ type Least struct {
 	Owned       int           // partitions that members owned and gave up
 	Fired       []faults.Kind // each at least once
 	FiredAny    int           // in all
+	Operations  int           // that operators did with success
 }
 
 // topic is the topic every scenario works on.

@@ -20,6 +20,7 @@ const (
 	DupOnRetry                      // the producer's sequence is not checked
 	UncleanElection                 // a replica outside the ISR is elected
 	GroupTwoOwners                  // a group member keeps its partitions past its generation
+	MinISRIgnored                   // min.insync.replicas is not checked
 )
 
 // Animal describes one bug.
@@ -39,6 +40,7 @@ var Zoo = []Animal{
 	{DupOnRetry, "dup-on-retry", "the producer's sequence is not checked", "duplicates", "-"},
 	{UncleanElection, "unclean-election", "a replica outside the ISR is elected", "acked writes are lost", "configuration"},
 	{GroupTwoOwners, "group-two-owners", "a group member keeps its partitions past its generation", "two owners of a partition", "-"},
+	{MinISRIgnored, "min-isr-ignored", "min.insync.replicas is not checked", "acked writes on too few replicas", "-"},
 }
 
 // Has reports whether b is on. In a production build it is constant false.

@@ -151,7 +151,7 @@ func (m *machine) write(passed []proposal, resp *kmsg.AlterPartitionResponse) er
 	}
 	m.addMetadata(append(ps, stale...))
 	m.flush()
-	return nil
+	return m.finishReassignments(append(ps, stale...)) // the answers say what was asked for; what comes of it is told by LeaderAndIsr
 }
 
 func fillAnswer(rp *kmsg.AlterPartitionResponseTopicPartition, p *partition) {

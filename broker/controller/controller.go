@@ -179,3 +179,18 @@ func (c *Controller) AllocateProducerIDs(req *kmsg.AllocateProducerIDsRequest) *
 		return resp, nil
 	}, refuse)
 }
+
+// UncleanAllowed tells the controller, if this broker is it, that unclean elections may be allowed by now: for one topic, or
+// with "" for all. It does not wait.
+//
+// Source: KafkaController#enableTopicUncleanLeaderElection, #enableDefaultUncleanLeaderElection.
+func (c *Controller) UncleanAllowed(topic string) {
+	if t := c.term.Load(); t != nil && c.Active() {
+		t.put("unclean election allowed", func() error {
+			if t.machine == nil {
+				return nil
+			}
+			return t.machine.uncleanAllowed(topic)
+		})
+	}
+}

@@ -213,7 +213,12 @@ func (p *Partition) fail(operation string, err error) error {
 }
 
 // minISRNow is min.insync.replicas, or the number of replicas if there are fewer (Partition#effectiveMinIsr).
-func (p *Partition) minISRNow() int { return min(p.minISR, len(p.replicas)) }
+func (p *Partition) minISRNow() int {
+	if p.o.Bugs.Has(bug.MinISRIgnored) {
+		return 1
+	}
+	return min(p.minISR, len(p.replicas))
+}
 
 // follower finds what is known of a replica; nil if it is not assigned.
 func (p *Partition) follower(id int32) *replica {

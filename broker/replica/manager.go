@@ -127,8 +127,11 @@ func (m *Manager) Partition(tp wire.TopicPartition) (*partition.Partition, error
 // Partitions lists the hosted partitions whose logs could be opened, sorted.
 func (m *Manager) Partitions() []*partition.Partition { return m.partitions() }
 
-// SetTopicConfig gives the topic's partitions a new configuration.
+// SetTopicConfig gives the topic's partitions a new configuration. A partition that is being made at the same time has
+// either read the new one already, or gets it here.
 func (m *Manager) SetTopicConfig(topic string, c config.Topic) {
+	m.changes.Lock()
+	defer m.changes.Unlock()
 	for _, p := range m.partitions() {
 		if p.TP().Topic == topic {
 			p.Log().SetConfig(c)
