@@ -92,9 +92,6 @@ func newPlan(r *rand.Rand) *Plan {
 		Start: 4 * time.Second, End: 24 * time.Second, Gap: 2500 * time.Millisecond,
 		Budget: schedule.Budget{Impaired: 1, Settle: 2 * time.Second, PowerLosses: 3, PowerAlone: true, ZooKeeperAlone: true},
 	}
-	for id := range p.Brokers {
-		p.Faults.Brokers = append(p.Faults.Brokers, faults.Node(id+1))
-	}
 	return p
 }
 
