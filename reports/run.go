@@ -170,3 +170,24 @@ func (r *Run) Title() string {
 func (r *Run) JSON() ([]byte, error) { return json.MarshalIndent(r, "", " ") }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.3fs", d.Seconds()) }
+
+// Broken names what a failing run broke: its first invariant, or its verdict. It is "" for a pass.
+func (r *Run) Broken() string {
+	switch {
+	case r.Verdict == Pass:
+		return ""
+	case r.Verdict == Safety && len(r.Failures) > 0:
+		return r.Failures[0].ID
+	}
+	return string(r.Verdict)
+}
+
+// Breaks reports whether the run broke that invariant, or ended in that verdict.
+func (r *Run) Breaks(what string) bool {
+	for _, f := range r.Failures {
+		if f.ID == what {
+			return true
+		}
+	}
+	return string(r.Verdict) == what
+}

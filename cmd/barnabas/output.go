@@ -40,7 +40,7 @@ func writeRun(dir string, result *scenarios.Result) error {
 	if err := reports.Page(&page, []*reports.Run{r}); err != nil {
 		return err
 	}
-	header := faults.Header{Scenario: r.Scenario, Seed: r.Seed, Commit: r.Commit}
+	header := faults.Header{Scenario: r.Scenario, Seed: r.Seed, Commit: r.Commit, Bugs: r.Bugs, Changes: result.Changes}
 	files := map[string][]byte{
 		fileRecord:   record,
 		fileCard:     card.Bytes(),

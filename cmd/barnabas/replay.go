@@ -9,9 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"barnabas/broker/bug"
 	"barnabas/reports"
-	"barnabas/scenarios"
 	"barnabas/sim/trace"
 )
 
@@ -39,15 +37,10 @@ func replay(dir string, t trace.Options) error {
 	if err != nil {
 		return err
 	}
-	scenario, err := scenarios.Find(recorded.Scenario)
+	p, err := planOf(dir, recorded, schedule)
 	if err != nil {
-		return usage("%s: %w", filepath.Join(dir, fileRecord), err)
+		return err
 	}
-	bugs, err := bug.Parse(recorded.Bugs)
-	if err != nil {
-		return usage("%s: %w", filepath.Join(dir, fileRecord), err)
-	}
-	p := &plan{scenario: scenario, seeds: seedRange{recorded.Seed, recorded.Seed}, bugs: bugs, schedule: schedule}
 	result := p.attempt(recorded.Seed, t)
 	r := result.Report
 	if err := writeTrace(filepath.Join(dir, fileTrace), result.Trace); err != nil {

@@ -220,7 +220,7 @@ func (p *plan) attempt(seed uint64, t trace.Options) (result *scenarios.Result) 
 	defer func() {
 		if v := recover(); v != nil {
 			result = &scenarios.Result{Report: &reports.Run{Scenario: p.scenario.Name, Summary: p.scenario.Summary, Seed: seed, World: "sim",
-				Verdict: reports.Error, Reason: fmt.Sprint("the harness panicked: ", v), Stack: string(debug.Stack())}}
+				Converged: -1, Verdict: reports.Error, Reason: fmt.Sprint("the harness panicked: ", v), Stack: string(debug.Stack())}}
 		}
 		result.Report.Wall = time.Since(started)
 		result.Report.Commit = commit()
