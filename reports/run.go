@@ -48,7 +48,7 @@ type Run struct {
 	Seed      uint64        `json:"seed"`
 	World     string        `json:"world"` // sim or real
 	Commit    string        `json:"commit,omitempty"`
-	Bugs      string        `json:"bugs,omitempty"` // switches that were on, comma-separated
+	Bugs      string        `json:"bugs,omitempty"`    // switches that were on, comma-separated
 	Changes   string        `json:"changes,omitempty"` // what is otherwise than the seed says, as in a schedule's header
 	Verdict   Verdict       `json:"verdict"`
 	Reason    string        `json:"reason,omitempty"` // one line, for every verdict but pass
