@@ -2,6 +2,7 @@ package workload
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"barnabas/broker/client"
@@ -108,14 +109,14 @@ func (l *Load) drain(e env.Env, c *client.Client, deadline env.Instant) error {
 		}
 	}
 	process := int32((2 * firstConsumer) * processesPerClient)
+	read := slices.Clone(start) // what was handed out; the consumer's own position may be ahead of that
 	for {
-		behind := l.behind(k, start, end)
+		behind := l.behind(read, end)
 		if behind == nil {
 			break
 		}
 		if e.Mono() >= deadline {
-			at, _ := k.Position(*behind)
-			return fmt.Errorf("drain: %s is read to %d of %d", *behind, at, end[behind.Partition])
+			return fmt.Errorf("drain: %s is read to %d of %d", *behind, read[behind.Partition], end[behind.Partition])
 		}
 		fetched, err := k.Poll(time.Second)
 		if err != nil {
@@ -126,6 +127,7 @@ func (l *Load) drain(e env.Env, c *client.Client, deadline env.Instant) error {
 				return fmt.Errorf("drain: %s: %w", fetched[i].TP, fetched[i].Err)
 			}
 			l.fetched(e, process, &fetched[i], seek, true)
+			read[fetched[i].TP.Partition] = fetched[i].Next
 		}
 	}
 	for p := range l.Partitions {
@@ -135,13 +137,10 @@ func (l *Load) drain(e env.Env, c *client.Client, deadline env.Instant) error {
 }
 
 // behind is a partition that is not read to its end, or nil.
-func (l *Load) behind(k *client.Consumer, start, end []int64) *wire.TopicPartition {
+func (l *Load) behind(read, end []int64) *wire.TopicPartition {
 	for p := range l.Partitions {
-		if start[p] == end[p] {
-			continue
-		}
-		tp := l.partition(p)
-		if at, ok := k.Position(tp); !ok || at < end[p] {
+		if read[p] < end[p] {
+			tp := l.partition(p)
 			return &tp
 		}
 	}
