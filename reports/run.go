@@ -98,7 +98,8 @@ type Fault struct {
 	Kind    string        `json:"kind"`
 	Start   time.Duration `json:"start_ns"`
 	End     time.Duration `json:"end_ns"`
-	Outcome string        `json:"outcome"` // applied, withheld, or void
+	Outcome string        `json:"outcome"`         // applied, withheld, or void
+	Nodes   []string      `json:"nodes,omitempty"` // whom it strikes
 	Why     string        `json:"why,omitempty"`
 }
 

@@ -115,7 +115,7 @@ const soakHTML = `<!DOCTYPE html>
 .new { background:#b3000c } .ongoing { background:#b3400a } .known { background:#6b7680 } .gone { background:var(--ok) }
 .bar { display:inline-block; height:9px; background:#0072B2; border-radius:2px; vertical-align:1px } .zero { color:#b3000c; font-weight:600 }
 .marks { columns:3; column-gap:28px; margin:8px 0 0; padding:0; list-style:none; font:12.5px/1.6 ui-monospace,"DejaVu Sans Mono",monospace }
-a { color:#0a5a9c } summary { cursor:pointer }
+td.n, td.seeds { white-space:nowrap } td .tag { white-space:nowrap } a { color:#0a5a9c } summary { cursor:pointer }
 </style>
 </head>
 <body><main>
@@ -135,12 +135,12 @@ a { color:#0a5a9c } summary { cursor:pointer }
 <h2>What ran</h2>
 <section><table>
 <tr><th>Scenario</th><th>Seeds</th><th class="n">Runs</th><th class="n">Failed</th><th class="n">Operations</th><th class="n">Faults hit</th><th class="n">Elections</th><th class="n">Cluster life</th><th class="n">Speed</th></tr>
-{{range .Scenarios}}<tr><td><b>{{.Name}}</b><br><span class="small">{{.Summary}}</span></td><td>{{.SeedFirst}}–{{.SeedLast}}</td><td class="n">{{thousands .Runs}}</td><td class="n">{{.Failed}}</td><td class="n">{{thousands .Operations}}</td><td class="n">{{thousands .Faults}}</td><td class="n">{{thousands .Elections}}</td><td class="n">{{lifetime .Virtual}}</td><td class="n">{{speed .}}</td></tr>
+{{range .Scenarios}}<tr><td><b>{{.Name}}</b><br><span class="small">{{.Summary}}</span></td><td class="seeds">{{.SeedFirst}}–{{.SeedLast}}</td><td class="n">{{thousands .Runs}}</td><td class="n">{{.Failed}}</td><td class="n">{{thousands .Operations}}</td><td class="n">{{thousands .Faults}}</td><td class="n">{{thousands .Elections}}</td><td class="n">{{lifetime .Virtual}}</td><td class="n">{{speed .}}</td></tr>
 {{end}}</table></section>
 <h2>Faults</h2>
 <section><table>
-<tr><th>Kind</th><th class="n">Planned</th><th class="n">Withheld</th><th class="n">Fired</th><th></th></tr>
-{{range .Kinds}}<tr><td>{{.Kind}}</td><td class="n">{{thousands .Planned}}</td><td class="n">{{thousands .Withheld}}</td><td class="n{{if not .Fired}} zero{{end}}">{{thousands .Fired}}</td><td><span class="bar" style="width:{{percent .Fired .Planned}};max-width:260px"></span> <span class="small">{{percent .Fired .Planned}} of planned hit something</span></td></tr>
+<tr><th>Kind</th><th class="n">Planned</th><th class="n">Withheld</th><th class="n">Fired</th><th style="width:45%">of planned ones hit something</th></tr>
+{{range .Kinds}}<tr><td>{{.Kind}}</td><td class="n">{{thousands .Planned}}</td><td class="n">{{thousands .Withheld}}</td><td class="n{{if not .Fired}} zero{{end}}">{{thousands .Fired}}</td><td><span class="bar" style="width:{{percent .Fired .Planned}};max-width:70%"></span> <span class="small">{{percent .Fired .Planned}}</span></td></tr>
 {{end}}</table></section>
 <h2>Coverage: {{.Reached}} of {{len .Marks}} marks reached</h2>
 <section>{{if .Missed}}<p class="small">Points in the broker that no run of this soak reached:</p><ul class="marks">{{range .Missed}}<li>{{.}}</li>{{end}}</ul>{{else}}<p>Every mark was reached.</p>{{end}}

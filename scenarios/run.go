@@ -413,7 +413,7 @@ func (r *run) account() {
 	p.Leaders, p.Nodes = r.view.history, r.c.nodes
 	sort.SliceStable(p.Nodes, func(i, j int) bool { return p.Nodes[i].At < p.Nodes[j].At })
 	for _, e := range r.nemesis.Timeline() {
-		f := reports.Fault{Text: e.Fault.String(), Kind: e.Fault.Kind.String(), Start: time.Duration(e.Start), End: min(time.Duration(e.End), p.Virtual), Why: e.Note, Outcome: "applied"}
+		f := reports.Fault{Text: e.Fault.String(), Kind: e.Fault.Kind.String(), Start: time.Duration(e.Start), End: min(time.Duration(e.End), p.Virtual), Why: e.Note, Outcome: "applied", Nodes: r.world.struck(e.Fault)}
 		switch {
 		case e.Status == nemesis.Withheld:
 			f.Outcome = "withheld"

@@ -71,6 +71,29 @@ func (f *faultWorld) hosts(n faults.Node) []string {
 	return []string{f.name(n)}
 }
 
+// struck are the nodes that a fault strikes, its roles resolved, by name.
+func (f *faultWorld) struck(x faults.Fault) []string {
+	var names []string
+	add := func(n faults.Node) {
+		if n.IsBroker() && f.c.node(int32(n)) != nil || n == faults.ZooKeeper {
+			names = append(names, f.name(n))
+		}
+	}
+	switch {
+	case x.Kind == faults.ClientCrash && len(f.clients) > 0:
+		return []string{f.client(x.Client)}
+	case x.Kind == faults.ZooKeeperRestart || x.Kind == faults.ZooKeeperOutage:
+		return []string{zkName}
+	case len(x.From) > 0:
+		for _, n := range append(append([]faults.Node(nil), x.From...), x.To...) {
+			add(n)
+		}
+		return names
+	}
+	add(x.Node)
+	return names
+}
+
 func (f *faultWorld) CrashProcess(n faults.Node) faults.Outcome {
 	name := f.name(n)
 	if !f.c.up(name) {

@@ -102,6 +102,18 @@ func (l *Load) ended(name string, life int) {
 // identity is a number for this life of the named client that no other client and no other life has.
 func (l *Load) identity(name string, index int) int { return index + livesApart*(l.lives[name]-1) }
 
+// ClientOf is the node of the client that a process of the history belongs to; "drain" for the final drain.
+func ClientOf(process int32) string {
+	switch number := int(process) / processesPerClient % livesApart; {
+	case number >= 2*firstConsumer:
+		return "drain"
+	case number >= firstConsumer:
+		return ConsumerName(number - firstConsumer)
+	default:
+		return ProducerName(number)
+	}
+}
+
 // livesApart is the distance between the numbers of two lives of one client.
 const livesApart = 2000
 
