@@ -125,7 +125,7 @@ func (t *timeline) latency() {
 	for v := lowest; v <= highest*1.01; v *= 10 {
 		at := y(time.Duration(v))
 		fmt.Fprintf(&t.b, `<line x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f" class="grid"/>`, timelineLeft, timelineRight, at, at)
-		t.label(timelineRight+2, at+3, "end", "unit", time.Duration(v).Round(100*time.Microsecond).String())
+		t.label(timelineRight+4, at+3, "start", "unit", time.Duration(v).Round(100*time.Microsecond).String())
 	}
 	for i, s := range t.run.Slices {
 		if s.LatencyMax == 0 {

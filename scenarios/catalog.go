@@ -17,7 +17,7 @@ var catalog = []*Scenario{
 		Draw: func(r *rand.Rand, p *Plan) {
 			p.weigh(map[faults.Kind]int{faults.SlowLink: 3, faults.SlowDisk: 3})
 			p.Faults.Gap = 4 * time.Second
-			p.Least.Acked, p.Least.Read = 2000, 2000
+			p.Least.Acked, p.Least.Read = 1000, 1000
 		},
 	},
 	{
@@ -36,7 +36,6 @@ var catalog = []*Scenario{
 		Draw: func(r *rand.Rand, p *Plan) {
 			p.weigh(map[faults.Kind]int{faults.Partition: 4, faults.PartitionOneWay: 5, faults.SlowLink: 3, faults.Pause: 2, faults.Crash: 2})
 			p.Faults.Must = []faults.Kind{faults.PartitionOneWay}
-			p.Faults.Budget.Impaired = 2
 			p.Least.FiredAny = 1
 		},
 	},
@@ -71,7 +70,6 @@ var catalog = []*Scenario{
 				p.Faults.Budget.PowerAlone = false
 				p.Faults.Budget.Impaired = 3
 			}
-			p.Least.Acked, p.Least.Read = 300, 300
 			p.Least.FiredAny = 1
 		},
 	},
@@ -119,7 +117,7 @@ var catalog = []*Scenario{
 }
 
 func (p *Plan) weigh(weights map[faults.Kind]int) {
-	for kind, w := range weights {
+	for kind, w := range weights { // unordered: each kind has a weight of its own
 		p.Faults.Weights[kind] = w
 	}
 }

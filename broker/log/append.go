@@ -75,11 +75,11 @@ func (l *Log) AppendAsLeader(batches []byte, leaderEpoch int32, o AppendOptions)
 	if cfg.MessageTimestampLogAppend {
 		info.LogAppendTime = l.env.Now().UnixMilli()
 	}
-	c, dup, err := l.checkProducers(batches, o.Origin)
+	c, dup, sentBefore, err := l.checkProducers(batches, o.Origin)
 	if err != nil {
 		return AppendInfo{}, fmt.Errorf("append to %s: %w", l.tp, err)
 	}
-	if dup != nil {
+	if sentBefore {
 		info.FirstOffset, info.LastOffset, info.MaxTimestamp, info.Duplicate = dup.firstOffset(), dup.lastOffset, dup.timestamp, true
 		if cfg.MessageTimestampLogAppend {
 			info.LogAppendTime = dup.timestamp
@@ -102,9 +102,9 @@ func (l *Log) AppendAsLeader(batches []byte, leaderEpoch int32, o AppendOptions)
 	return info, l.write(batches, end, c)
 }
 
-// checkProducers judges the batches' producers before anything changes. dup is the earlier append of a batch that the
-// log has already; then nothing must be written.
-func (l *Log) checkProducers(batches []byte, o Origin) (c *change, dup *sent, err error) {
+// checkProducers judges the batches' producers before anything changes. With sentBefore, dup is the earlier append of a
+// batch that the log has already, and nothing must be written.
+func (l *Log) checkProducers(batches []byte, o Origin) (c *change, dup sent, sentBefore bool, err error) {
 	c = l.producers.change()
 	first, check := l.end, checkAll
 	if o == FromCoordinator {
@@ -119,15 +119,15 @@ func (l *Log) checkProducers(batches []byte, o Origin) (c *change, dup *sent, er
 		b, rest, _ = record.Next(rest)
 		if o == FromClient && !unchecked {
 			if s, ok := l.producers.duplicate(b); ok {
-				return nil, &s, nil
+				return nil, s, true, nil
 			}
 		}
 		if err := c.add(b, first, check); err != nil {
-			return nil, nil, err
+			return nil, sent{}, false, err
 		}
 		first += int64(b.LastOffsetDelta()) + 1
 	}
-	return c, nil, nil
+	return c, sent{}, false, nil
 }
 
 // AppendAsFollower writes batches as the leader sent them. They must continue at LogEndOffset (only a compacted topic
@@ -184,19 +184,21 @@ func (l *Log) AppendAsFollower(batches []byte) (AppendInfo, error) {
 // write appends whole batches with their final offsets; the log then ends at end. Only after all of it is done, and
 // synced where flush.messages wants it, can anybody see them.
 func (l *Log) write(batches []byte, end int64, c *change) error {
-	assert.That(end > l.end, "INV-APPEND-ASCENDS: %s: append ends at %d, log at %d", l.tp, end, l.end)
+	if end <= l.end { // the arguments of assert.That cost memory
+		assert.That(false, "INV-APPEND-ASCENDS: %s: append ends at %d, log at %d", l.tp, end, l.end)
+	}
 	if err := l.learnEpochs(batches); err != nil {
 		return err
 	}
-	for len(batches) > 0 {
-		run, err := l.room(batches)
+	for at := l.end; len(batches) > 0; {
+		run, next, err := l.room(batches, at)
 		if err != nil {
 			return err
 		}
 		if err := l.active().append(run, l.interval()); err != nil {
 			return l.fail("append", err)
 		}
-		batches = batches[len(run):]
+		batches, at = batches[len(run):], next
 	}
 	l.unflushed += end - l.end
 	l.end = end
@@ -232,10 +234,12 @@ func (l *Log) learnEpochs(batches []byte) error {
 	return l.storeEpochs(e)
 }
 
-// room makes sure that the active segment can take a batch, rolling it if not, and returns as many as it can take.
+// room makes sure that the active segment can take a batch, rolling it if not, and returns as many as it can take, and
+// the offset behind them. The log ends at at, where a new segment begins even if the batch, of a compacted topic,
+// begins later: so recovery knows that between two segments nothing is missing.
 //
 // Source: LogSegment#shouldRoll.
-func (l *Log) room(batches []byte) ([]byte, error) {
+func (l *Log) room(batches []byte, at int64) (run []byte, end int64, err error) {
 	cfg := l.config.Load()
 	g := l.active()
 	first, _, _ := record.Next(batches)
@@ -245,24 +249,24 @@ func (l *Log) room(batches []byte) ([]byte, error) {
 		old = l.env.Now().UnixMilli()-g.createdMs > cfg.Segment.Milliseconds()
 	}
 	if g.size > 0 && (g.size+int64(len(first)) > int64(cfg.SegmentBytes) || old || g.places.n >= entries-1 || first.LastOffset()-g.base > math.MaxInt32) {
-		if err := l.roll(first.BaseOffset()); err != nil {
-			return nil, err
+		if err := l.roll(at); err != nil {
+			return nil, 0, err
 		}
 		g = l.active()
 	}
-	n := len(first)
+	n, next := len(first), first.NextOffset()
 	for rest := batches[n:]; len(rest) > 0; {
 		var b record.Batch
 		b, rest, _ = record.Next(rest)
 		if g.size+int64(n+len(b)) > int64(cfg.SegmentBytes) || b.LastOffset()-g.base > math.MaxInt32 {
 			break
 		}
-		n += len(b)
+		n, next = n+len(b), b.NextOffset()
 	}
-	return batches[:n], nil
+	return batches[:n], next, nil
 }
 
-// roll seals the active segment and begins one at base, where the log's next batch is. The state of the producers at
+// roll seals the active segment and begins one at base, where the log ends. The state of the producers at
 // that point goes into a snapshot, which is not synced now: its CRC tells if it survived.
 //
 // Source: UnifiedLog#roll, LocalLog#roll.

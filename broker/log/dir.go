@@ -35,6 +35,9 @@ func (d *logDir) open() ([]wire.TopicPartition, error) {
 	if err := makeDir(d.env, d.path); err != nil {
 		return nil, err
 	}
+	if err := d.env.SyncDir(d.path); err != nil {
+		return nil, err
+	}
 	entries, err := d.env.ReadDir(d.path)
 	if err != nil {
 		return nil, err
@@ -69,21 +72,22 @@ func (d *logDir) open() ([]wire.TopicPartition, error) {
 	return tps, nil
 }
 
-// makeDir makes a directory and those above it, durably.
+// makeDir makes a directory and those above it, durably: also if an earlier life made them and crashed before it could
+// say so to the device.
 func makeDir(fsys env.FS, name string) error {
-	if _, err := fsys.Stat(name); !errors.Is(err, env.ErrNotExist) {
-		return err
-	}
-	parent := path.Dir(name)
-	if parent != name {
-		if err := makeDir(fsys, parent); err != nil {
-			return err
-		}
-	}
 	if err := fsys.MkdirAll(name); err != nil {
 		return err
 	}
-	return fsys.SyncDir(parent)
+	for ; path.Dir(name) != name; name = path.Dir(name) {
+		err := fsys.SyncDir(path.Dir(name))
+		if err != nil && (errors.Is(err, env.ErrIO) || errors.Is(err, env.ErrNoSpace)) {
+			return err
+		}
+		if err != nil {
+			break // not ours to open, so not ours to have made
+		}
+	}
+	return nil
 }
 
 // unmark removes the clean-shutdown marker, durably, before anything is written that it does not vouch for.

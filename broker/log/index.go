@@ -48,20 +48,26 @@ type index struct {
 	tail    []entry // entries from n/64*64, or the 64 before it
 	tailAt  int
 
-	chunk   []entry // the last chunk read
-	chunkAt int     // -1: none
+	chunks [2]chunk // the last ones read: a read needs one for its start and one for its end
+	oldest int      // which of them goes next
+}
+
+// chunk is part of an index file in memory.
+type chunk struct {
+	entries []entry
+	at      int // the number of its first entry
 }
 
 // errIndex says that an index file cannot be what we wrote.
 var errIndex = errors.New("corrupt index")
 
 func newIndex(fs env.FS, name string, width int) *index {
-	return &index{fs: fs, name: name, width: width, chunkAt: -1}
+	return &index{fs: fs, name: name, width: width}
 }
 
 // reset empties the index in memory; the next write empties the file.
 func (x *index) reset() {
-	*x = index{fs: x.fs, name: x.name, width: x.width, loaded: true, chunkAt: -1, samples: x.samples[:0], tail: x.tail[:0]}
+	*x = index{fs: x.fs, name: x.name, width: x.width, loaded: true, samples: x.samples[:0], tail: x.tail[:0]}
 }
 
 // load reads the file, if that was not done. Errors: errIndex when it is missing or makes no sense; those of the disk.
@@ -125,7 +131,9 @@ func (x *index) push(e entry) {
 // append adds an entry behind the last, and writes when a chunk is full.
 func (x *index) append(e entry) error {
 	last, ok := x.last()
-	assert.That(x.loaded && (!ok || e.key > last.key && e.value >= last.value), "INV-INDEX-ASCENDS: %s: (%d, %d) after (%d, %d)", x.name, e.key, e.value, last.key, last.value)
+	if !x.loaded || ok && (e.key <= last.key || e.value < last.value) { // the arguments of assert.That cost memory
+		assert.That(false, "INV-INDEX-ASCENDS: %s: (%d, %d) after (%d, %d)", x.name, e.key, e.value, last.key, last.value)
+	}
 	x.push(e)
 	if len(x.tail) < chunkEntries {
 		return nil
@@ -196,30 +204,36 @@ func (x *index) get(i int) (entry, error) {
 		return x.samples[i/chunkEntries], nil
 	}
 	at := i - i%chunkEntries
-	if x.chunkAt != at {
-		if err := x.read(at); err != nil {
-			return entry{}, err
+	for _, c := range x.chunks {
+		if c.at == at && len(c.entries) > 0 {
+			return c.entries[i-at], nil
 		}
 	}
-	return x.chunk[i-at], nil
+	c, err := x.read(at)
+	if err != nil {
+		return entry{}, err
+	}
+	return c.entries[i-at], nil
 }
 
 // read reads the chunk that begins with entry at. It is wholly in the file, because only the tail is not.
-func (x *index) read(at int) error {
+func (x *index) read(at int) (*chunk, error) {
 	f, err := x.fs.Open(x.name, env.ReadOnly)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer f.Close()
 	data := make([]byte, chunkEntries*x.width)
 	if n, err := f.ReadAt(data, int64(at*x.width)); n < len(data) {
-		return fmt.Errorf("%s: entry %d: %w", x.name, at, errors.Join(err, errIndex))
+		return nil, fmt.Errorf("%s: entry %d: %w", x.name, at, errors.Join(err, errIndex))
 	}
-	x.chunk, x.chunkAt = x.chunk[:0], at
+	c := &x.chunks[x.oldest]
+	x.oldest = 1 - x.oldest
+	c.entries, c.at = c.entries[:0], at
 	for i := 0; i < len(data); i += x.width {
-		x.chunk = append(x.chunk, x.decode(data[i:]))
+		c.entries = append(c.entries, x.decode(data[i:]))
 	}
-	return nil
+	return c, nil
 }
 
 // floor is the last entry for which atMost holds, and its number, -1 if there is none. atMost must be true of a prefix.
@@ -286,6 +300,6 @@ func (x *index) truncate(n int) error {
 	x.samples = slices.Clip(x.samples[:(n+chunkEntries-1)/chunkEntries])
 	x.tail, x.tailAt = tail, at
 	x.n, x.filed = n, min(x.filed, n)
-	x.chunkAt = -1
+	x.chunks = [2]chunk{}
 	return x.write()
 }

@@ -260,6 +260,11 @@ func (l *Log) loadTail(r *Recovery) error {
 	if err == nil {
 		l.end, err = g.endOffset()
 	}
+	if last, ok := g.places.last(); err == nil && ok && last.key+g.base >= l.end {
+		r.IndexesRebuilt++
+		l.emitIndex(g)
+		err = g.reindex(l.interval())
+	}
 	if err == nil {
 		return nil
 	}

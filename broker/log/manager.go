@@ -25,6 +25,7 @@ type Manager struct {
 	dirs []*logDir
 
 	changing env.Mutex // held while a log is made or deleted
+	deleted  int
 	mu       env.Mutex
 	logs     map[wire.TopicPartition]*held
 	hws      map[wire.TopicPartition]int64 // as the checkpoints said when opened
@@ -171,7 +172,8 @@ func (m *Manager) rename(tp wire.TopicPartition) (gone string, d *logDir, err er
 
 // deletedName is the directory's name while it is being deleted, of at most 255 bytes.
 func (m *Manager) deletedName(tp wire.TopicPartition) string {
-	r := m.env.Rand("log/delete/" + tp.String())
+	m.deleted++
+	r := m.env.Rand(fmt.Sprintf("log/delete/%s/%d", tp, m.deleted))
 	suffix := fmt.Sprintf("-%d.%016x%016x%s", tp.Partition, r.Uint64(), r.Uint64(), deleteSuffix)
 	return tp.Topic[:min(len(tp.Topic), 255-len(suffix))] + suffix
 }

@@ -115,6 +115,8 @@ type producers struct {
 	byID map[int64]*producer
 	txns []txn // by first offset; what LastStableOffset stays below
 	end  int64 // offset up to which batches were taken in
+
+	scratch change
 }
 
 func newProducers(end int64) *producers { return &producers{byID: map[int64]*producer{}, end: end} }
@@ -135,7 +137,12 @@ type change struct {
 	done    []txn // decided by a marker
 }
 
-func (ps *producers) change() *change { return &change{of: ps} }
+// change begins a change. There is one at a time: its memory is used again.
+func (ps *producers) change() *change {
+	c := &ps.scratch
+	c.of, c.touched, c.done = ps, c.touched[:0], c.done[:0]
+	return c
+}
 
 // duplicate looks among what is on disk for a batch that the producer sent before.
 func (ps *producers) duplicate(b record.Batch) (sent, bool) {

@@ -41,19 +41,20 @@ func (l *Log) report(r Recovery) {
 // up. At the first that is not, the log is cut, and everything behind goes: what follows a hole cannot be a log. The
 // indexes from there on are made again, and leader epochs that the checkpoint lost are learned.
 //
-// Offsets need not be contiguous, because compaction leaves gaps; a hole in what was appended cannot come about, as
-// segments vanish only from the end, one by one (truncate.go).
+// Inside a segment offsets need not be contiguous, because compaction leaves gaps, and what is lost there leaves a hole
+// of zeroes. But each segment must begin where the one before ends: of two that were not synced, a power loss may keep
+// the later one alone. (So a cleaner may only compact below the recovery point.)
 //
 // Source: LogLoader#recoverLog, LogSegment#recover.
 func (l *Log) recover(from int64, r *Recovery) error {
 	first := l.segmentFor(from)
 	r.From = max(from, l.segments[first].base)
-	next := l.segments[first].base // offset that the next batch must not be below
+	next := l.segments[first].base
 	e := *l.epochs.Load()
 	for i := first; i < len(l.segments); i++ {
 		g := l.segments[i]
-		if g.base < next {
-			r.CutReason = fmt.Sprintf("segment %d begins before %d, where the one before ends", g.base, next)
+		if g.base != next {
+			r.CutReason = fmt.Sprintf("segment %d does not begin at %d, where the one before ends", g.base, next)
 			if err := l.cutRecovered(i-1, l.segments[i-1].size, r); err != nil {
 				return err
 			}
@@ -73,6 +74,16 @@ func (l *Log) recover(from int64, r *Recovery) error {
 		}
 	}
 	l.end = next
+	// A truncation may have been interrupted between the cut and its sync: then the cut is what we saw, and what comes
+	// back after a power loss is the old batches. New ones must not be written before that is settled; nor into a
+	// segment whose name is not durable yet.
+	err := l.active().file.Sync()
+	if err == nil {
+		err = l.env.SyncDir(l.path)
+	}
+	if err != nil {
+		return l.fail("recover", err)
+	}
 	if len(e) != len(*l.epochs.Load()) || e.latest() != l.epochs.Load().latest() {
 		return l.storeEpochs(e)
 	}
@@ -128,6 +139,9 @@ func (v *verifier) run(from int64) (int64, error) {
 		if err != nil && !errors.Is(err, record.ErrPartial) && !isBad(err) {
 			return 0, err
 		}
+		if errors.Is(err, kerr.UnsupportedForMessageFormat) && v.legacy(&s) {
+			return 0, fmt.Errorf("segment %d at position %d: %w", g.base, s.pos, err) // not ours to throw away
+		}
 		if err != nil {
 			v.report.CutReason = fmt.Sprintf("segment %d at position %d: %v", g.base, s.pos, err)
 			break
@@ -151,6 +165,12 @@ func (v *verifier) run(from int64) (int64, error) {
 	return s.pos, err
 }
 
+// legacy says that a message of an older format is at the scanner's position.
+func (v *verifier) legacy(s *scanner) bool {
+	p, err := s.bytes(min(s.end-s.pos, recoverWindow))
+	return err == nil && record.IsLegacy(p)
+}
+
 // judge is what recovery asks of a batch.
 func (v *verifier) judge(b record.Batch) error {
 	if err := b.Check(); err != nil {
@@ -158,6 +178,11 @@ func (v *verifier) judge(b record.Batch) error {
 	}
 	if b.BaseOffset() < v.next {
 		return fmt.Errorf("batch begins at %d, %d was next: %w", b.BaseOffset(), v.next, kerr.CorruptMessage)
+	}
+	// The epochs are durable before the batches are written, so a later epoch at this offset means that the batch was
+	// cut, and has come back.
+	if epoch := v.epochs.at(b.BaseOffset()); b.LeaderEpoch() >= 0 && b.LeaderEpoch() < epoch {
+		return fmt.Errorf("batch at %d is of leader epoch %d, the checkpoint says %d: %w", b.BaseOffset(), b.LeaderEpoch(), epoch, kerr.CorruptMessage)
 	}
 	return nil
 }
@@ -213,8 +238,8 @@ func (v *verifier) resume(from int64) (pos int64, found bool, err error) {
 	if b, err = s.header(); err != nil {
 		return 0, false, err
 	}
-	if b.LastOffset() > last.key+g.base || b.BaseOffset() < g.base {
-		return 0, false, errIndex
+	if b.LastOffset() != last.key+g.base || b.BaseOffset() < g.base {
+		return 0, false, errIndex // an entry of batches that were cut, say, whose own cut was not synced
 	}
 	base := b.BaseOffset()
 	if err := g.places.truncate(n + 1); err != nil {

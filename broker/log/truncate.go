@@ -205,7 +205,7 @@ func (l *Log) TruncateFullyAndStartAt(offset int64) error {
 func (l *Log) restartAt(offset int64) error {
 	before := l.end
 	l.recoveryPoint.Store(min(l.recoveryPoint.Load(), offset, l.segments[0].base))
-	if offset >= l.end || offset < l.start.Load() {
+	if offset >= l.end {
 		l.start.Store(offset)
 	}
 	if err := l.saveCheckpoint(); err != nil {
@@ -217,6 +217,12 @@ func (l *Log) restartAt(offset int64) error {
 	}
 	if err := l.cut(0, 0, first.base); err != nil {
 		return err
+	}
+	if offset < l.start.Load() { // only now, when there is nothing below that could come to light
+		l.start.Store(offset)
+		if err := l.saveCheckpoint(); err != nil {
+			return err
+		}
 	}
 	if err := l.rebase(offset); err != nil {
 		return err
@@ -279,13 +285,15 @@ func (l *Log) AdvanceStartOffset(offset int64) error {
 		return nil
 	}
 	l.start.Store(offset)
+	if len(l.segments) < 2 || l.segments[1].base > offset {
+		return nil
+	}
+	// The checkpoint comes first: a crash that forgot the new start must find segments and epochs for the old one.
+	if err := l.saveCheckpoint(); err != nil {
+		return err
+	}
 	if e, changed := l.epochs.Load().truncateStart(offset); changed {
 		if err := l.storeEpochs(e); err != nil {
-			return err
-		}
-	}
-	if len(l.segments) > 1 && l.segments[1].base <= offset {
-		if err := l.saveCheckpoint(); err != nil {
 			return err
 		}
 	}

@@ -103,6 +103,19 @@ func Size(buf []byte) (int64, error) {
 	return int64(length) + LogOverhead, nil
 }
 
+// IsLegacy says that buf begins with a whole message of magic 0 or 1, whose CRC is right: real data that we do not
+// read, not the garbage of a torn write. Its CRC, at 12, is that of everything from the magic on (LegacyRecord).
+func IsLegacy(buf []byte) bool {
+	if len(buf) <= atMagic || buf[atMagic] > 1 {
+		return false
+	}
+	end := int64(int32(binary.BigEndian.Uint32(buf[atLength:]))) + LogOverhead
+	if end < LogOverhead+sizeV0 || end > int64(len(buf)) {
+		return false
+	}
+	return crc32.ChecksumIEEE(buf[atMagic:end]) == binary.BigEndian.Uint32(buf[LogOverhead:])
+}
+
 // HeaderOf is the start of a batch: at least HeaderSize bytes, of which the accessors of Batch may be asked.
 func HeaderOf(buf []byte) Batch { return Batch(buf[:HeaderSize:HeaderSize]) }
 

@@ -215,3 +215,27 @@ func TestEndTxnMarker(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestLegacyMessagesAreTold(t *testing.T) {
+	for magic := range byte(2) {
+		m := kmsg.MessageV0{Magic: 0, Key: []byte("k"), Value: []byte("v")}
+		raw := m.AppendTo(nil)
+		if magic == 1 {
+			m := kmsg.MessageV1{Magic: 1, Timestamp: 5, Key: []byte("k"), Value: []byte("v")}
+			raw = m.AppendTo(nil)
+		}
+		raw[11] = byte(len(raw) - 12)
+		sum := crc32.ChecksumIEEE(raw[16:])
+		raw[12], raw[13], raw[14], raw[15] = byte(sum>>24), byte(sum>>16), byte(sum>>8), byte(sum)
+		if !record.IsLegacy(append(raw, 0, 0)) || record.IsLegacy(raw[:len(raw)-1]) {
+			t.Errorf("magic %d is not told from garbage", magic)
+		}
+		if _, _, err := record.Validate(raw, record.Rules{}); code(err) != kerr.UnsupportedForMessageFormat {
+			t.Error(err)
+		}
+		raw[len(raw)-1] ^= 1
+		if record.IsLegacy(raw) {
+			t.Errorf("magic %d: garbage is taken for a message", magic)
+		}
+	}
+}

@@ -141,7 +141,7 @@ func (g *generator) kind() (faults.Kind, bool) {
 func (g *generator) place(kind faults.Kind, tries int) {
 	for range tries {
 		f := g.fault(kind)
-		if f.At < g.p.Start || f.At+f.For > g.p.End {
+		if f.At < g.p.Start || f.At+f.For > g.p.End || g.idle(f) {
 			continue
 		}
 		i, _ := slices.BinarySearchFunc(g.out, f.At, func(a faults.Fault, at time.Duration) int { return cmp.Compare(a.At, at) })
@@ -152,6 +152,19 @@ func (g *generator) place(kind faults.Kind, tries int) {
 		}
 	}
 }
+
+// idle reports whether the fault would find nothing to do: who is down or paused cannot be paused or killed once more.
+func (g *generator) idle(f faults.Fault) bool {
+	if !stops(f.Kind) {
+		return false
+	}
+	return slices.ContainsFunc(g.out, func(o faults.Fault) bool {
+		return stops(o.Kind) && o.Node == f.Node && f.At < o.At+o.For && o.At < f.At+f.For
+	})
+}
+
+// stops reports whether the process does not run while the fault lasts.
+func stops(k faults.Kind) bool { return k == faults.Crash || k == faults.Power || k == faults.Pause }
 
 // fault draws one fault of the kind, anywhere in the window.
 func (g *generator) fault(kind faults.Kind) faults.Fault {

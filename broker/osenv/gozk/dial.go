@@ -21,46 +21,11 @@ func (s *session) dial(_, address string, timeout time.Duration) (net.Conn, erro
 	if err != nil {
 		return nil, err
 	}
-	return &conn{nc, s.e, s.timeout}, nil
-}
-
-// conn makes an env.Conn a net.Conn. It also bounds every read by the session's time-out, since go-zookeeper waits for
-// the answer to its connect request for nearly seven times that, and for the second half of it forever.
-type conn struct {
-	env.Conn
-	e     env.Env
-	limit time.Duration
-}
-
-type addr string
-
-func (a addr) Network() string { return "tcp" }
-func (a addr) String() string  { return string(a) }
-
-func (c *conn) LocalAddr() net.Addr  { return addr(c.Conn.LocalAddr()) }
-func (c *conn) RemoteAddr() net.Addr { return addr(c.Conn.RemoteAddr()) }
-
-func (c *conn) SetReadDeadline(t time.Time) error {
-	wait := c.limit
-	if !t.IsZero() {
-		wait = min(wait, time.Until(t))
-	}
-	c.Conn.SetReadDeadline(c.e.Mono().Add(wait))
-	return nil
-}
-
-func (c *conn) SetWriteDeadline(t time.Time) error {
-	if t.IsZero() {
-		c.Conn.SetWriteDeadline(env.Never)
-	} else {
-		c.Conn.SetWriteDeadline(c.e.Mono().Add(time.Until(t)))
-	}
-	return nil
-}
-
-func (c *conn) SetDeadline(t time.Time) error {
-	c.SetReadDeadline(t)
-	return c.SetWriteDeadline(t)
+	c := newConn(s, nc)
+	s.mu.Lock()
+	s.link = c
+	s.mu.Unlock()
+	return c, nil
 }
 
 // hosts hands out the servers in turn, unresolved: go-zookeeper's own provider looks names up once and for all. After

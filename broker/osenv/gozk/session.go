@@ -32,8 +32,8 @@ type session struct {
 	conn    *zk.Conn
 	state   zookeeper.State
 	id      int64
-	link    int  // counts connections
-	settled bool // watches have been set again on this connection
+	link    *conn // the newest
+	watches map[watch]struct{}
 	closing bool
 }
 
@@ -46,7 +46,7 @@ func Open(e env.Env, servers []string, sessionTimeoutMs int32, deadline env.Inst
 	mu := e.NewMutex()
 	s := &session{
 		e: e, timeout: time.Duration(sessionTimeoutMs) * time.Millisecond,
-		events: env.NewQueue[zookeeper.Event](e, 0), mu: mu, changed: e.NewCond(mu),
+		events: env.NewQueue[zookeeper.Event](e, 0), mu: mu, changed: e.NewCond(mu), watches: map[watch]struct{}{},
 	}
 	s.mu.Lock() // the first events wait until conn is set
 	conn, _, err := zk.Connect(servers, s.timeout,
@@ -82,13 +82,8 @@ func (s *session) onEvent(ev zk.Event) {
 	case ev.Type != zk.EventSession:
 		s.events.TryPut(zookeeper.Event{Type: zookeeper.EventType(ev.Type), Path: ev.Path})
 	case ev.State == zk.StateHasSession:
-		s.link++
-		s.settled = s.id == 0
 		s.id = s.conn.SessionID()
 		s.setState(zookeeper.StateConnected)
-		if !s.settled {
-			go s.settle(s.link)
-		}
 	case ev.State == zk.StateExpired:
 		s.end(zookeeper.StateExpired)
 		go s.conn.Close()
@@ -97,20 +92,6 @@ func (s *session) onEvent(ev zk.Event) {
 		if !s.closing {
 			s.setState(zookeeper.StateDisconnected)
 		}
-	}
-}
-
-// settle holds calls back until the watches have been set again, so that events of what happened meanwhile come before
-// the calls' answers. go-zookeeper does not tell when that is; it starts with it before the first of these two round
-// trips, and it is not behind the second unless its goroutine is not scheduled for as long as they take.
-func (s *session) settle(link int) {
-	s.conn.Sync("/")
-	s.conn.Sync("/")
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.link == link {
-		s.settled = true
-		s.changed.Broadcast()
 	}
 }
 
@@ -166,11 +147,11 @@ func (s *session) Close() error {
 	return nil
 }
 
-// ready waits until calls may be made: not while the watches are being set again.
+// ready waits until calls may be made: not before the watches have been set again.
 func (s *session) ready() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.state == zookeeper.StateConnected && !s.settled && !s.closing {
+	for s.state == zookeeper.StateConnected && !s.link.settled() && !s.closing {
 		s.changed.Wait()
 	}
 	switch {

@@ -115,9 +115,15 @@ func (tt *torture) run() {
 	w.Start("zk")
 	for w.Now() < env.Instant(time.Minute) && !tt.t.Failed() {
 		w.RunFor(time.Duration(tt.r.Int64N(int64(4 * time.Second))))
-		switch tt.r.IntN(4) {
+		switch tt.r.IntN(6) {
 		case 0:
 			w.Crash("zk")
+		case 2:
+			w.ResetLinks([]string{"harness"}, []string{"zk"})
+		case 3:
+			heal := w.Partition([]string{"harness"}, []string{"zk"}, tt.r.IntN(2) == 0)
+			w.RunFor(time.Duration(tt.r.Int64N(int64(time.Second))))
+			heal()
 		case 1:
 			op := []disk.Op{disk.OpSync, disk.OpWrite, disk.OpMeta}[tt.r.IntN(3)]
 			w.Disk("zk").SetFail(op, true)

@@ -58,10 +58,10 @@ func (w *watches) removeChild(path string, c *conn) bool {
 
 // removeAll takes away a connection's watches.
 func (w *watches) removeAll(c *conn) {
-	for path := range c.dataWatches {
+	for path := range c.dataWatches { // unordered: each is taken away by itself
 		w.data.remove(path, c)
 	}
-	for path := range c.childWatches {
+	for path := range c.childWatches { // unordered: as above
 		w.child.remove(path, c)
 	}
 	clear(c.dataWatches)

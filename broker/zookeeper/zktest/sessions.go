@@ -15,6 +15,7 @@ var sessionCases = []Case{
 	{"expiry-by-order-is-told", sessionForced},
 	{"session-survives-a-lost-connection", sessionReattach},
 	{"watches-survive-a-lost-connection", watchesReattach},
+	{"very-many-watches-survive-a-lost-connection", manyWatchesReattach},
 	{"pings-keep-an-idle-session", sessionIdle},
 	{"session-survives-a-restart-of-the-server", sessionRestart},
 	{"many-sessions", manySessions},
@@ -168,6 +169,8 @@ func watchesReattach(r *run) {
 	r.create(r.s, "/created", "", zookeeper.Persistent)
 	proxy.Mend()
 	r.state(s, zookeeper.StateConnected)
+	r.ok(s.Sync(r.root), "sync")
+	r.equal(s.Events().Len(), 5, "events before the first answer")
 	missed := map[zookeeper.Event]bool{}
 	for range 5 {
 		ev, _ := s.Events().GetUntil(r.deadline())
@@ -188,6 +191,40 @@ func watchesReattach(r *run) {
 	r.create(r.s, "/quiet/child", "", zookeeper.Persistent)
 	r.event(s, zookeeper.EventNodeChildrenChanged, r.root+"/quiet")
 	r.ok(set(r.s, r.root+"/set"), "set")
+	r.quiet(s)
+}
+
+// manyWatchesReattach has more watches than fit into one request.
+func manyWatchesReattach(r *run) {
+	s, proxy := r.proxied(20)
+	if s == nil {
+		return
+	}
+	defer proxy.Close()
+	const n = 700
+	name := func(i int) string { return fmt.Sprintf("/%0400d", i) }
+	for i := range n {
+		_, _, err := s.Exists(r.root+name(i), true)
+		r.ok(err, "exists")
+	}
+	proxy.Cut()
+	r.state(s, zookeeper.StateDisconnected)
+	for i := 0; i < n; i += 100 {
+		r.create(r.s, name(i), "", zookeeper.Persistent)
+	}
+	proxy.Mend()
+	r.state(s, zookeeper.StateConnected)
+	r.ok(s.Sync(r.root), "sync")
+	r.equal(s.Events().Len(), n/100, "events before the first answer")
+	for range n / 100 {
+		if ev, _ := s.Events().GetUntil(r.deadline()); ev.Type != zookeeper.EventNodeCreated {
+			r.failf("event %+v", ev)
+		}
+	}
+	for i := 1; i < n; i += 100 {
+		r.create(r.s, name(i), "", zookeeper.Persistent)
+		r.event(s, zookeeper.EventNodeCreated, r.root+name(i))
+	}
 	r.quiet(s)
 }
 

@@ -15,7 +15,7 @@ import (
 // Goal: the env client and the embedded server conform in the simulated world too, where restarts are power losses.
 // Method: every case in worlds of its own, with several seeds; the same seed twice gives the same hash.
 func TestSimulatedPairConforms(t *testing.T) {
-	seeds := uint64(100)
+	seeds := uint64(20)
 	if testing.Short() {
 		seeds = 1
 	}

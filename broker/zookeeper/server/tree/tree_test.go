@@ -20,7 +20,7 @@ import (
 // Goal: requests do to the tree what ZooKeeper's do. Method: scripts; -rewrite refreshes them. In a script time is the
 // number of the command, in ms.
 func TestTreeByScript(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+	datadriven.Walk(t, "testdata/scripts", func(t *testing.T, path string) {
 		tr, now := New(), int64(0)
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			now++

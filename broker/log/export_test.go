@@ -1,8 +1,0 @@
-package log_test
-
-import "barnabas/sim/disk"
-
-const (
-	diskOpSync  = disk.OpSync
-	diskOpWrite = disk.OpWrite
-)
