@@ -97,6 +97,7 @@ func (f *failure) shrink(first *scenarios.Result, flags shrinkFlags) shrink.Case
 	stop := func() bool { return time.Since(began) > flags.limit }
 	size := scenarios.SizeOf(f.plan.scenario, f.record.Seed, f.changes)
 	best := shrink.Case{Schedule: first.Schedule, Changes: f.changes}
+	need := min(robustMin, f.ways(best, robustWays, flags.jobs, stop))
 	return shrink.Shrink(best, shrink.Options{
 		Size: shrink.Size{Brokers: size.Brokers, Partitions: size.Partitions, Producers: size.Producers, Consumers: size.Consumers,
 			Records: records(first), Pause: size.Pause, Heal: size.Heal},
@@ -104,7 +105,7 @@ func (f *failure) shrink(first *scenarios.Result, flags shrinkFlags) shrink.Case
 		Judge: func(cases []shrink.Case) int {
 			return firstOf(len(cases), flags.jobs, stop, func(i int) bool {
 				bar.show("%d runs in %s; %d faults, %s", runs.Add(1), time.Since(began).Round(time.Second), len(best.Schedule), best.Changes)
-				return f.fails(cases[i].Schedule, cases[i].Changes)
+				return f.fails(cases[i].Schedule, cases[i].Changes) && f.robust(cases[i], need)
 			})
 		},
 		Smaller: func(c shrink.Case, step string) {
@@ -113,6 +114,38 @@ func (f *failure) shrink(first *scenarios.Result, flags shrinkFlags) shrink.Case
 			fmt.Printf("%6s  %-18s %d faults  %s\n", time.Since(began).Round(100*time.Millisecond), step, len(c.Schedule), c.Changes)
 		},
 	})
+}
+
+// A regression file is to outlast changes of the broker, each of which shifts every random choice. So a smaller case must
+// fail in some of robustWays other ways, too: robustMin of them, or as many as the original does.
+const robustWays, robustMin = 10, 3
+
+// redrawn is the case in its i-th other way.
+func redrawn(c shrink.Case, i int) shrink.Case {
+	c.Changes.Redraw = 1_000_000 + uint64(i)
+	return c
+}
+
+// ways counts in how many of n other ways the case fails.
+func (f *failure) ways(c shrink.Case, n, jobs int, stop func() bool) int {
+	var fails atomic.Int64
+	firstOf(n, jobs, stop, func(i int) bool {
+		if r := redrawn(c, i); f.fails(r.Schedule, r.Changes) {
+			fails.Add(1)
+		}
+		return false
+	})
+	return int(fails.Load())
+}
+
+// robust tells whether the case fails in as many other ways as are needed.
+func (f *failure) robust(c shrink.Case, need int) bool {
+	for i := 0; need > 0 && i < robustWays && need <= robustWays-i; i++ {
+		if r := redrawn(c, i); f.fails(r.Schedule, r.Changes) {
+			need--
+		}
+	}
+	return need <= 0
 }
 
 // records counts what was handed over to the producers.
