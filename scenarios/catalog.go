@@ -165,6 +165,37 @@ var catalog = append([]*Scenario{
 			p.Least.FiredAny = 1
 		},
 	},
+	{
+		Name:    "broken-links",
+		Summary: "five brokers in random halves and rings, cut off from ZooKeeper alone; links clog, connections are reset and refused",
+		Draw: func(r *rand.Rand, p *Plan) {
+			p.brokers(5)
+			p.weigh(map[faults.Kind]int{faults.Halves: 4, faults.Ring: 4, faults.ZooKeeperCut: 4, faults.Clog: 3, faults.Reset: 4, faults.Refuse: 3, faults.Crash: 2})
+			p.Faults.Must = []faults.Kind{faults.Ring}
+			p.Faults.Budget.Impaired = 2
+			p.Least.FiredAny = 1
+		},
+	},
+	{
+		Name:    "disk-trouble",
+		Summary: "disks stall, fill up, and fail reads, writes and syncs; the broker stops rather than go on with a log it cannot trust",
+		Draw: func(r *rand.Rand, p *Plan) {
+			p.weigh(map[faults.Kind]int{faults.StallDisk: 4, faults.FullDisk: 4, faults.FailRead: 3, faults.FailWrite: 4, faults.FailSync: 2, faults.SlowDisk: 2})
+			p.Faults.Must = []faults.Kind{faults.FailWrite}
+			p.Least.Acked, p.Least.Read = 300, 300
+			p.Least.FiredAny = 1
+		},
+	},
+	{
+		Name:    "clocks-and-clients",
+		Summary: "wall clocks are off, drift and jump; clients crash and come back, among crashes of brokers",
+		Draw: func(r *rand.Rand, p *Plan) {
+			p.weigh(map[faults.Kind]int{faults.ClockOffset: 3, faults.ClockDrift: 3, faults.ClockJump: 3, faults.ClientCrash: 6, faults.Crash: 2, faults.Pause: 1})
+			p.Faults.Must = []faults.Kind{faults.ClientCrash}
+			p.Least.Acked, p.Least.Read = 300, 300
+			p.Least.FiredAny = 1
+		},
+	},
 }, groupCatalog...)
 
 // brokers sets how many there are.

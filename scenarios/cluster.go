@@ -29,6 +29,7 @@ type simCluster struct {
 	zk      *zkserver.Server // of its present life, nil while it is down
 	brokers []*brokerNode
 	nodes   []reports.NodeChange
+	beyond  func()  // more will be destroyed than Kafka promises to bear
 	errs    []error // what the harness itself could not do, and what ZooKeeper could not recover from
 }
 

@@ -181,11 +181,15 @@ func (r *registry) view() oracle.View {
 // another in-sync replica on a machine that is up and has lost nothing; and until the controller has taken the
 // victim out of the ISR, no other broker may be harmed.
 func (r *registry) admit(f faults.Fault) (ok bool, why string) {
+	if f.Kind == faults.Wipe {
+		r.c.beyond() // somebody's own choice: the generator draws none
+		return true, ""
+	}
 	if r.c.plan.SyncEveryAppend {
 		return true, ""
 	}
 	for _, n := range r.c.brokers {
-		if r.lost[n.id] && f.Kind != faults.SlowLink && f.Kind != faults.SlowDisk {
+		if r.lost[n.id] && !harmless(f.Kind) {
 			return false, fmt.Sprintf("broker %d lost power and is still in an ISR", n.id)
 		}
 	}
@@ -203,6 +207,15 @@ func (r *registry) admit(f faults.Fault) (ok bool, why string) {
 		}
 	}
 	return true, ""
+}
+
+// harmless tells whether faults of the kind take no broker out of any ISR.
+func harmless(k faults.Kind) bool {
+	switch k {
+	case faults.SlowLink, faults.SlowDisk, faults.ClockOffset, faults.ClockDrift, faults.ClockJump, faults.ClientCrash:
+		return true
+	}
+	return false
 }
 
 // healthy reports whether the broker runs, is registered and serves: a broker that is starting or cut off may be on its

@@ -18,7 +18,11 @@ type Scenario struct {
 	Name    string
 	Summary string // one line: what happens
 	Draw    func(r *rand.Rand, p *Plan)
+	Weight  int // how often a soak runs it, against the others; 0 is as 1
 }
+
+// SoakWeight is the weight, at least 1.
+func (s *Scenario) SoakWeight() int { return max(1, s.Weight) }
 
 // Plan is one seed's trial, as drawn. The times count from the start of the world.
 type Plan struct {
@@ -116,9 +120,6 @@ func newPlan(r *rand.Rand) *Plan {
 	p.Faults = schedule.Plan{
 		Start: 4 * time.Second, End: p.HealAt, Gap: 2500 * time.Millisecond,
 		Budget: schedule.Budget{Impaired: 1 + r.IntN(3), Settle: 2 * time.Second, PowerLosses: 3, PowerAlone: true},
-	}
-	for id := range p.Brokers {
-		p.Faults.Brokers = append(p.Faults.Brokers, faults.Node(id+1))
 	}
 	return p
 }

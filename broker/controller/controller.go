@@ -103,6 +103,7 @@ func (c *Controller) resigned() { c.epoch.Store(0) }
 func ask[T any](c *Controller, name string, deadline env.Instant, decide func(*machine) (T, error), refuse func(code int16) T) T {
 	t := c.term.Load()
 	if t == nil || !c.Active() {
+		markAskNotController.Hit()
 		return refuse(kerr.NotController.Code)
 	}
 	answer := newFuture[T](c.o.Env)
@@ -121,6 +122,7 @@ func ask[T any](c *Controller, name string, deadline env.Instant, decide func(*m
 		return nil
 	}})
 	if !put {
+		markAskNotController2.Hit()
 		return refuse(kerr.NotController.Code)
 	}
 	if v, ok := answer.wait(deadline); ok {
@@ -166,8 +168,10 @@ func (c *Controller) AllocateProducerIDs(req *kmsg.AllocateProducerIDsRequest) *
 	}
 	return ask(c, "allocate producer ids", c.decisionDeadline(), func(m *machine) (*kmsg.AllocateProducerIDsResponse, error) {
 		if b, up := m.brokers[req.BrokerID]; !up {
+			markAllocateProducerIdsBrokerIdNotRegistered.Hit()
 			return refuse(kerr.BrokerIDNotRegistered.Code), nil
 		} else if b.Epoch != req.BrokerEpoch {
+			markAllocateProducerIdsStaleBrokerEpoch.Hit()
 			return refuse(kerr.StaleBrokerEpoch.Code), nil
 		}
 		block, err := m.store.AllocateProducerIDs(m.fence, req.BrokerID)

@@ -176,8 +176,10 @@ func (p *Partition) endChange() {
 func (p *Partition) usable() error {
 	switch {
 	case p.offline:
+		markUsableKafkaStorageError.Hit()
 		return kerr.KafkaStorageError
 	case p.closed:
+		markUsableNotLeaderForPartition.Hit()
 		return kerr.NotLeaderForPartition
 	}
 	return nil
@@ -190,8 +192,10 @@ func (p *Partition) checkEpoch(named int32) error {
 	case named < 0 || named == p.leaderEpoch:
 		return nil
 	case named < p.leaderEpoch:
+		markCheckEpochFencedLeaderEpoch.Hit()
 		return fmt.Errorf("leader epoch %d is older than %d: %w", named, p.leaderEpoch, kerr.FencedLeaderEpoch)
 	default:
+		markCheckEpochUnknownLeaderEpoch.Hit()
 		return fmt.Errorf("leader epoch %d is newer than %d: %w", named, p.leaderEpoch, kerr.UnknownLeaderEpoch)
 	}
 }

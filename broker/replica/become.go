@@ -169,9 +169,11 @@ func (m *Manager) obey(p *partition.Partition, o *order) error {
 		return err
 	}
 	if !slices.Contains(o.state.Replicas, m.o.Config.BrokerID) {
+		markObeyUnknownTopicOrPartition.Hit()
 		return fmt.Errorf("broker %d is not one of %v: %w", m.o.Config.BrokerID, o.state.Replicas, kerr.UnknownTopicOrPartition)
 	}
 	if have := p.TopicID(); o.topicID != ([16]byte{}) && have != ([16]byte{}) && have != o.topicID {
+		markObeyInconsistentTopicId.Hit()
 		return fmt.Errorf("topic id %x, not %x: %w", have, o.topicID, kerr.InconsistentTopicID)
 	}
 	a := partition.Assignment{Leader: o.state.Leader, LeaderEpoch: o.state.LeaderEpoch, PartitionEpoch: o.state.ZKVersion,
@@ -270,9 +272,11 @@ var evStopReplica = env.NewKind("stop-replica", env.Info, "epoch", "delete")
 func (m *Manager) stopReplica(s stop) error {
 	h := (*m.hosted.Load())[s.tp]
 	if h != nil && (h.p == nil || h.p.Log().Err() != nil) {
+		markStopReplicaKafkaStorageError.Hit()
 		return fmt.Errorf("stop replica %s: %w", s.tp, kerr.KafkaStorageError)
 	}
 	if h != nil && s.leaderEpoch >= 0 && s.leaderEpoch < h.p.LeaderEpoch() {
+		markStopReplicaFencedLeaderEpoch.Hit()
 		return fmt.Errorf("stop replica %s: leader epoch %d is older than %d: %w", s.tp, s.leaderEpoch, h.p.LeaderEpoch(), kerr.FencedLeaderEpoch)
 	}
 	m.unfollow(s.tp)

@@ -59,6 +59,7 @@ type Oracle struct {
 	registered map[wire.TopicPartition]Registered
 	broken     map[string]bool
 	violations []Violation
+	lossy      bool
 }
 
 type term struct {
@@ -85,6 +86,15 @@ type seen struct {
 func New(disks Disks) *Oracle {
 	return &Oracle{disks: disks, logs: map[wire.TopicPartition]*canonical{}, leaders: map[term]int32{},
 		replicas: map[replicaKey]*seen{}, registered: map[wire.TopicPartition]Registered{}, broken: map[string]bool{}}
+}
+
+// AllowLoss tells that more was destroyed than the replication can bear: from now on a replica may lack what was
+// committed, and only what does not rest on data is held to.
+func (o *Oracle) AllowLoss() { o.lossy = true }
+
+// aboutData are the invariants that a loss beyond the replication breaks.
+func aboutData(id string) bool {
+	return id == "INV-ISR-COMPLETE" || id == "INV-COMMITTED-EQUAL" || id == "INV-COMMITTED-KEPT" || id == "INV-LOG-CONTIGUOUS"
 }
 
 // Violations are all that were found, in order. Each invariant is reported once per partition and broker.
@@ -148,7 +158,7 @@ func (o *Oracle) forgetGone(there []Replica) {
 
 func (o *Oracle) violated(at env.Instant, id string, tp wire.TopicPartition, broker int32, format string, args ...any) {
 	key := fmt.Sprintf("%s %s %d", id, tp, broker)
-	if o.broken[key] {
+	if o.broken[key] || o.lossy && aboutData(id) {
 		return
 	}
 	o.broken[key] = true

@@ -18,13 +18,16 @@ const firstConsumer = 500
 // then it jumps back and reads again what it has read, which must not have changed.
 func (l *Load) Consume(index int) func(env.Env) {
 	return func(e env.Env) {
-		defer func() { l.active-- }()
+		name := ConsumerName(index)
+		defer l.ended(name, l.lives[name])
+		number := l.identity(name, index)
 		r := e.Rand("workload")
-		c := l.client(e, fmt.Sprintf("consumer-%d", index))
+		l.sleepUntilBegin(e)
+		c := l.client(e, fmt.Sprintf("consumer-%d", number))
 		defer c.Close()
 		k := client.NewConsumer(c, client.ConsumerOptions{WaitMax: 250 * time.Millisecond, PartitionBytesMax: 64 << 10, BytesMax: 256 << 10})
 		defer k.Close()
-		process := int32((firstConsumer + index) * processesPerClient)
+		process := int32((firstConsumer + number) * processesPerClient)
 		seek := make([]bool, l.Partitions)
 		for p := range l.Partitions {
 			k.Assign(l.partition(p), client.Earliest)
