@@ -114,7 +114,7 @@ func (c *simCluster) config(id int32) *config.Broker {
 	cfg.ReplicaSocketTimeout = 2 * time.Second
 	cfg.ControllerSocketTimeout = 2 * time.Second
 	cfg.ControlledShutdownRetryBackoff = 500 * time.Millisecond
-	cfg.FileDeleteDelay = time.Second
+	cfg.Topic.FileDeleteDelay = time.Second
 	cfg.Topic.MinInsyncReplicas = c.plan.MinInsync
 	if c.plan.SyncEveryAppend {
 		cfg.Topic.FlushMessages = 1
