@@ -185,7 +185,7 @@ func (b *Broker) start() (*zookeeper.Store, error) {
 	b.channel = newControllerChannel(b.e, b.cfg, b.metadata)
 	b.replicas = replica.NewManager(replica.Options{
 		Env: b.e, Config: b.cfg, Logs: b.logs, Metadata: b.metadata, Purgatory: b.purgatory, BrokerEpoch: b.epoch.Load,
-		AlterPartition: b.channel.alterPartition, TopicConfig: b.topicConfig, OnOffline: b.fail,
+		AlterPartition: b.channel.alterPartition, TopicConfig: b.topicConfig, OnDirFailed: b.dirFailed, OnOffline: b.fail,
 	})
 	b.api = api.New(api.Deps{
 		Env: b.e, Config: b.cfg, ClusterID: b.clusterID, Listener: listenerName, Replicas: api.FromManager(b.replicas), Metadata: b.metadata,

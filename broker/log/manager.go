@@ -53,13 +53,18 @@ func (m *Manager) Get(tp wire.TopicPartition) *Log {
 	return nil
 }
 
-// GetOrCreate returns the log of a partition, making it in the directory with the fewest if there is none. An existing
-// one takes the configuration.
+// GetOrCreate is Host for a partition that this broker may have had before.
+func (m *Manager) GetOrCreate(tp wire.TopicPartition, topicID [16]byte, cfg config.Topic) (*Log, error) {
+	return m.Host(tp, topicID, cfg, false)
+}
+
+// Host returns the log of a partition, making it in the directory with the fewest if there is none. An existing one takes
+// the configuration. isNew says that the partition is new in the cluster: then no directory that failed can hold it.
 //
 // Errors: INCONSISTENT_TOPIC_ID; KAFKA_STORAGE_ERROR, also when a directory is offline that may hold it.
 //
 // Source: LogManager#getOrCreateLog.
-func (m *Manager) GetOrCreate(tp wire.TopicPartition, topicID [16]byte, cfg config.Topic) (*Log, error) {
+func (m *Manager) Host(tp wire.TopicPartition, topicID [16]byte, cfg config.Topic, isNew bool) (*Log, error) {
 	m.changing.Lock()
 	defer m.changing.Unlock()
 	if l := m.Get(tp); l != nil {
@@ -71,7 +76,7 @@ func (m *Manager) GetOrCreate(tp wire.TopicPartition, topicID [16]byte, cfg conf
 		}
 		return l, l.setTopicID(topicID)
 	}
-	d, err := m.leastUsed()
+	d, err := m.leastUsed(isNew)
 	if err != nil {
 		return nil, fmt.Errorf("create %s: %w", tp, err)
 	}
@@ -100,8 +105,9 @@ func (m *Manager) hold(h *held) {
 	m.logs[h.log.tp] = h
 }
 
-// leastUsed is the directory with the fewest logs, the first of them in the configuration.
-func (m *Manager) leastUsed() (*logDir, error) {
+// leastUsed is the directory with the fewest logs, the first of them in the configuration, of those that are well. Where
+// one is not, only a log that cannot be in it may be made elsewhere.
+func (m *Manager) leastUsed(isNew bool) (*logDir, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	count := map[*logDir]int{}
@@ -109,13 +115,18 @@ func (m *Manager) leastUsed() (*logDir, error) {
 		count[h.dir]++
 	}
 	var best *logDir
+	var failed error
 	for _, d := range m.dirs {
 		if err := d.health.err(); err != nil {
-			return nil, err
+			failed = err
+			continue
 		}
 		if best == nil || count[d] < count[best] {
 			best = d
 		}
+	}
+	if failed != nil && (best == nil || !isNew) {
+		return nil, failed
 	}
 	return best, nil
 }

@@ -137,7 +137,7 @@ func (m *Manager) hostAll(orders []order) ([]*partition.Partition, []error) {
 // host opens a partition's log and makes the partition. With KAFKA_STORAGE_ERROR the partition is hosted all the same, without a log.
 func (m *Manager) host(o *order) (*hosted, error) {
 	c := m.topicConfig(o.tp.Topic)
-	l, err := m.o.Logs.GetOrCreate(o.tp, o.topicID, c)
+	l, err := m.o.Logs.Host(o.tp, o.topicID, c, o.state.IsNew)
 	if err != nil {
 		if wire.Code(err) == kerr.KafkaStorageError.Code {
 			return &hosted{}, err
@@ -282,6 +282,9 @@ func (m *Manager) logDirFailed(dir string, err error) {
 			m.unfollow(p.TP())
 			p.MarkOffline()
 		}
+	}
+	if m.o.OnDirFailed != nil {
+		m.o.OnDirFailed(dir)
 	}
 	all := len(m.o.Logs.OfflineDirs()) == len(m.o.Config.LogDirs)
 	m.mu.Lock()

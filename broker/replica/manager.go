@@ -33,6 +33,9 @@ type Options struct {
 	AlterPartition func(*kmsg.AlterPartitionRequest) (*kmsg.AlterPartitionResponse, error)
 	// TopicConfig is the configuration of a topic whose replica is made now. Nil takes the broker's defaults.
 	TopicConfig func(topic string) config.Topic
+	// OnDirFailed is called once for each log directory that fails, by some task with no lock held: the controller must
+	// hear of it. It must not wait. May be nil.
+	OnDirFailed func(dir string)
 	// OnOffline is called once, by some task with no lock held, when the last log directory has failed. May be nil.
 	OnOffline func(error)
 }
@@ -121,6 +124,9 @@ func (m *Manager) Partition(tp wire.TopicPartition) (*partition.Partition, error
 
 // Partitions lists the hosted partitions whose logs could be opened, sorted.
 func (m *Manager) Partitions() []*partition.Partition { return m.partitions() }
+
+// LogDirs describes the log directories.
+func (m *Manager) LogDirs() []log.DirInfo { return m.o.Logs.Describe() }
 
 // SetTopicConfig gives the topic's partitions a new configuration.
 func (m *Manager) SetTopicConfig(topic string, c config.Topic) {
