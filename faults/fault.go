@@ -23,12 +23,13 @@ const (
 	ZooKeeperExpire              // zookeeper expire node=2
 	ZooKeeperRestart             // zookeeper restart
 	ZooKeeperOutage              // zookeeper outage for=8s
+	FailDir                      // disk node=1 log-dir=2 broken for=4s
 	KindCount                    // how many there are
 )
 
 var kindNames = [KindCount]string{
 	"crash", "power", "pause", "partition", "partition-oneway", "isolate", "slow-link", "slow-disk", "fail-fsync",
-	"zookeeper-expire", "zookeeper-restart", "zookeeper-outage",
+	"zookeeper-expire", "zookeeper-restart", "zookeeper-outage", "fail-log-dir",
 }
 
 // String is the kind's name in reports ("partition-oneway").
@@ -112,11 +113,12 @@ const (
 type Fault struct {
 	At    time.Duration // since the start of the world
 	Kind  Kind
-	Node  Node          // Crash, Power, Pause, Isolate, SlowDisk, FailSync, ZooKeeperExpire
+	Node  Node          // Crash, Power, Pause, Isolate, SlowDisk, FailSync, FailDir, ZooKeeperExpire
 	From  []Node        // Partition, PartitionOneWay, SlowLink: one side, sorted
 	To    []Node        // the other side, sorted
 	Keep  Keep          // Power
 	Delay time.Duration // SlowLink: added to each way
+	Dir   int           // FailDir: which of log.dirs, from 1
 	Slow  int           // SlowDisk: how many times slower
 	For   time.Duration // how long, UntilEnd or Forever; zero for ZooKeeperExpire and ZooKeeperRestart
 }

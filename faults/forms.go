@@ -36,6 +36,10 @@ var forms = [KindCount]form{
 		p.exactly("op", "fsync")
 		parseNode(p, f)
 	}},
+	{FailDir, "disk", "broken", "disk node=1 log-dir=2 broken for=4s", func(p *params, f *Fault) {
+		f.Dir = p.number("log-dir", "number of a log directory", 1, dirMax)
+		parseNode(p, f)
+	}},
 	{SlowDisk, "disk", "", "disk node=1 op=all slow=20 for=4s", func(p *params, f *Fault) {
 		p.exactly("op", "all")
 		f.Slow = p.factor("slow")
@@ -161,11 +165,16 @@ func (p *params) duration(key string, needed bool) time.Duration {
 	return d
 }
 
-func (p *params) factor(key string) int {
+func (p *params) factor(key string) int { return p.number(key, "factor", 2, slowMax) }
+
+// dirMax bounds the number of a log directory.
+const dirMax = 100
+
+func (p *params) number(key, what string, low, high int) int {
 	value := p.need(key)
 	n, err := strconv.Atoi(value)
-	if err != nil || n < 2 || n > slowMax {
-		p.fail("%s=%s is not a factor", key, value)("write a whole number from 2 to %d", slowMax)
+	if err != nil || n < low || n > high {
+		p.fail("%s=%s is not a %s", key, value, what)("write a whole number from %d to %d", low, high)
 	}
 	return n
 }

@@ -53,10 +53,12 @@ type Link struct {
 type Disk struct {
 	Slow     int // how many times slower; 0 and 1 are its own speed
 	FailSync bool
+	FailDirs []int // numbers of the log directories, from 1, of which nothing can be read or written, ascending
 }
 
 // DiskHurt counts effects.
 type DiskHurt struct {
 	Slow     int64 // calls that took longer
 	FailSync int64 // syncs that failed
+	FailDir  int64 // calls that failed in a log directory
 }

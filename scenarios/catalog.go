@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"barnabas/broker/config"
 	"barnabas/faults"
 )
 
@@ -83,6 +84,31 @@ var catalog = []*Scenario{
 			p.Least.FiredAny = 1
 		},
 	},
+	{
+		Name:    "log-dir-failure",
+		Summary: "one of a broker's two log directories breaks; its partitions fail over, the others are served; often with retention",
+		Draw: func(r *rand.Rand, p *Plan) {
+			p.weigh(map[faults.Kind]int{faults.FailDir: 6, faults.Crash: 2, faults.ZooKeeperExpire: 1, faults.PartitionOneWay: 1})
+			p.Faults.Must = []faults.Kind{faults.FailDir}
+			p.Least.Fired = []faults.Kind{faults.FailDir}
+			p.LogDirs, p.Faults.LogDirs = 2, 2
+			if r.IntN(3) > 0 {
+				p.retain(r)
+			}
+		},
+	},
+}
+
+// retain lets the log lose its beginning: what is beyond a few segments.
+func (p *Plan) retain(r *rand.Rand) {
+	p.Retention = true
+	segments := int64(1 + r.IntN(4))
+	check := time.Duration(200+r.IntN(2000)) * time.Millisecond
+	p.Configure = append(p.Configure, func(c *config.Broker) {
+		c.Topic.SegmentBytes = min(c.Topic.SegmentBytes, 32<<10)
+		c.Topic.RetentionBytes = segments * int64(c.Topic.SegmentBytes)
+		c.LogRetentionCheck = check
+	})
 }
 
 func (p *Plan) weigh(weights map[faults.Kind]int) {

@@ -81,7 +81,7 @@ func (r *run) prepare() {
 	r.plan.Load.Bootstrap = r.c.bootstrap()
 	r.load = workload.New(r.plan.Load, &r.recorder, r.observe)
 	r.view = newRegistry(r.c)
-	r.oracle = oracle.New(disks{r.w})
+	r.oracle = oracle.New(disks{r.w, r.plan.logDirs()})
 	clients := r.addClients()
 	r.world = newFaultWorld(r.c, r.view, clients)
 	r.schedule = schedule.Generate(r.w.Rand().Stream("schedule"), r.plan.Faults)
@@ -102,6 +102,7 @@ func (r *run) promise() history.Topic {
 	t := history.Promised(topic, r.plan.Partitions)
 	t.Replication, t.MinInsync = r.plan.Replicas, int16(r.plan.MinInsync)
 	t.Durable = r.plan.Load.Acks == -1
+	t.Retention = r.plan.Retention
 	t.Once, t.Ordered = r.plan.Load.Idempotent, r.plan.Load.Idempotent
 	return t
 }
@@ -155,8 +156,14 @@ func (r *run) play() {
 	if !r.until("the clients to end", within, func() bool { return r.load.Active() == 0 }) {
 		return
 	}
+	if r.plan.Retention && !r.advance(r.w.Now().Add(retentionRest)) {
+		return
+	}
 	r.drain()
 }
+
+// retentionRest is how long after the last record retention can still take something: the drain must not see that.
+const retentionRest = 5 * time.Second
 
 // serve waits for the cluster and makes the topic.
 func (r *run) serve() string {
@@ -334,7 +341,7 @@ func (r *run) vacuous() string {
 	if c.RecordsRead < least.Read {
 		return fmt.Sprintf("only %d records were read; at least %d were expected", c.RecordsRead, least.Read)
 	}
-	if c.RecordsDrained < c.RecordsAcked {
+	if c.RecordsDrained < c.RecordsAcked && !r.plan.Retention {
 		return fmt.Sprintf("the final drain read %d records, fewer than the %d acked", c.RecordsDrained, c.RecordsAcked)
 	}
 	if r.o.Schedule != nil {
@@ -425,8 +432,16 @@ type timers struct{ *cluster.World }
 func (t timers) At(at env.Instant, f func()) { t.World.At(at, f) }
 
 // disks lets the oracle read the brokers' files.
-type disks struct{ w *cluster.World }
+type disks struct {
+	w    *cluster.World
+	dirs []string
+}
 
 func (d disks) Peek(broker int32, tp wire.TopicPartition, file string, p []byte, offset int64) int {
-	return d.w.Disk(fmt.Sprintf("b%d", broker)).Peek(path.Join(dataDir, tp.String(), file), p, offset)
+	for _, dir := range d.dirs {
+		if n := d.w.Disk(fmt.Sprintf("b%d", broker)).Peek(path.Join(dir, tp.String(), file), p, offset); n >= 0 {
+			return n
+		}
+	}
+	return -1
 }

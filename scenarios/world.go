@@ -139,12 +139,19 @@ func (f *faultWorld) SetDisk(n faults.Node, d faults.Disk) faults.Outcome {
 	dev := f.c.w.Disk(f.name(n))
 	dev.SetSlow(float64(max(1, d.Slow)))
 	dev.SetFail(disk.OpSync, d.FailSync)
+	var under []string
+	for _, number := range d.FailDirs {
+		if dirs := f.c.plan.logDirs(); number <= len(dirs) {
+			under = append(under, dirs[number-1])
+		}
+	}
+	dev.SetFailUnder(under...)
 	return applied("")
 }
 
 func (f *faultWorld) DiskHurt(n faults.Node) faults.DiskHurt {
 	fired := f.c.w.Disk(f.name(n)).Fired()
-	return faults.DiskHurt{Slow: fired.Slow, FailSync: fired.Fail[disk.OpSync]}
+	return faults.DiskHurt{Slow: fired.Slow, FailSync: fired.Fail[disk.OpSync], FailDir: fired.Under}
 }
 
 // ExpireSession makes ZooKeeper expire the session that holds the broker's registration.

@@ -16,7 +16,7 @@ func lasts(k faults.Kind) bool { return k != faults.ZooKeeperExpire && k != faul
 // be cut without effect.
 func felt(k faults.Kind) bool {
 	switch k {
-	case faults.Partition, faults.PartitionOneWay, faults.Isolate, faults.SlowLink, faults.SlowDisk, faults.FailSync:
+	case faults.Partition, faults.PartitionOneWay, faults.Isolate, faults.SlowLink, faults.SlowDisk, faults.FailSync, faults.FailDir:
 		return true
 	}
 	return false
@@ -57,7 +57,7 @@ func (n *Nemesis) apply(r *running) faults.Outcome {
 		return w.Pause(f.Node)
 	case faults.Partition, faults.PartitionOneWay, faults.Isolate, faults.SlowLink:
 		return n.setLinks(r.links)
-	case faults.SlowDisk, faults.FailSync:
+	case faults.SlowDisk, faults.FailSync, faults.FailDir:
 		return n.setDisk(f.Node)
 	case faults.ZooKeeperExpire:
 		return w.ExpireSession(f.Node)
@@ -90,6 +90,13 @@ func (n *Nemesis) undo(r *running) {
 		n.setDisk(r.fault.Node)
 		if !n.heldDown(r.fault.Node) {
 			// A broker that lost its only log directory has stopped; an operator mends the disk and starts it again.
+			n.o.World.Restart(r.fault.Node)
+		}
+	case faults.FailDir:
+		n.setDisk(r.fault.Node)
+		if !n.heldDown(r.fault.Node) && !n.paused(r.fault.Node) {
+			// What failed stays offline until the broker starts anew: the operator sees to that, too.
+			n.o.World.CrashProcess(r.fault.Node)
 			n.o.World.Restart(r.fault.Node)
 		}
 	default:
@@ -156,8 +163,13 @@ func (n *Nemesis) setDisk(node faults.Node) faults.Outcome {
 			d.Slow = max(d.Slow, r.fault.Slow)
 		case faults.FailSync:
 			d.FailSync = true
+		case faults.FailDir:
+			if !slices.Contains(d.FailDirs, r.fault.Dir) {
+				d.FailDirs = append(d.FailDirs, r.fault.Dir)
+			}
 		}
 	}
+	slices.Sort(d.FailDirs)
 	return n.o.World.SetDisk(node, d)
 }
 
@@ -168,6 +180,8 @@ func (n *Nemesis) hurt(r *running) int64 {
 		return n.o.World.DiskHurt(r.fault.Node).Slow
 	case faults.FailSync:
 		return n.o.World.DiskHurt(r.fault.Node).FailSync
+	case faults.FailDir:
+		return n.o.World.DiskHurt(r.fault.Node).FailDir
 	}
 	var total int64
 	for _, l := range r.links {

@@ -101,7 +101,7 @@ func (b Budget) end(f faults.Fault) time.Duration {
 // impairs lists whom the fault impairs: brokers, roles, or ZooKeeper.
 func impairs(f faults.Fault) []faults.Node {
 	switch f.Kind {
-	case faults.Crash, faults.Power, faults.Pause, faults.Isolate, faults.FailSync, faults.ZooKeeperExpire:
+	case faults.Crash, faults.Power, faults.Pause, faults.Isolate, faults.FailSync, faults.FailDir, faults.ZooKeeperExpire:
 		return []faults.Node{f.Node}
 	case faults.ZooKeeperRestart, faults.ZooKeeperOutage:
 		return []faults.Node{faults.ZooKeeper}
