@@ -3,7 +3,6 @@
 GO      ?= go
 OUT     ?= out
 SEEDS   ?= 1..200
-SCENARIOS := $(shell sed -n 's/^\t\tName: *"\([a-z-]*\)".*/\1/p' scenarios/catalog.go 2>/dev/null)
 
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
@@ -31,10 +30,10 @@ fmt: ## gofmt everything
 	gofmt -w $$(git ls-files '*.go' | grep -v testdata)
 
 sim: build ## every scenario over SEEDS (1..200)
-	@for s in $(SCENARIOS); do bin/barnabas run $$s --seeds $(SEEDS) --out $(OUT)/$$s || exit $$?; done
+	@for s in $$(bin/barnabas scenarios --names); do bin/barnabas run $$s --seeds $(SEEDS) --out $(OUT)/$$s || exit $$?; done
 
 determinism: build ## every scenario over SEEDS, each seed twice, hashes compared
-	@for s in $(SCENARIOS); do bin/barnabas run $$s --seeds $(SEEDS) --twice --out $(OUT)/$$s || exit $$?; done
+	@for s in $$(bin/barnabas scenarios --names); do bin/barnabas run $$s --seeds $(SEEDS) --twice --out $(OUT)/$$s || exit $$?; done
 	@for p in 1 2; do GOMAXPROCS=$$p bin/barnabas run leader-failover --seed 7 --out $(OUT)/gomaxprocs-$$p | grep -o 'hash [0-9a-f]*'; done | uniq | { read a; ! read b; } || { echo "the hash depends on GOMAXPROCS"; exit 13; }
 
 zoo: build ## every bug of the zoo must be found, with the seeds it took
@@ -53,4 +52,4 @@ interop: build ## kcat, franz-go and Apache ZooKeeper against real processes (De
 	BARNABAS_ZK_CLASSPATH=$(ZOOKEEPER_JAR) $(GO) test -count=1 -timeout 10m ./broker/zookeeper/zktest
 
 bench-sim: ## speed of the simulator: virtual seconds a second, events a second, heap
-	$(GO) test -run '^$$' -bench BenchmarkLeaderFailover -benchtime 10x -cpu 1 ./scenarios
+	GOGC=400 $(GO) test -run '^$$' -bench BenchmarkLeaderFailover -benchtime 10x -cpu 1 ./scenarios

@@ -191,19 +191,36 @@ func (b *Broker) start() (*zookeeper.Store, error) {
 		Env: b.e, Config: b.cfg, ClusterID: b.clusterID, Listener: listenerName, Replicas: api.FromManager(b.replicas), Metadata: b.metadata,
 		Controller: b.controller, Purgatory: b.purgatory, BrokerEpoch: b.epoch.Load, ToController: b.channel.do, TopicConfig: b.topicOverrides,
 	})
-	if b.server, err = server.Listen(server.Options{
-		Env: b.e, Addr: b.cfg.ListenAddr, Handle: b.api.Handle, FrameBytesMax: b.cfg.RequestBytesMax,
-		InFlightMax: b.cfg.RequestsInFlightMax, IdleMax: b.cfg.ConnectionsIdleMax,
-	}); err != nil {
-		return store, err
+	if _, port, err := config.SplitHostPort(b.cfg.ListenAddr); err == nil && port == 0 {
+		if err := b.listen(); err != nil { // nobody can know the port yet, and we must tell it when we register
+			return store, err
+		}
 	}
 	if err := b.advertise(); err != nil {
 		return store, err
 	}
 	b.logs.Start()
 	b.replicas.Start()
+	if err := b.register(store); err != nil {
+		return store, err
+	}
+	if b.server == nil {
+		if err := b.listen(); err != nil {
+			return store, err
+		}
+	}
 	b.server.Start()
-	return store, b.register(store)
+	return store, nil
+}
+
+// listen binds the address. A known port is bound last, when requests can be served: who connects to a broker that is
+// still starting, or waits for its old registration to go, is refused and turns to another at once (SocketServer).
+func (b *Broker) listen() (err error) {
+	b.server, err = server.Listen(server.Options{
+		Env: b.e, Addr: b.cfg.ListenAddr, Handle: b.api.Handle, FrameBytesMax: b.cfg.RequestBytesMax,
+		InFlightMax: b.cfg.RequestsInFlightMax, IdleMax: b.cfg.ConnectionsIdleMax,
+	})
+	return err
 }
 
 // identify finds out which cluster this is, and holds the log directories to it.
@@ -233,12 +250,18 @@ func newClusterID(r *rand.Rand) string {
 
 // advertise decides what others are told to connect to.
 func (b *Broker) advertise() error {
-	host, port, err := config.SplitHostPort(b.server.Addr())
+	host, port, err := config.SplitHostPort(b.cfg.ListenAddr)
 	if err != nil {
 		return err
 	}
-	if listen, _, err := config.SplitHostPort(b.cfg.ListenAddr); err == nil && listen != "" {
-		host = listen
+	if b.server != nil {
+		bound, boundPort, err := config.SplitHostPort(b.server.Addr())
+		if err != nil {
+			return err
+		}
+		if port = boundPort; host == "" {
+			host = bound
+		}
 	}
 	if b.cfg.AdvertisedHost != "" {
 		host = b.cfg.AdvertisedHost
