@@ -71,7 +71,9 @@ type Broker struct {
 	host      string // advertised
 	port      int32
 	epoch     atomic.Int64 // broker epoch; noEpoch while not registered
-	ready     atomic.Bool
+	// firstEpoch is the broker epoch of this life's first registration, 0 before it.
+	firstEpoch atomic.Int64
+	ready      atomic.Bool
 
 	mu     env.Mutex
 	ended  env.Cond

@@ -85,6 +85,17 @@ var catalog = []*Scenario{
 		},
 	},
 	{
+		Name:    "controller-power-loss",
+		Summary: "the controller loses power and is back before the next one looks: what it was in an ISR for, it may not have",
+		Draw: func(r *rand.Rand, p *Plan) {
+			p.weigh(map[faults.Kind]int{faults.Power: 6, faults.ZooKeeperExpire: 2, faults.SlowDisk: 1})
+			p.Faults.Must = []faults.Kind{faults.Power}
+			p.Faults.Target = faults.Controller
+			p.Faults.Budget.PowerLosses = 6
+			p.Least.FiredAny = 1
+		},
+	},
+	{
 		Name:    "log-dir-failure",
 		Summary: "one of a broker's two log directories breaks; its partitions fail over, the others are served; often with retention",
 		Draw: func(r *rand.Rand, p *Plan) {
@@ -92,6 +103,7 @@ var catalog = []*Scenario{
 			p.Faults.Must = []faults.Kind{faults.FailDir}
 			p.Least.Fired = []faults.Kind{faults.FailDir}
 			p.LogDirs, p.Faults.LogDirs = 2, 2
+			p.Partitions, p.Load.Partitions = 6, 6 // some in each directory
 			if r.IntN(3) > 0 {
 				p.retain(r)
 			}

@@ -88,6 +88,7 @@ var finders = map[string]string{
 	"read-above-hw":    "isr-shrink",
 	"dup-on-retry":     "leader-failover",
 	"unclean-election": "leader-failover",
+	"unclean-restart":  "controller-power-loss",
 }
 
 // Goal: every bug of the zoo is found, as a broken promise, and a found one fails in the same way again from its

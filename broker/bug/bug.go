@@ -19,6 +19,7 @@ const (
 	ReadAboveHW                     // a fetch is bounded by the log end, not by the high watermark (KAFKA-9835)
 	DupOnRetry                      // the producer's sequence is not checked
 	UncleanElection                 // a replica outside the ISR is elected
+	UncleanRestart                  // a new controller believes an ISR whose members have started anew since
 )
 
 // Animal describes one bug.
@@ -37,6 +38,7 @@ var Zoo = []Animal{
 	{ReadAboveHW, "read-above-hw", "a fetch is bounded by the log end, not by the high watermark", "phantom reads", "KAFKA-9835"},
 	{DupOnRetry, "dup-on-retry", "the producer's sequence is not checked", "duplicates", "-"},
 	{UncleanElection, "unclean-election", "a replica outside the ISR is elected", "acked writes are lost", "configuration"},
+	{UncleanRestart, "unclean-restart", "a new controller leaves a broker in the ISR that lost power and came back between two controllers", "an acked write is lost", "Kafka in ZooKeeper mode; KIP-966"},
 }
 
 // Has reports whether b is on. In a production build it is constant false.

@@ -50,7 +50,7 @@ func (m *machine) initialize(ps []*partition) (met []*partition, err error) {
 	if len(writes) == 0 {
 		return nil, nil
 	}
-	results, err := m.store.CreatePartitionStates(m.fence, writes)
+	results, err := m.store.CreatePartitionStates(m.fence, m.stamped(writes))
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +93,7 @@ func (m *machine) electLeaders(ps []*partition, why election) error {
 		if len(writes) == 0 {
 			return nil
 		}
-		results, err := m.store.UpdatePartitionStates(m.fence, writes)
+		results, err := m.store.UpdatePartitionStates(m.fence, m.stamped(writes))
 		if err != nil {
 			return err
 		}

@@ -79,7 +79,7 @@ func (m *machine) shrinkISRs(ps []*partition, gone map[*partition][]int32) error
 		if len(writes) == 0 {
 			return nil
 		}
-		results, err := m.store.UpdatePartitionStates(m.fence, writes)
+		results, err := m.store.UpdatePartitionStates(m.fence, m.stamped(writes))
 		if err != nil {
 			return err
 		}

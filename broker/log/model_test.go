@@ -334,7 +334,7 @@ func (r *modelRun) retain(l *log.Log, m *modelLog) {
 	cfg.CleanupPolicyDelete, cfg.Retention, cfg.RetentionBytes = true, -1, r.rand.Int64N(l.Size()+1)
 	l.SetConfig(cfg)
 	l.SetHighWatermark(m.end)
-	m.advancing = m.end // or less
+	m.advancing = m.end                         // or less
 	whole := l.StartOffset() == l.FirstOffset() // else a crash left segments below the start, which go whatever there is
 	_, err := l.DeleteOldSegments()
 	r.must(err)
