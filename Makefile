@@ -7,10 +7,10 @@ SEEDS   ?= 1..200
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test race tidy fmt sim determinism zoo replay fuzz interop bench-sim
+.PHONY: help build test race tidy fmt sim determinism zoo replay fuzz interop bench-sim bench-log bench-vs-kafka
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 build: ## build bin/barnabas
 	$(GO) build -o bin/barnabas ./cmd/barnabas
@@ -53,3 +53,10 @@ interop: build ## kcat, franz-go and Apache ZooKeeper against real processes (De
 
 bench-sim: ## speed of the simulator: virtual seconds a second, events a second, heap
 	GOGC=400 $(GO) test -run '^$$' -bench BenchmarkLeaderFailover -benchtime 10x -cpu 1 ./scenarios
+
+bench-log: ## the log beside the machine's own limits (writes, sendfile, CRC-32C), for benchstat
+	$(GO) test -run '^$$' -bench BenchmarkLog -benchtime 1s -count $${COUNT:-5} -timeout 30m ./broker/log
+	$(GO) test -run '^$$' -bench Validate -count $${COUNT:-5} ./broker/record
+
+bench-vs-kafka: build ## Barnabas against Apache Kafka 3.9.1, interleaved (Java, Maven); report in OUT=out/vs-kafka
+	bench/vs-kafka/run.sh
