@@ -76,7 +76,9 @@ type Broker struct {
 	host      string // advertised
 	port      int32
 	epoch     atomic.Int64 // broker epoch; noEpoch while not registered
-	ready     atomic.Bool
+	// firstEpoch is the broker epoch of this life's first registration, 0 before it.
+	firstEpoch atomic.Int64
+	ready      atomic.Bool
 
 	mu     env.Mutex
 	ended  env.Cond
@@ -196,7 +198,7 @@ func (b *Broker) start() (*zookeeper.Store, error) {
 	b.channel = newControllerChannel(b.e, b.cfg, b.metadata)
 	b.replicas = replica.NewManager(replica.Options{
 		Env: b.e, Config: b.cfg, Logs: b.logs, Metadata: b.metadata, Purgatory: b.purgatory, BrokerEpoch: b.epoch.Load,
-		AlterPartition: b.channel.alterPartition, TopicConfig: b.topicConfig, OnOffline: b.fail,
+		AlterPartition: b.channel.alterPartition, TopicConfig: b.topicConfig, OnDirFailed: b.dirFailed, OnOffline: b.fail,
 		OnRole: b.roleChanged, OnDeleted: func(gone []wire.TopicPartition) { b.groups.TopicsDeleted(gone) },
 	})
 	b.groups = group.NewCoordinator(group.Options{Env: b.e, Config: b.cfg, Purgatory: b.purgatory, Partition: b.replicas.Partition,

@@ -73,7 +73,7 @@ func (b *Broker) openStore(deadline env.Instant) (*zookeeper.Store, error) {
 // earlier session (KAFKA-7165).
 func (b *Broker) register(store *zookeeper.Store) error {
 	info := zookeeper.BrokerInfo{
-		ID: b.cfg.BrokerID, Rack: b.cfg.Rack, JmxPort: -1, Version: 5, Timestamp: b.e.Now().UnixMilli(),
+		Since: b.firstEpoch.Load(), ID: b.cfg.BrokerID, Rack: b.cfg.Rack, JmxPort: -1, Version: 5, Timestamp: b.e.Now().UnixMilli(),
 		Endpoints: []zookeeper.Endpoint{{Listener: listenerName, Protocol: listenerName, Host: b.host, Port: b.port}},
 	}
 	epoch, err := store.RegisterBroker(info)
@@ -81,6 +81,7 @@ func (b *Broker) register(store *zookeeper.Store) error {
 		return fmt.Errorf("register broker %d: %w", b.cfg.BrokerID, err)
 	}
 	b.epoch.Store(epoch)
+	b.firstEpoch.CompareAndSwap(0, epoch)
 	b.setStore(store)
 	b.e.Emit(env.Event{Kind: evRegistered, V: [4]int64{int64(b.cfg.BrokerID), epoch}})
 	b.keepConfigs(store)

@@ -38,13 +38,14 @@ const (
 	ClockDrift                   // clock node=2 drift=20000 for=4s
 	ClockJump                    // clock node=2 jump=-30s
 	ClientCrash                  // client crash number=2 for=1s
+	FailDir                      // disk node=1 log-dir=2 broken for=4s
 	KindCount                    // how many there are
 )
 
 var kindNames = [KindCount]string{
 	"crash", "power", "pause", "partition", "partition-oneway", "isolate", "slow-link", "slow-disk", "fail-fsync",
 	"zookeeper-expire", "zookeeper-restart", "zookeeper-outage", "zookeeper-cut", "clog", "reset", "refuse", "halves", "ring",
-	"stall-disk", "fail-read", "fail-write", "full-disk", "wipe", "clock-offset", "clock-drift", "clock-jump", "client-crash",
+	"stall-disk", "fail-read", "fail-write", "full-disk", "wipe", "clock-offset", "clock-drift", "clock-jump", "client-crash", "fail-log-dir",
 }
 
 // String is the kind's name in reports ("partition-oneway").
@@ -142,6 +143,7 @@ type Fault struct {
 	To    []Node        // the other side, sorted
 	Keep  Keep          // Power
 	Delay time.Duration // SlowLink: added to each way
+	Dir   int           // FailDir: which of log.dirs, from 1
 	Slow  int           // SlowDisk: how many times slower
 	Wall  time.Duration // ClockOffset, ClockJump: how far the wall clock is off, either way
 	Drift int           // ClockDrift: parts per million that the wall clock gains, either way

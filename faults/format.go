@@ -26,6 +26,8 @@ func (f Fault) String() string {
 		fmt.Fprintf(&b, " disk node=%s op=all slow=%d", f.Node, f.Slow)
 	case FailSync:
 		fmt.Fprintf(&b, " disk node=%s op=fsync fail", f.Node)
+	case FailDir:
+		fmt.Fprintf(&b, " disk node=%s log-dir=%d broken", f.Node, f.Dir)
 	case ZooKeeperExpire:
 		fmt.Fprintf(&b, " zookeeper expire node=%s", f.Node)
 	case ZooKeeperRestart:

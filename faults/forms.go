@@ -40,6 +40,10 @@ var forms = [KindCount]form{
 		p.exactly("op", "all")
 		parseNode(p, f)
 	}},
+	{FailDir, "disk", "broken", "disk node=1 log-dir=2 broken for=4s", func(p *params, f *Fault) {
+		f.Dir = p.number("log-dir", "number of a log directory", 1, dirMax)
+		parseNode(p, f)
+	}},
 	{SlowDisk, "disk", "", "disk node=1 op=all slow=20 for=4s", func(p *params, f *Fault) {
 		p.exactly("op", "all")
 		f.Slow = p.factor("slow")
@@ -81,7 +85,7 @@ var forms = [KindCount]form{
 		f.Node = p.node("node")
 	}},
 	{ClientCrash, "client crash", "", "client crash number=2 for=1s", func(p *params, f *Fault) {
-		f.Client = p.number("number")
+		f.Client = p.number("number", "number", 1, slowMax)
 		f.For = p.duration("for", false)
 	}},
 }
@@ -242,15 +246,6 @@ func (p *params) drift(key string) int {
 	return n
 }
 
-func (p *params) number(key string) int {
-	value := p.need(key)
-	n, err := strconv.Atoi(value)
-	if err != nil || n < 1 || n > slowMax {
-		p.fail("%s=%s is not a number", key, value)("write a whole number from 1 on")
-	}
-	return n
-}
-
 // order takes at least three brokers, each once.
 func (p *params) order(key string) []Node {
 	var out []Node
@@ -267,11 +262,16 @@ func (p *params) order(key string) []Node {
 	return out
 }
 
-func (p *params) factor(key string) int {
+func (p *params) factor(key string) int { return p.number(key, "factor", 2, slowMax) }
+
+// dirMax bounds the number of a log directory.
+const dirMax = 100
+
+func (p *params) number(key, what string, low, high int) int {
 	value := p.need(key)
 	n, err := strconv.Atoi(value)
-	if err != nil || n < 2 || n > slowMax {
-		p.fail("%s=%s is not a factor", key, value)("write a whole number from 2 to %d", slowMax)
+	if err != nil || n < low || n > high {
+		p.fail("%s=%s is not a %s", key, value, what)("write a whole number from %d to %d", low, high)
 	}
 	return n
 }

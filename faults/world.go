@@ -73,7 +73,8 @@ type Disk struct {
 	// FailRead, FailWrite make these calls fail with EIO; Full makes writes that need room fail with ENOSPC.
 	FailRead, FailWrite, Full bool
 	// Stall lets no call return for so long from now.
-	Stall time.Duration
+	Stall    time.Duration
+	FailDirs []int // numbers of the log directories, from 1, of which nothing can be read or written, ascending
 }
 
 // DiskHurt counts effects.
@@ -82,4 +83,5 @@ type DiskHurt struct {
 	FailSync int64 // syncs that failed
 	// FailRead, FailWrite, Full are calls that failed; Stall those that waited.
 	FailRead, FailWrite, Full, Stall int64
+	FailDir                          int64 // calls that failed in a log directory
 }

@@ -196,6 +196,31 @@ var catalog = append([]*Scenario{
 			p.Least.FiredAny = 1
 		},
 	},
+	{
+		Name:    "controller-power-loss",
+		Summary: "the controller loses power and is back before the next one looks: what it was in an ISR for, it may not have",
+		Draw: func(r *rand.Rand, p *Plan) {
+			p.weigh(map[faults.Kind]int{faults.Power: 6, faults.ZooKeeperExpire: 2, faults.SlowDisk: 1})
+			p.Faults.Must = []faults.Kind{faults.Power}
+			p.Faults.Target = faults.Controller
+			p.Faults.Budget.PowerLosses = 6
+			p.Least.FiredAny = 1
+		},
+	},
+	{
+		Name:    "log-dir-failure",
+		Summary: "one of a broker's two log directories breaks; its partitions fail over, the others are served; often with retention",
+		Draw: func(r *rand.Rand, p *Plan) {
+			p.weigh(map[faults.Kind]int{faults.FailDir: 6, faults.Crash: 2, faults.ZooKeeperExpire: 1, faults.PartitionOneWay: 1})
+			p.Faults.Must = []faults.Kind{faults.FailDir}
+			p.Least.Fired = []faults.Kind{faults.FailDir}
+			p.LogDirs, p.Faults.LogDirs = 2, 2
+			p.Partitions, p.Load.Partitions = 6, 6 // some in each directory
+			if r.IntN(3) > 0 {
+				p.retain(r)
+			}
+		},
+	},
 }, groupCatalog...)
 
 // brokers sets how many there are.
@@ -204,6 +229,18 @@ func (p *Plan) brokers(n int) {
 	for id := range n {
 		p.Faults.Brokers = append(p.Faults.Brokers, faults.Node(id+1))
 	}
+}
+
+// retain lets the log lose its beginning: what is beyond a few segments.
+func (p *Plan) retain(r *rand.Rand) {
+	p.Retention = true
+	segments := int64(1 + r.IntN(4))
+	check := time.Duration(200+r.IntN(2000)) * time.Millisecond
+	p.Configure = append(p.Configure, func(c *config.Broker) {
+		c.Topic.SegmentBytes = min(c.Topic.SegmentBytes, 32<<10)
+		c.Topic.RetentionBytes = segments * int64(c.Topic.SegmentBytes)
+		c.LogRetentionCheck = check
+	})
 }
 
 func (p *Plan) weigh(weights map[faults.Kind]int) {

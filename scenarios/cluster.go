@@ -108,7 +108,7 @@ func (c *simCluster) config(id int32) *config.Broker {
 	cfg := config.Default()
 	cfg.BrokerID = id
 	cfg.ListenAddr = fmt.Sprintf("b%d:%d", id, brokerPort)
-	cfg.LogDirs = []string{dataDir}
+	cfg.LogDirs = c.plan.logDirs()
 	cfg.ZookeeperConnect = []string{zkAddr}
 	cfg.DefaultReplicationFactor = c.plan.Replicas
 	cfg.NumPartitions = c.plan.Partitions
@@ -117,7 +117,7 @@ func (c *simCluster) config(id int32) *config.Broker {
 	cfg.ReplicaSocketTimeout = 2 * time.Second
 	cfg.ControllerSocketTimeout = 2 * time.Second
 	cfg.ControlledShutdownRetryBackoff = 500 * time.Millisecond
-	cfg.FileDeleteDelay = time.Second
+	cfg.Topic.FileDeleteDelay = time.Second
 	cfg.Topic.MinInsyncReplicas = c.plan.MinInsync
 	if c.plan.SyncEveryAppend {
 		cfg.Topic.FlushMessages = 1
@@ -130,6 +130,18 @@ func (c *simCluster) config(id int32) *config.Broker {
 	}
 	cfg.Bugs = c.bugs
 	return cfg
+}
+
+// logDirs are each broker's log directories.
+func (p *Plan) logDirs() []string {
+	if p.LogDirs < 2 {
+		return []string{dataDir}
+	}
+	var dirs []string
+	for i := range p.LogDirs {
+		dirs = append(dirs, fmt.Sprintf("%s/%d", dataDir, i+1))
+	}
+	return dirs
 }
 
 // node finds a broker by id.

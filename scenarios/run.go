@@ -106,7 +106,7 @@ func (r *run) prepare() {
 	r.plan.Load.Groups.KeepRevoked = r.o.Bugs.Has(bug.GroupTwoOwners)
 	r.load = workload.New(r.plan.Load, &r.recorder, r.observe)
 	r.view = newRegistry(r.c)
-	r.oracle = oracle.New(disks{r.w})
+	r.oracle = oracle.New(disks{r.w, r.plan.logDirs()})
 	clients := r.addClients()
 	r.world = newFaultWorld(r.c, r.view, r.load, clients)
 	r.nemesis = nemesis.New(nemesis.Options{World: r.world, Timers: timers{r.w}, Schedule: r.schedule, End: env.Instant(r.plan.HealAt), Admit: r.view.admit})
@@ -149,6 +149,7 @@ func stranger(s faults.Schedule, brokers int) string {
 func (r *run) promise() history.Topic {
 	t := history.Promised(topic, r.plan.Partitions)
 	t.Replication, t.MinInsync = r.plan.Replicas, int16(r.plan.MinInsync)
+	t.Retention = r.plan.Retention
 	t.Ordered = r.plan.Load.Idempotent // the others send one batch at a time, or none again that may be there
 	return t
 }
@@ -213,8 +214,14 @@ func (r *run) play() {
 	if !r.until("the clients to end", within, func() bool { return r.load.Active() == 0 }) {
 		return
 	}
+	if r.plan.Retention && !r.advance(r.w.Now().Add(retentionRest)) {
+		return
+	}
 	r.drain()
 }
+
+// retentionRest is how long after the last record retention can still take something: the drain must not see that.
+const retentionRest = 5 * time.Second
 
 // serve waits for the cluster and makes the topic.
 func (r *run) serve() string {
@@ -416,7 +423,7 @@ func (r *run) vacuous() string {
 	if c.RecordsRead < least.Read {
 		return fmt.Sprintf("only %d records were read; at least %d were expected", c.RecordsRead, least.Read)
 	}
-	if r.plan.Load.Acks == client.AcksAll && c.RecordsDrained < c.RecordsAcked {
+	if r.plan.Load.Acks == client.AcksAll && !r.plan.Retention && c.RecordsDrained < c.RecordsAcked {
 		return fmt.Sprintf("the final drain read %d records, fewer than the %d acked", c.RecordsDrained, c.RecordsAcked)
 	}
 	if of := r.load.Counts(); of.Commits < least.Commits || of.Owned < least.Owned {
@@ -514,8 +521,16 @@ type timers struct{ *cluster.World }
 func (t timers) At(at env.Instant, f func()) { t.World.At(at, f) }
 
 // disks lets the oracle read the brokers' files.
-type disks struct{ w *cluster.World }
+type disks struct {
+	w    *cluster.World
+	dirs []string
+}
 
 func (d disks) Peek(broker int32, tp wire.TopicPartition, file string, p []byte, offset int64) int {
-	return d.w.Disk(fmt.Sprintf("b%d", broker)).Peek(path.Join(dataDir, tp.String(), file), p, offset)
+	for _, dir := range d.dirs {
+		if n := d.w.Disk(fmt.Sprintf("b%d", broker)).Peek(path.Join(dir, tp.String(), file), p, offset); n >= 0 {
+			return n
+		}
+	}
+	return -1
 }

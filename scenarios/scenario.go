@@ -48,7 +48,11 @@ type Plan struct {
 	// SyncEveryAppend makes power losses harmless at any number; without it a power loss is withheld while no other
 	// in-sync replica keeps the data.
 	SyncEveryAppend bool
-	Faults          schedule.Plan
+	// LogDirs is how many log directories each broker has; 0 is one.
+	LogDirs int
+	// Retention lets the log lose its beginning.
+	Retention bool
+	Faults    schedule.Plan
 
 	ReadyBy     time.Duration // the cluster must serve by then
 	HealAt      time.Duration // faults end

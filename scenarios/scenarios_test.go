@@ -90,6 +90,7 @@ var finders = map[string]string{
 	"unclean-election": "leader-failover",
 	"group-two-owners": "group-churn",
 	"min-isr-ignored":  "isr-shrink",
+	"unclean-restart":  "controller-power-loss",
 }
 
 // Goal: every bug of the zoo is found, as a broken promise, and a found one fails in the same way again from its

@@ -177,13 +177,20 @@ func (f *faultWorld) SetDisk(n faults.Node, d faults.Disk) faults.Outcome {
 	if d.Stall > 0 {
 		dev.Stall(f.c.w.Now().Add(d.Stall))
 	}
+	var under []string
+	for _, number := range d.FailDirs {
+		if dirs := f.c.plan.logDirs(); number <= len(dirs) {
+			under = append(under, dirs[number-1])
+		}
+	}
+	dev.SetFailUnder(under...)
 	return applied("")
 }
 
 func (f *faultWorld) DiskHurt(n faults.Node) faults.DiskHurt {
 	fired := f.c.w.Disk(f.name(n)).Fired()
 	return faults.DiskHurt{Slow: fired.Slow, FailSync: fired.Fail[disk.OpSync], FailRead: fired.Fail[disk.OpRead],
-		FailWrite: fired.Fail[disk.OpWrite], Full: fired.NoSpace, Stall: fired.Stalled}
+		FailWrite: fired.Fail[disk.OpWrite], Full: fired.NoSpace, Stall: fired.Stalled, FailDir: fired.Under}
 }
 
 func (f *faultWorld) Clog(from, to faults.Node, d time.Duration) faults.Outcome {

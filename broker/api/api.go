@@ -7,6 +7,7 @@ import (
 	"barnabas/broker/config"
 	"barnabas/broker/env"
 	"barnabas/broker/group"
+	"barnabas/broker/log"
 	"barnabas/broker/metadata"
 	"barnabas/broker/partition"
 	"barnabas/broker/purgatory"
@@ -55,6 +56,7 @@ type Replicas interface {
 	BecomeLeaderOrFollower(*kmsg.LeaderAndISRRequest) *kmsg.LeaderAndISRResponse
 	StopReplicas(*kmsg.StopReplicaRequest) *kmsg.StopReplicaResponse
 	UpdateMetadata(*kmsg.UpdateMetadataRequest) *kmsg.UpdateMetadataResponse
+	LogDirs() []log.DirInfo
 }
 
 // Partition is one partition as the handlers need it: a *partition.Partition.
@@ -67,6 +69,8 @@ type Partition interface {
 	Available(partition.ReadOptions) (bytes int64, done bool)
 	OffsetForLeaderEpoch(currentLeaderEpoch, epoch int32) (partition.EpochEnd, error)
 	ListOffset(partition.ListOptions) (partition.ListResult, error)
+	DeleteRecords(offset int64) (int64, error)
+	LowWatermark() (int64, error)
 }
 
 // Controller decides about the cluster: a *controller.Controller. Its methods wait for the decision.
@@ -111,6 +115,7 @@ var routes = index(
 	describeGroupsRoute, listGroupsRoute, deleteGroupsRoute, offsetDeleteRoute,
 	createPartitionsRoute, alterReassignmentsRoute, listReassignmentsRoute, electLeadersRoute, alterConfigsRoute,
 	incrementalAlterConfigsRoute,
+	deleteRecordsRoute, describeLogDirsRoute,
 )
 
 type handler func(*API, *server.Request) server.Reply

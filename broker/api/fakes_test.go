@@ -214,6 +214,8 @@ type fakePartition struct {
 	notify    func()
 	recorded  []int64 // offsets that replicas were recorded at
 	slicesOut int
+
+	followerStart int64
 }
 
 type fakeBatch struct{ base, last, pos, size int64 }

@@ -21,6 +21,7 @@ const (
 	UncleanElection                 // a replica outside the ISR is elected
 	GroupTwoOwners                  // a group member keeps its partitions past its generation
 	MinISRIgnored                   // min.insync.replicas is not checked
+	UncleanRestart                  // a new controller believes an ISR whose members have started anew since
 )
 
 // Animal describes one bug.
@@ -41,6 +42,7 @@ var Zoo = []Animal{
 	{UncleanElection, "unclean-election", "a replica outside the ISR is elected", "acked writes are lost", "configuration"},
 	{GroupTwoOwners, "group-two-owners", "a group member keeps its partitions past its generation", "two owners of a partition", "-"},
 	{MinISRIgnored, "min-isr-ignored", "min.insync.replicas is not checked", "acked writes on too few replicas", "-"},
+	{UncleanRestart, "unclean-restart", "a new controller leaves a broker in the ISR that lost power and came back between two controllers", "an acked write is lost", "Kafka in ZooKeeper mode; KIP-966"},
 }
 
 // Has reports whether b is on. In a production build it is constant false.

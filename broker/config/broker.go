@@ -48,7 +48,7 @@ type Broker struct {
 	LogFlushOffsetCheckpoint       time.Duration // log.flush.offset.checkpoint.interval.ms
 	LogFlushSchedulerInterval      time.Duration // log.flush.scheduler.interval.ms
 	FetchBytesMax                  int32         // fetch.max.bytes, a response
-	FileDeleteDelay                time.Duration // log.segment.delete.delay.ms
+	LogRetentionCheck              time.Duration // log.retention.check.interval.ms
 	ProducerIDExpiration           time.Duration // producer.id.expiration.ms
 
 	GroupInitialRebalanceDelay    time.Duration // group.initial.rebalance.delay.ms
@@ -74,6 +74,7 @@ type Broker struct {
 type Topic struct {
 	SegmentBytes              int32         // segment.bytes
 	Segment                   time.Duration // segment.ms
+	SegmentJitter             time.Duration // segment.jitter.ms
 	SegmentIndexBytes         int32         // segment.index.bytes
 	IndexIntervalBytes        int32         // index.interval.bytes
 	RetentionBytes            int64         // retention.bytes, -1 for no bound
@@ -86,6 +87,10 @@ type Topic struct {
 	MinInsyncReplicas         int           // min.insync.replicas
 	UncleanElection           bool          // unclean.leader.election.enable
 	MessageTimestampLogAppend bool          // message.timestamp.type=LogAppendTime
+	TimestampBeforeMax        time.Duration // message.timestamp.before.max.ms
+	TimestampAfterMax         time.Duration // message.timestamp.after.max.ms
+	TimestampDifferenceMax    time.Duration // message.timestamp.difference.max.ms, for both where they say nothing
+	FileDeleteDelay           time.Duration // file.delete.delay.ms
 	CompressionType           string        // compression.type: producer, or a codec
 	Preallocate               bool          // preallocate
 }

@@ -134,7 +134,7 @@ func (m *machine) write(passed []proposal, resp *kmsg.AlterPartitionResponse) er
 	for _, c := range passed {
 		writes = append(writes, zookeeper.PartitionWrite{TP: c.tp, State: c.next})
 	}
-	results, err := m.store.UpdatePartitionStates(m.fence, writes)
+	results, err := m.store.UpdatePartitionStates(m.fence, m.stamped(writes))
 	if err != nil {
 		return err
 	}

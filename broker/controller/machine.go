@@ -103,6 +103,7 @@ func (m *machine) startup(l loaded) error {
 			m.setLeadership(p, r.State)
 		}
 	}
+	restarted := m.restarted()
 	for _, p := range m.partitions() {
 		switch {
 		case p.leadership == nil:
@@ -119,6 +120,9 @@ func (m *machine) startup(l loaded) error {
 	// Brokers must hear of the live brokers before they are told whom to follow.
 	m.addMetadata(m.partitions())
 	m.flush()
+	if err := m.dropRestarted(restarted); err != nil {
+		return err
+	}
 	dead := m.startReplicas()
 	if err := m.triggerOnline(); err != nil {
 		return err

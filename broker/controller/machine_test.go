@@ -150,6 +150,18 @@ func (s *stage) run(t *testing.T, d *datadriven.TestData) string {
 			delete(s.stops, id)
 		}
 		err = s.machine.brokersChanged(s.live())
+	case "unseen-restart": // a new life that this controller has not seen
+		for _, id := range idsOfArgs(d) {
+			s.register(id)
+		}
+	case "unseen-session": // a new session of the same life
+		for _, id := range idsOfArgs(d) {
+			since := lifeOf(s.brokers[id])
+			s.register(id)
+			b := s.brokers[id]
+			b.Since = since
+			s.brokers[id] = b
+		}
 	case "shutdown":
 		id := idsOfArgs(d)[0]
 		req := kmsg.NewPtrControlledShutdownRequest()

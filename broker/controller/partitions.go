@@ -50,7 +50,7 @@ func (m *machine) initialize(ps []*partition) (met []*partition, err error) {
 	if len(writes) == 0 {
 		return nil, nil
 	}
-	results, err := m.store.CreatePartitionStates(m.fence, writes)
+	results, err := m.store.CreatePartitionStates(m.fence, m.stamped(writes))
 	if err != nil {
 		return nil, err
 	}

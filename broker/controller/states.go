@@ -26,7 +26,7 @@ func (m *machine) updateStates(ps []*partition, decide func(*partition) (zookeep
 		if len(writes) == 0 {
 			return nil
 		}
-		results, err := m.store.UpdatePartitionStates(m.fence, writes)
+		results, err := m.store.UpdatePartitionStates(m.fence, m.stamped(writes))
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 
 	"barnabas/broker/assert"
 	"barnabas/broker/bug"
+	"barnabas/broker/config"
 	"barnabas/broker/env"
 	"barnabas/broker/record"
 
@@ -54,12 +55,14 @@ type AppendInfo struct {
 // Source: UnifiedLog#appendAsLeader, #analyzeAndValidateProducerState.
 func (l *Log) AppendAsLeader(batches []byte, leaderEpoch int32, o AppendOptions) (AppendInfo, error) {
 	cfg := l.config.Load()
-	rules := record.Rules{BatchBytesMax: cfg.MessageBytesMax, KeyRequired: cfg.CleanupPolicyCompact, Coordinator: o.Origin == FromCoordinator}
-	n, size, err := record.Validate(batches, rules)
+	n, size, err := record.Validate(batches, l.rules(cfg, o))
 	if err != nil {
 		return AppendInfo{}, fmt.Errorf("append to %s: %w", l.tp, err)
 	}
-	batches = batches[:size]
+	if batches, err = l.recompress(batches[:size], cfg); err != nil {
+		return AppendInfo{}, fmt.Errorf("append to %s: %w", l.tp, err)
+	}
+	size = len(batches)
 	if size > int(cfg.SegmentBytes) {
 		markAppendAsLeaderRecordListTooLarge.Hit()
 		return AppendInfo{}, fmt.Errorf("append to %s: %d bytes, a segment holds %d: %w", l.tp, size, cfg.SegmentBytes, kerr.RecordListTooLarge)
@@ -86,7 +89,7 @@ func (l *Log) AppendAsLeader(batches []byte, leaderEpoch int32, o AppendOptions)
 		if cfg.MessageTimestampLogAppend {
 			info.LogAppendTime = dup.timestamp
 		}
-		return info, nil
+		return info, l.awaitSync(dup.lastOffset + 1) // the first attempt may be waiting for its sync
 	}
 	end := l.end
 	for rest := batches; len(rest) > 0; {
@@ -102,6 +105,40 @@ func (l *Log) AppendAsLeader(batches []byte, leaderEpoch int32, o AppendOptions)
 	}
 	info.LastOffset = end - 1
 	return info, l.write(batches, end, c)
+}
+
+// rules are what a batch must keep to before it gets its place.
+func (l *Log) rules(cfg *config.Topic, o AppendOptions) record.Rules {
+	r := record.Rules{BatchBytesMax: cfg.MessageBytesMax, KeyRequired: cfg.CleanupPolicyCompact, Coordinator: o.Origin == FromCoordinator}
+	unbounded := cfg.TimestampBeforeMax == math.MaxInt64 && cfg.TimestampAfterMax == math.MaxInt64
+	if !cfg.MessageTimestampLogAppend && !r.Coordinator && !unbounded {
+		now := l.env.Now().UnixMilli()
+		r.TimestampBound, r.Oldest, r.Newest = true, now-cfg.TimestampBeforeMax.Milliseconds(), now+cfg.TimestampAfterMax.Milliseconds()
+	}
+	return r
+}
+
+// recompress gives the batches the topic's codec, if it has one of its own (compression.type), in other memory.
+func (l *Log) recompress(batches []byte, cfg *config.Topic) ([]byte, error) {
+	if cfg.CompressionType == "" || cfg.CompressionType == "producer" {
+		return batches, nil
+	}
+	codec, err := record.ParseCodec(cfg.CompressionType)
+	if err != nil || record.Uniform(batches, codec) {
+		return batches, err
+	}
+	out, err := record.Recompress(make([]byte, 0, len(batches)), batches, codec, 0)
+	if err != nil {
+		return nil, err
+	}
+	for rest := out; len(rest) > 0 && cfg.MessageBytesMax > 0; {
+		var b record.Batch
+		b, rest, _ = record.Next(rest)
+		if len(b) > int(cfg.MessageBytesMax) {
+			return nil, fmt.Errorf("batch of %d bytes in %s, at most %d allowed: %w", len(b), codec, cfg.MessageBytesMax, kerr.MessageTooLarge)
+		}
+	}
+	return out, nil
 }
 
 // checkProducers judges the batches' producers before anything changes. With sentBefore, dup is the earlier append of a
@@ -206,13 +243,7 @@ func (l *Log) write(batches []byte, end int64, c *change) error {
 	l.unflushed += end - l.end
 	l.end = end
 	l.producers.commit(c, end, l.env.Mono())
-	if l.unflushed >= l.config.Load().FlushMessages {
-		if err := l.syncLocked(); err != nil {
-			return err
-		}
-	}
-	l.publish()
-	return nil
+	return l.settle(end)
 }
 
 // learnEpochs takes the batches' leader epochs into the cache, durably, before the batches are written: an epoch
@@ -246,12 +277,13 @@ func (l *Log) room(batches []byte, at int64) (run []byte, end int64, err error) 
 	cfg := l.config.Load()
 	g := l.active()
 	first, _, _ := record.Next(batches)
-	entries := int(cfg.SegmentIndexBytes / timeEntrySize)
-	old := g.firstTime >= 0 && first.MaxTimestamp() >= 0 && first.MaxTimestamp()-g.firstTime > cfg.Segment.Milliseconds()
+	after := l.rollAfter(g, cfg).Milliseconds()
+	old := g.firstTime >= 0 && first.MaxTimestamp() >= 0 && first.MaxTimestamp()-g.firstTime > after
 	if g.firstTime < 0 && g.size > 0 {
-		old = l.env.Now().UnixMilli()-g.createdMs > cfg.Segment.Milliseconds()
+		old = l.env.Now().UnixMilli()-g.createdMs > after
 	}
-	if g.size > 0 && (g.size+int64(len(first)) > int64(cfg.SegmentBytes) || old || g.places.n >= entries-1 || first.LastOffset()-g.base > math.MaxInt32) {
+	full := g.places.n >= int(cfg.SegmentIndexBytes/offsetEntrySize) || g.times.n >= int(cfg.SegmentIndexBytes/timeEntrySize)-1
+	if g.size > 0 && (g.size+int64(len(first)) > int64(cfg.SegmentBytes) || old || full || first.LastOffset()-g.base > math.MaxInt32) {
 		if err := l.roll(at); err != nil {
 			return nil, 0, err
 		}

@@ -10,6 +10,7 @@ import (
 // and flush.ms from time to time.
 type background struct {
 	rolled *env.Queue[*Log]
+	reaper *reaper
 	group  *env.Group
 }
 
@@ -18,13 +19,15 @@ const producerCheck = 10 * time.Minute
 
 // Start begins the background work. Shutdown ends it.
 //
-// Source: LogManager#startup (kafka-log-flusher, kafka-recovery-point-checkpoint, kafka-log-start-offset-checkpoint).
+// Source: LogManager#startup (kafka-log-flusher, kafka-recovery-point-checkpoint, kafka-log-start-offset-checkpoint, kafka-log-retention,
+// kafka-delete-logs).
 func (m *Manager) Start() {
-	b := &background{rolled: env.NewQueue[*Log](m.env, 0), group: env.NewGroup(m.env)}
+	b := &background{rolled: env.NewQueue[*Log](m.env, 0), reaper: newReaper(m.env), group: env.NewGroup(m.env)}
 	m.mu.Lock()
 	m.background = b
 	m.mu.Unlock()
 	b.group.Go("log-background", func() { m.work(b) })
+	b.group.Go("log-retention", func() { m.retain(b.reaper) })
 }
 
 func (m *Manager) stopBackground() {
@@ -34,6 +37,7 @@ func (m *Manager) stopBackground() {
 	m.mu.Unlock()
 	if b != nil {
 		b.rolled.Close()
+		b.reaper.close()
 		b.group.Wait()
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"testing"
+	"time"
 
 	"barnabas/broker/config"
 	"barnabas/broker/env"
@@ -94,18 +95,30 @@ func BenchmarkRead(b *testing.B) {
 
 // Goal: on real threads and real files, appends, reads and truncations at once stay apart. Run with -race.
 func TestRealThreads(t *testing.T) {
+	t.Run("page cache", func(t *testing.T) { realThreads(t, small) })
+	t.Run("synced, with retention", func(t *testing.T) {
+		c := keeping(5000, forever)
+		c.FlushMessages, c.FileDeleteDelay = 1, time.Millisecond
+		realThreads(t, c)
+	})
+}
+
+func realThreads(t *testing.T, c config.Topic) {
 	e := osenv.New(osenv.Options{})
-	m, err := log.OpenManager(e, brokerConfig(t.TempDir()))
+	cfg := brokerConfig(t.TempDir())
+	cfg.LogRetentionCheck = 2 * time.Millisecond
+	m, err := log.OpenManager(e, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	m.Start()
 	l := create(t, m, topic("t", 0), 10)
+	l.SetConfig(c)
 	group := env.NewGroup(e)
 	for task := range 4 {
 		group.Go("append", func() {
 			for i := range 300 {
-				if _, err := l.AppendAsLeader(build(fmt.Sprintf("%d-%d", task, i), 1+i%3, nil), 4, log.AppendOptions{}); err != nil {
+				if _, err := l.AppendAsLeader(build(fmt.Sprintf("%d-%d", task, i), 1+i%3, nil), 4, log.AppendOptions{}); err != nil && !errors.Is(err, kerr.NotLeaderForPartition) { // truncated while it waited
 					t.Error(err)
 					return
 				}
@@ -135,6 +148,7 @@ func TestRealThreads(t *testing.T) {
 					}
 				}
 				l.LastStableOffset(end)
+				l.SetHighWatermark(max(end-20, 0))
 				l.EndOffsetForEpoch(4)
 			}
 		})

@@ -2,8 +2,11 @@ package log
 
 import (
 	"errors"
+	"fmt"
 
 	"barnabas/broker/env"
+
+	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 // Flush makes everything appended so far durable and raises the recovery point. Appends and reads go on meanwhile.
@@ -26,10 +29,11 @@ func (l *Log) flushTo(sealedOnly bool) error {
 	if sealedOnly {
 		end = l.active().base
 	}
-	if l.recoveryPoint.Load() >= end {
+	from := min(l.recoveryPoint.Load(), l.indexes.Load())
+	if sealedOnly && l.indexes.Load() >= end || from >= end {
 		return nil
 	}
-	dirty, err := l.dirty(end)
+	dirty, err := l.dirty(from, end)
 	if err != nil {
 		return err
 	}
@@ -48,20 +52,36 @@ func (l *Log) flushTo(sealedOnly bool) error {
 	if err != nil {
 		return l.fail("flush", err)
 	}
-	if l.generation.Load() == generation && l.recoveryPoint.Load() < end {
-		l.recoveryPoint.Store(end)
-		if !sealedOnly {
-			l.unflushed = max(0, l.unflushed-unflushed)
-			l.flushed.Store(int64(l.env.Mono()))
-		}
+	if l.generation.Load() == generation {
+		l.indexes.Store(max(l.indexes.Load(), end))
+		l.durable(end, unflushed, !sealedOnly)
 	}
 	return nil
 }
 
-// dirty lists the segments that may have unsynced content below end, each with a reference, their indexes written.
-func (l *Log) dirty(end int64) ([]*segment, error) {
+// durable takes note that everything below end is, the files of the log at least, after a sync that began when so many
+// records were unflushed. Appends that waited for it are published.
+func (l *Log) durable(end, unflushed int64, everything bool) {
+	if l.recoveryPoint.Load() >= end {
+		return
+	}
+	l.measure() // before: see verified
+	l.recoveryPoint.Store(end)
+	if everything {
+		l.unflushed = max(0, l.unflushed-unflushed)
+		l.flushed.Store(int64(l.env.Mono()))
+	}
+	if l.mustSync <= end && l.leo.Load() < l.end {
+		l.publish()
+	}
+	l.synced.Broadcast()
+}
+
+// dirty lists the segments that may have unsynced content from one offset to another, each with a reference, their
+// indexes written.
+func (l *Log) dirty(from, end int64) ([]*segment, error) {
 	var out []*segment
-	for _, g := range l.segments[l.segmentFor(l.recoveryPoint.Load()):] {
+	for _, g := range l.segments[l.segmentFor(from):] {
 		if g.base > end || g.base == end && len(out) > 0 {
 			break
 		}
@@ -81,24 +101,88 @@ func (l *Log) dirty(end int64) ([]*segment, error) {
 	return out, nil
 }
 
-// syncLocked is Flush for an append that must be durable before anybody sees it. The lock is held throughout.
-func (l *Log) syncLocked() error {
-	dirty, err := l.dirty(l.end)
-	if err != nil {
-		return err
+// settle lets everybody see what was appended up to end, which the caller has just done: at once, or when it is durable,
+// where flush.messages wants that, or an append before it waits for that.
+//
+// While a sync is under way, others append; the next sync is for all of them. So under load many appends share one, and
+// the lock is never held during it.
+//
+//	append a          | sync a ----------|
+//	      append b, c        wait ....... | sync b, c ----------|
+//	                                 append d      wait ....... | sync d
+//
+// Source: UnifiedLog#append (unflushedMessages), which holds the lock throughout.
+func (l *Log) settle(end int64) error {
+	if l.unflushed >= l.config.Load().FlushMessages {
+		l.mustSync = l.end
 	}
+	if l.mustSync <= l.recoveryPoint.Load() {
+		l.publish()
+		return nil
+	}
+	return l.awaitSync(end)
+}
+
+// awaitSync returns when everything below end is published, syncing if nobody does.
+func (l *Log) awaitSync(end int64) error {
+	generation := l.generation.Load()
+	for l.leo.Load() < end {
+		if err := l.usable(); err != nil {
+			return err
+		}
+		if l.generation.Load() != generation {
+			return fmt.Errorf("append to %s: truncated meanwhile: %w", l.tp, kerr.NotLeaderForPartition)
+		}
+		if l.syncing {
+			l.synced.Wait()
+			continue
+		}
+		if err := l.syncFiles(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// syncFiles makes everything appended so far durable: the segments' files, not their indexes, which recovery makes
+// again, and which FlushSealed syncs when a segment is full.
+func (l *Log) syncFiles() error {
+	var dirty []*segment
+	for _, g := range l.segments[l.segmentFor(l.recoveryPoint.Load()):] {
+		g.acquire()
+		dirty = append(dirty, g)
+	}
+	end, unflushed, generation := l.end, l.unflushed, l.generation.Load()
+	l.syncing = true
+	l.mu.Unlock()
+	var err error
 	for _, g := range dirty {
 		if err == nil {
-			err = g.file.Sync() // the indexes are made again if they are lost
+			err = g.file.Sync()
 		}
 		g.release()
 	}
+	l.mu.Lock()
+	l.syncing = false
+	defer l.synced.Broadcast()
 	if err != nil {
 		return l.fail("flush", err)
 	}
-	l.recoveryPoint.Store(l.end)
-	l.unflushed = 0
+	if l.generation.Load() == generation {
+		l.durable(end, unflushed, true)
+	}
 	return nil
+}
+
+// quiet waits until no append waits for a sync: what it waits for could be taken away otherwise.
+func (l *Log) quiet() {
+	for l.leo.Load() < l.end && l.usable() == nil {
+		if l.syncing {
+			l.synced.Wait()
+		} else if l.syncFiles() != nil {
+			return
+		}
+	}
 }
 
 // syncSnapshots makes the producer snapshots durable that were taken at the starts of the segments.
@@ -159,6 +243,7 @@ func (l *Log) Close() error {
 	if l.closed {
 		return nil
 	}
+	l.quiet()
 	if err == nil {
 		err = l.sealForGood()
 	}
@@ -200,6 +285,7 @@ func (l *Log) closeFiles() {
 	}
 	l.closed = true
 	l.generation.Add(1)
+	l.synced.Broadcast()
 	for _, g := range l.segments {
 		g.release()
 	}

@@ -31,6 +31,7 @@ func (l *Log) emitIndex(g *segment) {
 // Source: LogLoader#load.
 func Open(e env.Env, o Options) (*Log, Recovery, error) {
 	l := &Log{env: e, tp: o.TP, path: path.Join(o.Dir, o.TP.String()), bugs: o.Bugs, health: o.health, producerExpiration: o.ProducerIDExpiration, mu: e.NewMutex()}
+	l.synced = e.NewCond(l.mu)
 	if l.producerExpiration <= 0 {
 		l.producerExpiration = 24 * time.Hour
 	}
@@ -99,6 +100,7 @@ func (l *Log) load(o Options) (Recovery, error) {
 	if r.Clean {
 		l.recoveryPoint.Store(l.end)
 	}
+	l.indexes.Store(l.recoveryPoint.Load())
 	if l.end < l.start.Load() { // a restart of the log at a later offset was interrupted; here it is finished
 		if err := l.restartAt(l.start.Load()); err != nil {
 			return r, err
@@ -125,7 +127,7 @@ func (l *Log) openDir() (names []string, created bool, err error) {
 		return nil, false, err
 	}
 	for _, e := range entries {
-		if strings.HasSuffix(e.Name, suffixCleaned) || strings.HasSuffix(e.Name, ".tmp") || strings.HasSuffix(e.Name, ".deleted") {
+		if strings.HasSuffix(e.Name, suffixCleaned) || strings.HasSuffix(e.Name, ".tmp") || strings.HasSuffix(e.Name, suffixDeleted) {
 			if err := l.env.Remove(path.Join(l.path, e.Name)); err != nil {
 				return nil, false, err
 			}

@@ -46,12 +46,16 @@ type Log struct {
 	producerExpiration time.Duration
 
 	config atomic.Pointer[config.Topic]
-	// checkpoint writes the directory's recovery points and log starts; rolled is told that a segment was sealed. Both
-	// are nil without a manager.
+	// checkpoint writes the directory's recovery points and log starts; rolled is told that a segment was sealed. All
+	// three are nil without a manager.
 	checkpoint func() error
 	rolled     func(*Log)
+	doom       func(*Log, []string) // has files removed after file.delete.delay.ms; nil: they go at once
 
 	mu        env.Mutex
+	synced    env.Cond // a sync ended, for appends that wait to be durable
+	syncing   bool     // one is under way
+	mustSync  int64    // nothing is published before everything below this offset is durable
 	topicID   [16]byte
 	segments  []*segment // ascending; the last one is active. Never empty while the log is open
 	end       int64      // LogEndOffset of what was written; published as leo once it may be seen
@@ -63,9 +67,12 @@ type Log struct {
 	leo           atomic.Int64
 	start         atomic.Int64
 	recoveryPoint atomic.Int64
+	indexes       atomic.Int64 // below it the indexes of sealed segments are durable too
+	activeBase    atomic.Int64
 	hw            atomic.Int64
 	unstable      atomic.Int64 // first offset of an undecided transaction, or math.MaxInt64
 	size          atomic.Int64
+	first         atomic.Int64  // base offset of the first segment
 	flushed       atomic.Int64  // env.Instant of the last sync of everything
 	generation    atomic.Uint64 // counts truncations
 	epochs        atomic.Pointer[epochs]
@@ -87,6 +94,15 @@ func withDefaults(c config.Topic) *config.Topic {
 	}
 	if c.FlushMessages <= 0 {
 		c.FlushMessages = math.MaxInt64
+	}
+	if c.TimestampBeforeMax == 0 && c.TimestampAfterMax == 0 && c.TimestampDifferenceMax == 0 {
+		c.TimestampBeforeMax, c.TimestampAfterMax, c.TimestampDifferenceMax = math.MaxInt64, math.MaxInt64, math.MaxInt64
+	}
+	if c.TimestampBeforeMax == math.MaxInt64 {
+		c.TimestampBeforeMax = c.TimestampDifferenceMax
+	}
+	if c.TimestampAfterMax == math.MaxInt64 {
+		c.TimestampAfterMax = c.TimestampDifferenceMax
 	}
 	return &c
 }
@@ -127,14 +143,31 @@ func (l *Log) segmentFor(offset int64) int {
 
 // publish lets everybody see the log up to its end.
 func (l *Log) publish() {
+	l.measure()
+	l.unstable.Store(l.firstUnstable(l.hw.Load()))
+	l.leo.Store(l.end)
+}
+
+// measure tells how large the log is and where its files begin.
+func (l *Log) measure() {
 	var bytes int64
 	for _, g := range l.segments {
 		bytes += g.size
 	}
 	l.size.Store(bytes)
-	l.unstable.Store(l.producers.firstUnstable(l.hw.Load()))
-	l.leo.Store(l.end)
+	l.first.Store(l.segments[0].base)
+	l.activeBase.Store(l.active().base)
 }
+
+// firstUnstable is where the first undecided transaction begins, or the log, if that has lost the beginning
+// (UnifiedLog#maybeIncrementFirstUnstableOffset).
+func (l *Log) firstUnstable(hw int64) int64 {
+	return max(l.producers.firstUnstable(hw), l.start.Load())
+}
+
+// FirstOffset is the base offset of the first segment: what lies between it and StartOffset is still on disk, but not
+// part of the log any more. It takes no lock.
+func (l *Log) FirstOffset() int64 { return l.first.Load() }
 
 // StartOffset is LogStartOffset: records below it are gone. It takes no lock.
 func (l *Log) StartOffset() int64 { return l.start.Load() }
@@ -144,6 +177,15 @@ func (l *Log) EndOffset() int64 { return l.leo.Load() }
 
 // RecoveryPoint is the offset below which everything is durable. It takes no lock.
 func (l *Log) RecoveryPoint() int64 { return l.recoveryPoint.Load() }
+
+// verified is the offset from which on the next start must verify the log: RecoveryPoint, or where the first sealed
+// segment begins whose indexes are not durable yet.
+func (l *Log) verified() int64 {
+	if indexes := l.indexes.Load(); indexes < l.activeBase.Load() {
+		return min(l.recoveryPoint.Load(), indexes)
+	}
+	return l.recoveryPoint.Load()
+}
 
 // Size is the number of bytes in all segments. It takes no lock.
 func (l *Log) Size() int64 { return l.size.Load() }
@@ -178,7 +220,7 @@ func (l *Log) SetHighWatermark(hw int64) {
 	}
 	l.mu.Lock()
 	defer l.unlock()
-	l.unstable.Store(l.producers.firstUnstable(hw))
+	l.unstable.Store(l.firstUnstable(hw))
 }
 
 // HighWatermark is the last that SetHighWatermark was told.

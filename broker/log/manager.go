@@ -6,6 +6,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"time"
 
 	"barnabas/broker/config"
 	"barnabas/broker/env"
@@ -52,13 +53,18 @@ func (m *Manager) Get(tp wire.TopicPartition) *Log {
 	return nil
 }
 
-// GetOrCreate returns the log of a partition, making it in the directory with the fewest if there is none. An existing
-// one takes the configuration.
+// GetOrCreate is Host for a partition that this broker may have had before.
+func (m *Manager) GetOrCreate(tp wire.TopicPartition, topicID [16]byte, cfg config.Topic) (*Log, error) {
+	return m.Host(tp, topicID, cfg, false)
+}
+
+// Host returns the log of a partition, making it in the directory with the fewest if there is none. An existing one takes
+// the configuration. isNew says that the partition is new in the cluster: then no directory that failed can hold it.
 //
 // Errors: INCONSISTENT_TOPIC_ID; KAFKA_STORAGE_ERROR, also when a directory is offline that may hold it.
 //
 // Source: LogManager#getOrCreateLog.
-func (m *Manager) GetOrCreate(tp wire.TopicPartition, topicID [16]byte, cfg config.Topic) (*Log, error) {
+func (m *Manager) Host(tp wire.TopicPartition, topicID [16]byte, cfg config.Topic, isNew bool) (*Log, error) {
 	m.changing.Lock()
 	defer m.changing.Unlock()
 	if l := m.Get(tp); l != nil {
@@ -70,7 +76,7 @@ func (m *Manager) GetOrCreate(tp wire.TopicPartition, topicID [16]byte, cfg conf
 		}
 		return l, l.setTopicID(topicID)
 	}
-	d, err := m.leastUsed()
+	d, err := m.leastUsed(isNew)
 	if err != nil {
 		return nil, fmt.Errorf("create %s: %w", tp, err)
 	}
@@ -93,13 +99,15 @@ func (m *Manager) options(d *logDir, tp wire.TopicPartition, o Options) Options 
 func (m *Manager) hold(h *held) {
 	h.log.checkpoint = func() error { return m.checkpointDir(h.dir) }
 	h.log.rolled = m.rolled
+	h.log.doom = func(l *Log, files []string) { m.doom(h.dir, l.config.Load().FileDeleteDelay, files) }
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.logs[h.log.tp] = h
 }
 
-// leastUsed is the directory with the fewest logs, the first of them in the configuration.
-func (m *Manager) leastUsed() (*logDir, error) {
+// leastUsed is the directory with the fewest logs, the first of them in the configuration, of those that are well. Where
+// one is not, only a log that cannot be in it may be made elsewhere.
+func (m *Manager) leastUsed(isNew bool) (*logDir, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	count := map[*logDir]int{}
@@ -107,13 +115,18 @@ func (m *Manager) leastUsed() (*logDir, error) {
 		count[h.dir]++
 	}
 	var best *logDir
+	var failed error
 	for _, d := range m.dirs {
 		if err := d.health.err(); err != nil {
-			return nil, err
+			failed = err
+			continue
 		}
 		if best == nil || count[d] < count[best] {
 			best = d
 		}
+	}
+	if failed != nil && (best == nil || !isNew) {
+		return nil, failed
 	}
 	return best, nil
 }
@@ -122,24 +135,20 @@ func (m *Manager) leastUsed() (*logDir, error) {
 // exist is no error.
 //
 // The directory is renamed, durably, before anything else: from then on the partition has no log. Then the checkpoints
-// forget it, lest a log of the same name inherits its offsets; then the files go.
+// forget it, lest a log of the same name inherits its offsets; then, after file.delete.delay.ms, the files go.
 //
 // Source: LogManager#asyncDelete, LocalLog.logDeleteDirName.
 func (m *Manager) Delete(tp wire.TopicPartition) error {
-	gone, d, err := m.rename(tp)
+	gone, d, delay, err := m.rename(tp)
 	if err != nil || d == nil {
 		return err
 	}
-	if err := env.RemoveAll(m.env, gone); err != nil {
-		err = d.health.fail("delete "+tp.String(), err)
-		d.health.tell()
-		return err
-	}
-	return nil
+	m.doom(d, delay, []string{gone})
+	return d.health.err()
 }
 
 // rename is Delete up to the point where only the files are left. d is nil if there was no log.
-func (m *Manager) rename(tp wire.TopicPartition) (gone string, d *logDir, err error) {
+func (m *Manager) rename(tp wire.TopicPartition) (gone string, d *logDir, delay time.Duration, err error) {
 	m.changing.Lock()
 	defer m.changing.Unlock()
 	m.mu.Lock()
@@ -147,13 +156,13 @@ func (m *Manager) rename(tp wire.TopicPartition) (gone string, d *logDir, err er
 	delete(m.logs, tp)
 	m.mu.Unlock()
 	if h == nil {
-		return "", nil, nil
+		return "", nil, 0, nil
 	}
 	d = h.dir
 	defer d.health.tell()
 	h.log.abandon()
 	if err := d.health.err(); err != nil {
-		return "", nil, err
+		return "", nil, 0, err
 	}
 	gone = path.Join(d.path, m.deletedName(tp))
 	err = m.env.Rename(h.log.path, gone)
@@ -161,13 +170,13 @@ func (m *Manager) rename(tp wire.TopicPartition) (gone string, d *logDir, err er
 		err = m.env.SyncDir(d.path)
 	}
 	if err != nil {
-		return "", nil, d.health.fail("delete "+tp.String(), err)
+		return "", nil, 0, d.health.fail("delete "+tp.String(), err)
 	}
 	err = m.checkpointDir(d)
 	if err == nil {
 		err = m.checkpointHighWatermarks(d, nil)
 	}
-	return gone, d, err
+	return gone, d, h.log.config.Load().FileDeleteDelay, err
 }
 
 // deletedName is the directory's name while it is being deleted, of at most 255 bytes.
@@ -235,7 +244,7 @@ func (m *Manager) CheckpointRecoveryPoints() error { return m.eachDir(m.checkpoi
 // out, as Kafka does: the directory tells it.
 func (m *Manager) checkpointDir(d *logDir) error {
 	err := d.checkpoint(recoveryPointFile, func() map[wire.TopicPartition]int64 {
-		return m.offsets(d, (*Log).RecoveryPoint)
+		return m.offsets(d, (*Log).verified)
 	})
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"barnabas/broker/config"
 	"barnabas/broker/env"
@@ -311,17 +312,38 @@ func (r *modelRun) step(l *log.Log, tp wire.TopicPartition, m *modelLog) {
 		r.must(l.AdvanceStartOffset(m.advancing))
 		m.advance(m.advancing)
 		m.advancing = -1
-	case op < 95:
+	case op < 96:
+		r.did["retention"]++
+		r.retain(l, m)
+	case op < 97:
 		r.did["restart"]++
 		m.starting = max(0, m.end-20+int64(r.rand.IntN(60)))
 		r.must(l.TruncateFullyAndStartAt(m.starting))
 		m.restart(m.starting)
-	case op < 97:
+	case op < 98:
 		m.epoch++
 		r.must(l.AssignEpoch(m.epoch, m.end))
 	default:
 		r.compare(l, m)
 	}
+}
+
+// retain lets everything be committed and keeps some of it.
+func (r *modelRun) retain(l *log.Log, m *modelLog) {
+	cfg := r.cfg.Topic
+	cfg.CleanupPolicyDelete, cfg.Retention, cfg.RetentionBytes = true, -1, r.rand.Int64N(l.Size()+1)
+	l.SetConfig(cfg)
+	l.SetHighWatermark(m.end)
+	m.advancing = m.end                         // or less
+	whole := l.StartOffset() == l.FirstOffset() // else a crash left segments below the start, which go whatever there is
+	_, err := l.DeleteOldSegments()
+	r.must(err)
+	if least := cfg.RetentionBytes; l.Size() < least && whole {
+		r.fatal("%d bytes are left, retention.bytes is %d", l.Size(), least)
+	}
+	m.advance(l.StartOffset())
+	m.advancing = -1
+	l.SetConfig(r.cfg.Topic)
 }
 
 // next makes the batch that comes now.
@@ -437,7 +459,7 @@ func TestModel(t *testing.T) {
 		runModel(t, seed, did)
 	}
 	t.Log(did)
-	for _, what := range []string{"lead", "follow", "read", "flush", "truncate", "advance", "restart", "crash", "power loss", "clean", "duplicate", "slice cut"} {
+	for _, what := range []string{"lead", "follow", "read", "flush", "truncate", "advance", "retention", "restart", "crash", "power loss", "clean", "duplicate", "slice cut"} {
 		if did[what] == 0 {
 			t.Errorf("no %s in %d seeds: the test proves nothing about it", what, seeds)
 		}
@@ -458,6 +480,7 @@ func runModel(t *testing.T, seed uint64, did map[string]int) {
 	if r.rand.IntN(3) == 0 {
 		r.cfg.Topic.FlushMessages = 1
 	}
+	r.cfg.Topic.FileDeleteDelay = time.Duration(r.rand.IntN(3)) * time.Millisecond
 	for p := range int32(2) {
 		tp := wire.TopicPartition{Topic: "m", Partition: p}
 		r.tps = append(r.tps, tp)

@@ -117,6 +117,7 @@ type verifier struct {
 	next    int64 // offset that the next batch must not be below
 	epochs  epochs
 	report  *Recovery
+	head    record.Batch // room for a header
 }
 
 // run verifies the batches from the one that holds offset from, or all, and makes the indexes. It returns the size of
@@ -129,7 +130,7 @@ func (v *verifier) run(from int64) (int64, error) {
 	}
 	s := newScanner(g.file, pos, g.size, recoverWindow)
 	for {
-		b, err := s.batch()
+		b, err := v.whole(&s)
 		if err == io.EOF {
 			break
 		}
@@ -165,17 +166,39 @@ func (v *verifier) run(from int64) (int64, error) {
 	return s.pos, err
 }
 
+// whole checks the batch at the scanner's position and returns its header. However large the batch is, or, being
+// damaged, says it is, it passes through the scanner's window piece by piece: so recovery needs no more memory than
+// recoveryTasks windows.
+func (v *verifier) whole(s *scanner) (record.Batch, error) {
+	h, err := s.header()
+	if err != nil {
+		return nil, err
+	}
+	h = append(v.head[:0], h...)
+	v.head = h
+	at, size := s.pos, s.size
+	defer func() { s.pos, s.size = at, size }()
+	return h, h.CheckParts(func(take func([]byte)) error {
+		for s.pos = at + record.HeaderSize; s.pos < at+size; {
+			p, err := s.bytes(min(at+size-s.pos, recoverWindow))
+			if err != nil {
+				return err
+			}
+			take(p)
+			s.pos += int64(len(p))
+		}
+		return nil
+	})
+}
+
 // legacy says that a message of an older format is at the scanner's position.
 func (v *verifier) legacy(s *scanner) bool {
 	p, err := s.bytes(min(s.end-s.pos, recoverWindow))
 	return err == nil && record.IsLegacy(p)
 }
 
-// judge is what recovery asks of a batch.
+// judge is what recovery asks of a batch beyond its being whole.
 func (v *verifier) judge(b record.Batch) error {
-	if err := b.Check(); err != nil {
-		return err
-	}
 	if b.BaseOffset() < v.next {
 		markJudgeCorruptMessage.Hit()
 		return fmt.Errorf("batch begins at %d, %d was next: %w", b.BaseOffset(), v.next, kerr.CorruptMessage)

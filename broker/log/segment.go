@@ -19,6 +19,7 @@ const (
 	suffixIndex    = ".index"
 	suffixTime     = ".timeindex"
 	suffixSnapshot = ".snapshot"
+	suffixTxn      = ".txnindex"
 	suffixCleaned  = ".cleaned" // an unfinished replacement; Kafka, too, removes it at start
 )
 

@@ -77,6 +77,7 @@ func (l *Log) Read(offset int64, maxBytes int32, upper int64, minOne bool) (Slic
 		if err != nil || r.segment == nil {
 			return nothing, err
 		}
+		upper := min(upper, r.seen)
 		pos, n, err := r.locate(offset, maxBytes, upper, minOne)
 		stale := r.generation != l.generation.Load()
 		if err == nil && !stale && n > 0 {
@@ -87,6 +88,8 @@ func (l *Log) Read(offset int64, maxBytes int32, upper int64, minOne bool) (Slic
 		case stale:
 			continue // truncated while we looked
 		case err == io.EOF && r.last:
+			return nothing, nil
+		case err == io.EOF && r.nextBase >= r.seen:
 			return nothing, nil
 		case err == io.EOF:
 			offset = r.nextBase // a gap at the segment's end
@@ -127,6 +130,7 @@ type reading struct {
 	segment    *segment // referenced; nil: nothing to read
 	size       int64    // of the segment, then
 	end        int64    // offset at which it ended, then
+	seen       int64    // LogEndOffset then: what is behind it may be waiting for its sync
 	last       bool     // it was the active one
 	nextBase   int64    // of the segment behind it
 	generation uint64
@@ -153,11 +157,12 @@ func (l *Log) beginRead(offset int64, maxBytes int32, upper int64) (r reading, e
 	if err := l.ensureIndexed(g); err != nil {
 		return r, err
 	}
-	r = reading{size: g.size, end: end, last: g == l.active(), generation: l.generation.Load()}
+	r = reading{size: g.size, end: l.end, seen: end, last: g == l.active(), generation: l.generation.Load()}
 	if !r.last {
 		r.nextBase = l.segments[i+1].base
 		r.end = r.nextBase
 	}
+	upper = min(upper, r.seen)
 	if r.at, err = g.hintFor(offset); err == nil && upper < r.end {
 		r.to, err = g.hintFor(upper)
 	}

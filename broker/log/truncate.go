@@ -38,8 +38,9 @@ func (l *Log) TruncateTo(offset int64) error {
 		markTruncateToOffsetOutOfRange.Hit()
 		return fmt.Errorf("truncate %s to %d: %w", l.tp, offset, kerr.OffsetOutOfRange)
 	}
-	if offset >= l.end {
-		return nil
+	l.quiet()
+	if err := l.usable(); err != nil || offset >= l.end {
+		return err
 	}
 	if offset < l.segments[0].base {
 		return l.restartAt(offset)
@@ -150,7 +151,7 @@ func (l *Log) leave(g *segment, end int64) error {
 	return nil
 }
 
-// drop removes the last or the first segment, durably. If bytes of it are held by readers, they get an end of file.
+// drop removes the last segment, durably. If bytes of it are held by readers, they get an end of file.
 func (l *Log) drop(i int) error {
 	g := l.segments[i]
 	if i > 0 && g.read() {
@@ -171,6 +172,7 @@ func (l *Log) drop(i int) error {
 
 // lowerRecoveryPoint makes sure, durably, that what will be written above offset is verified at the next start.
 func (l *Log) lowerRecoveryPoint(offset int64) error {
+	l.indexes.Store(min(l.indexes.Load(), offset))
 	if l.recoveryPoint.Load() <= offset {
 		return nil
 	}
@@ -198,6 +200,10 @@ func (l *Log) TruncateFullyAndStartAt(offset int64) error {
 		markTruncateFullyAndStartAtOffsetOutOfRange.Hit()
 		return fmt.Errorf("restart %s at %d: %w", l.tp, offset, kerr.OffsetOutOfRange)
 	}
+	l.quiet()
+	if err := l.usable(); err != nil {
+		return err
+	}
 	return l.restartAt(offset)
 }
 
@@ -207,6 +213,7 @@ func (l *Log) TruncateFullyAndStartAt(offset int64) error {
 func (l *Log) restartAt(offset int64) error {
 	before := l.end
 	l.recoveryPoint.Store(min(l.recoveryPoint.Load(), offset, l.segments[0].base))
+	l.indexes.Store(min(l.indexes.Load(), l.recoveryPoint.Load()))
 	if offset >= l.end {
 		l.start.Store(offset)
 	}
@@ -243,6 +250,7 @@ func (l *Log) restartAt(offset int64) error {
 	l.producers = newProducers(offset)
 	l.unflushed = 0
 	l.recoveryPoint.Store(offset)
+	l.indexes.Store(offset)
 	l.publish()
 	l.env.Emit(env.Event{Kind: evTruncate, Topic: l.tp.Topic, Partition: l.tp.Partition, V: [4]int64{offset, before, offset}})
 	return l.saveCheckpoint()
@@ -271,7 +279,8 @@ func (l *Log) rebase(offset int64) error {
 	return nil
 }
 
-// AdvanceStartOffset raises LogStartOffset, never beyond LogEndOffset, and drops segments wholly below it.
+// AdvanceStartOffset raises LogStartOffset, never beyond LogEndOffset, and drops segments wholly below it. The new start
+// is durable when it returns.
 //
 // Source: UnifiedLog#maybeIncrementLogStartOffset, #deleteLogStartOffsetBreachedSegments.
 func (l *Log) AdvanceStartOffset(offset int64) error {
@@ -280,7 +289,7 @@ func (l *Log) AdvanceStartOffset(offset int64) error {
 	if err := l.usable(); err != nil {
 		return err
 	}
-	if offset > l.end {
+	if offset > l.leo.Load() {
 		markAdvanceStartOffsetOffsetOutOfRange.Hit()
 		return fmt.Errorf("start of %s to %d, it ends at %d: %w", l.tp, offset, l.end, kerr.OffsetOutOfRange)
 	}
@@ -288,26 +297,16 @@ func (l *Log) AdvanceStartOffset(offset int64) error {
 		return nil
 	}
 	l.start.Store(offset)
-	if len(l.segments) < 2 || l.segments[1].base > offset {
-		return nil
-	}
-	// The checkpoint comes first: a crash that forgot the new start must find segments and epochs for the old one.
+	l.publishStart()
+	// The checkpoint comes first: what somebody was told is deleted must not come back after a crash.
 	if err := l.saveCheckpoint(); err != nil {
 		return err
 	}
-	if e, changed := l.epochs.Load().truncateStart(offset); changed {
-		if err := l.storeEpochs(e); err != nil {
-			return err
-		}
+	n := l.segmentFor(offset)
+	if n == 0 {
+		return nil
 	}
-	for len(l.segments) > 1 && l.segments[1].base <= offset {
-		if err := l.drop(0); err != nil {
-			return err
-		}
-	}
-	l.recoveryPoint.Store(max(l.recoveryPoint.Load(), l.segments[0].base))
-	l.publish()
-	return nil
+	return l.dropOldest(n)
 }
 
 // removeSnapshots removes the producer snapshots at offsets for which gone holds, durably.

@@ -31,7 +31,7 @@ func (p *Partition) Read(o ReadOptions) (ReadResult, error) {
 	}
 	p.leave()
 	p.mu.Unlock()
-	if told.hw {
+	if told.wake {
 		p.o.Notify(p.tp)
 	}
 	if told.change != nil {
@@ -160,7 +160,7 @@ func (p *Partition) divergence(o ReadOptions, logStart int64) (*EpochEnd, error)
 
 // fetchNews is what a follower's fetch has brought about.
 type fetchNews struct {
-	hw     bool
+	wake   bool // the high watermark or a log start moved
 	change *Change
 }
 
@@ -168,11 +168,11 @@ type fetchNews struct {
 // checked the replica. Source: Partition#updateFollowerFetchState.
 func (p *Partition) recordFetch(o ReadOptions, leaderEnd int64, now env.Instant) fetchNews {
 	r := p.follower(o.ReplicaID)
+	news := fetchNews{wake: r.logStartOffset != o.LogStartOffset} // the low watermark, for DeleteRecords
 	moved := r.fetched(o.Offset, o.LogStartOffset, leaderEnd, o.ReplicaEpoch, now)
-	var news fetchNews
 	news.change = p.proposeExpand(r)
-	if moved {
-		news.hw = p.advanceHW(now)
+	if moved && p.advanceHW(now) {
+		news.wake = true
 	}
 	return news
 }

@@ -99,6 +99,12 @@ func (s *script) do() {
 	case "reset":
 		progress, err := s.p.ResetTo(int32(s.num("epoch", 0)), s.num("start", 0), s.num("end", 0))
 		s.say("progress=%v%s", progress, failure(err))
+	case "delete-records":
+		offset, err := s.p.DeleteRecords(s.num("to", -1))
+		s.say("offset=%d start=%d%s", offset, s.log.StartOffset(), failure(err))
+	case "low":
+		low, err := s.p.LowWatermark()
+		s.say("low=%d%s", low, failure(err))
 	case "close":
 		s.p.Close()
 	case "offline":
@@ -176,7 +182,8 @@ func (s *script) append() {
 
 func (s *script) fetch(replica int32) {
 	o := ReadOptions{Offset: s.num("from", 0), MaxBytes: 1 << 20, MinOne: true, CurrentLeaderEpoch: int32(s.num("epoch", -1)),
-		LastFetchedEpoch: int32(s.num("last", -1)), ReplicaID: replica, ReplicaEpoch: s.num("broker-epoch", 200+int64(replica)), Again: s.d.HasArg("again")}
+		LastFetchedEpoch: int32(s.num("last", -1)), ReplicaID: replica, ReplicaEpoch: s.num("broker-epoch", 200+int64(replica)), Again: s.d.HasArg("again"),
+		LogStartOffset: s.num("start", 0)}
 	bytes, now := s.p.Available(o)
 	r, err := s.p.Read(o)
 	if err != nil {

@@ -38,6 +38,7 @@ type State struct {
 	HighWatermark   int64
 	LogEndOffset    int64
 	LogStartOffset  int64
+	LogFirstOffset  int64    // base offset of the first segment on disk, at or below LogStartOffset
 	LatestEpoch     int32    // the last that the log knows, -1 for none
 	Log             *log.Log // for comparing batches below the high watermark
 }
@@ -49,5 +50,5 @@ func (p *Partition) Snapshot() State {
 		LeaderID: p.leaderID, LeaderEpoch: p.leaderEpoch, PartitionEpoch: p.partitionEpoch, ControllerEpoch: p.controllerEpoch,
 		Replicas: slices.Clone(p.replicas), ISR: slices.Clone(p.isr.committed), ISRMaximal: p.isr.maximalSet(),
 		MinISR: min(p.minISR, len(p.replicas)), HighWatermark: p.hw, LogEndOffset: p.log.EndOffset(), LogStartOffset: p.log.StartOffset(),
-		LatestEpoch: p.log.LatestEpoch(), Log: p.log}
+		LogFirstOffset: p.log.FirstOffset(), LatestEpoch: p.log.LatestEpoch(), Log: p.log}
 }

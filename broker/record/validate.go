@@ -2,6 +2,7 @@ package record
 
 import (
 	"fmt"
+	"hash/crc32"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 )
@@ -11,9 +12,30 @@ import (
 //
 // Source: DefaultRecordBatch#ensureValid; the counts are checked loosely, because compaction may empty a batch.
 func (b Batch) Check() error {
-	switch {
-	case len(b) < HeaderSize || b.Size() != int64(len(b)):
+	if len(b) < HeaderSize || b.Size() != int64(len(b)) {
 		return fmt.Errorf("batch of %d bytes says it has %d: %w", len(b), b.Size(), kerr.CorruptMessage)
+	}
+	if err := b.checkHeader(); err != nil {
+		return err
+	}
+	return b.checkCRC()
+}
+
+// CheckParts is Check for a batch of any size of which only the header is in memory. rest gives the bytes behind it, in
+// pieces, to take; its error is returned as it is.
+func (b Batch) CheckParts(rest func(take func([]byte)) error) error {
+	if err := b.checkHeader(); err != nil {
+		return err
+	}
+	sum := crc32.Checksum(b[atAttributes:HeaderSize], castagnoli)
+	if err := rest(func(p []byte) { sum = crc32.Update(sum, castagnoli, p) }); err != nil {
+		return err
+	}
+	return b.compareCRC(sum)
+}
+
+func (b Batch) checkHeader() error {
+	switch {
 	case b.Magic() != Magic:
 		return fmt.Errorf("magic %d: %w", b.Magic(), kerr.CorruptMessage)
 	case b.BaseOffset() < 0 || b.LastOffsetDelta() < 0 || b.LastOffset() < b.BaseOffset():
@@ -21,11 +43,13 @@ func (b Batch) Check() error {
 	case b.Count() < 0 || int64(b.Count()) > int64(b.LastOffsetDelta())+1:
 		return fmt.Errorf("%d records, last offset delta %d: %w", b.Count(), b.LastOffsetDelta(), kerr.CorruptMessage)
 	}
-	return b.checkCRC()
+	return nil
 }
 
-func (b Batch) checkCRC() error {
-	if sum := b.ComputeCRC(); sum != b.CRC() {
+func (b Batch) checkCRC() error { return b.compareCRC(b.ComputeCRC()) }
+
+func (b Batch) compareCRC(sum uint32) error {
+	if sum != b.CRC() {
 		return fmt.Errorf("CRC is %08x, batch says %08x: %w", sum, b.CRC(), kerr.CorruptMessage)
 	}
 	return nil
@@ -37,6 +61,10 @@ type Rules struct {
 	UnpackedBytesMax int   // of a compressed batch's records; 0: DefaultUnpackedBytesMax
 	KeyRequired      bool  // the topic is compacted
 	Coordinator      bool  // from a coordinator of this cluster: control batches are allowed
+
+	// TimestampBound has records refused whose timestamp, if they have one, is not from Oldest to Newest (ms).
+	TimestampBound bool
+	Oldest, Newest int64
 }
 
 // DefaultUnpackedBytesMax bounds how far a compressed batch may unfold: 256 MiB.
@@ -47,7 +75,8 @@ const DefaultUnpackedBytesMax = 256 << 20
 // records is corrected in place.
 //
 // Errors: CORRUPT_MESSAGE (length, magic, CRC, what cannot be unpacked), MESSAGE_TOO_LARGE, INVALID_RECORD (counts,
-// offsets, keys, control bit, sequence, records; no whole batch at all), UNSUPPORTED_COMPRESSION_TYPE,
+// offsets, keys, control bit, sequence, records; no whole batch at all), INVALID_TIMESTAMP (out of the bounds, or a
+// producer that says LogAppendTime), UNSUPPORTED_COMPRESSION_TYPE,
 // UNSUPPORTED_FOR_MESSAGE_FORMAT (magic 0 and 1).
 //
 // Source: UnifiedLog#analyzeAndValidateRecords, LogValidator#validateBatch, DefaultRecord#readFrom.
@@ -102,6 +131,8 @@ func (b Batch) validateHeader(r Rules) error {
 		return fmt.Errorf("last offset delta is %d with %d records: %w", delta, count, kerr.InvalidRecord)
 	case b.IsControl() && !r.Coordinator:
 		return fmt.Errorf("clients are not allowed to write control records: %w", kerr.InvalidRecord)
+	case b.IsLogAppendTime() && !r.Coordinator:
+		return fmt.Errorf("timestamp type LogAppendTime is not a producer's to set: %w", kerr.InvalidTimestamp)
 	case b.HasProducerID() && b.BaseSequence() < 0 && !r.Coordinator:
 		return fmt.Errorf("base sequence %d with producer id %d: %w", b.BaseSequence(), b.ProducerID(), kerr.InvalidRecord)
 	}
@@ -150,7 +181,11 @@ func (b Batch) walkRecords(w *walker, r Rules) error {
 		if r.KeyRequired && !rec.hasKey && !b.IsControl() {
 			return fmt.Errorf("record %d: a compacted topic cannot accept a record without a key: %w", i, kerr.InvalidRecord)
 		}
-		newest = max(newest, b.BaseTimestamp()+rec.timestampDelta)
+		timestamp := b.BaseTimestamp() + rec.timestampDelta
+		if r.TimestampBound && timestamp != NoTimestamp && (timestamp < r.Oldest || timestamp > r.Newest) {
+			return fmt.Errorf("record %d: timestamp %d is not from %d to %d: %w", i, timestamp, r.Oldest, r.Newest, kerr.InvalidTimestamp)
+		}
+		newest = max(newest, timestamp)
 	}
 	if err := w.end(); err != nil {
 		return err

@@ -143,7 +143,7 @@ func (m *Manager) hostAll(orders []order) ([]*partition.Partition, []error) {
 
 // host opens a partition's log and makes the partition. With KAFKA_STORAGE_ERROR the partition is hosted all the same, without a log.
 func (m *Manager) host(o *order, c config.Topic) (*hosted, error) {
-	l, err := m.o.Logs.GetOrCreate(o.tp, o.topicID, c)
+	l, err := m.o.Logs.Host(o.tp, o.topicID, c, o.state.IsNew)
 	if err != nil {
 		if wire.Code(err) == kerr.KafkaStorageError.Code {
 			return &hosted{}, err
@@ -304,6 +304,9 @@ func (m *Manager) logDirFailed(dir string, err error) {
 			m.unfollow(p.TP())
 			p.MarkOffline()
 		}
+	}
+	if m.o.OnDirFailed != nil {
+		m.o.OnDirFailed(dir)
 	}
 	all := len(m.o.Logs.OfflineDirs()) == len(m.o.Config.LogDirs)
 	m.mu.Lock()

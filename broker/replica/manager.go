@@ -33,6 +33,9 @@ type Options struct {
 	AlterPartition func(*kmsg.AlterPartitionRequest) (*kmsg.AlterPartitionResponse, error)
 	// TopicConfig is the configuration of a topic whose replica is made now. Nil takes the broker's defaults.
 	TopicConfig func(topic string) config.Topic
+	// OnDirFailed is called once for each log directory that fails, by some task with no lock held: the controller must
+	// hear of it. It must not wait. May be nil.
+	OnDirFailed func(dir string)
 	// OnOffline is called once, by some task with no lock held, when the last log directory has failed. May be nil.
 	OnOffline func(error)
 	// OnRole is told, in their order, of the roles that partitions take: leader in that epoch, or no leader (any more). It is
@@ -129,6 +132,9 @@ func (m *Manager) Partition(tp wire.TopicPartition) (*partition.Partition, error
 
 // Partitions lists the hosted partitions whose logs could be opened, sorted.
 func (m *Manager) Partitions() []*partition.Partition { return m.partitions() }
+
+// LogDirs describes the log directories.
+func (m *Manager) LogDirs() []log.DirInfo { return m.o.Logs.Describe() }
 
 // SetTopicConfig gives the topic's partitions a new configuration. A partition that is being made at the same time has
 // either read the new one already, or gets it here.

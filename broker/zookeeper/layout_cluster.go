@@ -17,6 +17,9 @@ type BrokerInfo struct {
 	Version   int    // of the JSON form; 5 when written by us
 	Features  map[string]map[string]int16
 	Epoch     int64 // czxid; not in the JSON
+	// Since is the epoch of the first registration of this life of the broker, when that was an earlier one: what the
+	// broker had then, it has still. 0: this is the first. Kafka neither writes the field nor minds it.
+	Since int64
 }
 
 // Endpoint is one advertised listener.
@@ -43,12 +46,13 @@ type brokerJSON struct {
 	Host      *string                     `json:"host"`
 	Version   int                         `json:"version"`
 	Timestamp any                         `json:"timestamp"`
+	Since     int64                       `json:"barnabas_since,omitempty"`
 }
 
 // EncodeBroker writes the content of /brokers/ids/N.
 func EncodeBroker(b BrokerInfo) []byte {
 	j := brokerJSON{Features: b.Features, Protocols: hashedMap[string]{}, Endpoints: []string{}, JmxPort: &b.JmxPort,
-		Version: 5, Timestamp: strconv.FormatInt(b.Timestamp, 10)}
+		Version: 5, Timestamp: strconv.FormatInt(b.Timestamp, 10), Since: b.Since}
 	if j.Features == nil {
 		j.Features = map[string]map[string]int16{}
 	}
@@ -78,7 +82,7 @@ func DecodeBroker(id int32, data []byte) (BrokerInfo, error) {
 	if j.Version < 1 {
 		return BrokerInfo{}, malformed(path, "version %d", j.Version)
 	}
-	b := BrokerInfo{ID: id, Version: j.Version, JmxPort: -1, Features: j.Features}
+	b := BrokerInfo{ID: id, Version: j.Version, JmxPort: -1, Features: j.Features, Since: j.Since}
 	if j.JmxPort != nil {
 		b.JmxPort = *j.JmxPort
 	}

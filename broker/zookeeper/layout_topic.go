@@ -97,6 +97,9 @@ type PartitionState struct {
 	Recovery        LeaderRecoveryState
 	ControllerEpoch int32 // of the controller that wrote it
 	PartitionEpoch  int32 // version of the znode; not in the JSON
+	// ISREpochs are the broker epochs in which the members of the ISR were known to be in it, by id; what is not known is
+	// missing. Kafka neither writes the field nor minds it.
+	ISREpochs map[int32]int64
 }
 
 // Equal compares everything but the partition epoch.
@@ -112,11 +115,13 @@ type stateJSON struct {
 	Recovery        *int8   `json:"leader_recovery_state,omitempty"`
 	LeaderEpoch     *int32  `json:"leader_epoch"`
 	ISR             []int32 `json:"isr"`
+
+	ISREpochs map[int32]int64 `json:"barnabas_isr_epochs,omitempty"`
 }
 
 // EncodePartitionState writes the content of a partition's state znode, version 1.
 func EncodePartitionState(s PartitionState) []byte {
-	j := stateJSON{ControllerEpoch: &s.ControllerEpoch, Leader: &s.Leader, Version: 1, LeaderEpoch: &s.LeaderEpoch, ISR: ids(s.ISR)}
+	j := stateJSON{ControllerEpoch: &s.ControllerEpoch, Leader: &s.Leader, Version: 1, LeaderEpoch: &s.LeaderEpoch, ISR: ids(s.ISR), ISREpochs: s.ISREpochs}
 	if s.Recovery != Recovered {
 		recovery := int8(s.Recovery)
 		j.Recovery = &recovery
@@ -137,7 +142,7 @@ func DecodePartitionState(tp wire.TopicPartition, data []byte, version int32) (P
 		return PartitionState{}, err
 	}
 	s := PartitionState{Leader: *j.Leader, LeaderEpoch: *j.LeaderEpoch, ISR: j.ISR, ControllerEpoch: *j.ControllerEpoch,
-		PartitionEpoch: version}
+		PartitionEpoch: version, ISREpochs: j.ISREpochs}
 	if j.Recovery != nil {
 		if *j.Recovery < 0 || *j.Recovery > 1 {
 			return PartitionState{}, malformed(path, "leader_recovery_state %d", *j.Recovery)

@@ -155,6 +155,13 @@ func (s *Store) TakeISRChanges(f Fence, watch bool) (topics []string, err error)
 	})
 }
 
+// PropagateLogDirEvent tells the controller that a log directory of this broker failed. It is not fenced, and telling it
+// twice does no harm (KafkaZkClient#propagateLogDirEvent).
+func (s *Store) PropagateLogDirEvent(brokerID int32) error {
+	_, err := s.create(PrefixLogDirEvent, EncodeLogDirEvent(brokerID), PersistentSequential)
+	return err
+}
+
 // TakeLogDirEvents reads and deletes the notifications of failed log directories and returns the brokers, sorted.
 func (s *Store) TakeLogDirEvents(f Fence, watch bool) (brokers []int32, err error) {
 	_, err = s.takeAll(f, PathLogDirEvents, watch, func(path string, data []byte) ([]string, error) {

@@ -16,7 +16,7 @@ type link struct{ from, to faults.Node }
 func felt(k faults.Kind) bool {
 	switch k {
 	case faults.Partition, faults.PartitionOneWay, faults.Isolate, faults.SlowLink, faults.SlowDisk, faults.FailSync,
-		faults.ZooKeeperCut, faults.Clog, faults.Refuse, faults.Halves, faults.Ring, faults.StallDisk, faults.FailRead, faults.FailWrite, faults.FullDisk:
+		faults.ZooKeeperCut, faults.Clog, faults.Refuse, faults.Halves, faults.Ring, faults.StallDisk, faults.FailRead, faults.FailWrite, faults.FullDisk, faults.FailDir:
 		return true
 	}
 	return false
@@ -75,7 +75,7 @@ func (n *Nemesis) apply(r *running) faults.Outcome {
 		return w.Pause(f.Node)
 	case faults.Partition, faults.PartitionOneWay, faults.Isolate, faults.SlowLink, faults.ZooKeeperCut, faults.Halves, faults.Ring:
 		return n.setLinks(r.links)
-	case faults.SlowDisk, faults.FailSync, faults.StallDisk, faults.FailRead, faults.FailWrite, faults.FullDisk:
+	case faults.SlowDisk, faults.FailSync, faults.StallDisk, faults.FailRead, faults.FailWrite, faults.FullDisk, faults.FailDir:
 		return n.setDisk(f.Node)
 	case faults.Clog:
 		return n.each(f, func(a, b faults.Node) faults.Outcome { return w.Clog(a, b, n.left(f)) })
@@ -132,6 +132,13 @@ func (n *Nemesis) undo(r *running) {
 		n.setDisk(r.fault.Node)
 		if !n.heldDown(r.fault.Node) {
 			// A broker that lost its only log directory has stopped; an operator mends the disk and starts it again.
+			n.o.World.Restart(r.fault.Node)
+		}
+	case faults.FailDir:
+		n.setDisk(r.fault.Node)
+		if !n.heldDown(r.fault.Node) && !n.paused(r.fault.Node) {
+			// What failed stays offline until the broker starts anew: the operator sees to that, too.
+			n.o.World.CrashProcess(r.fault.Node)
 			n.o.World.Restart(r.fault.Node)
 		}
 	default:
@@ -208,8 +215,13 @@ func (n *Nemesis) setDisk(node faults.Node) faults.Outcome {
 			d.Full = true
 		case faults.StallDisk:
 			d.Stall = max(d.Stall, n.entryEnd(r).Sub(n.o.Timers.Now()))
+		case faults.FailDir:
+			if !slices.Contains(d.FailDirs, r.fault.Dir) {
+				d.FailDirs = append(d.FailDirs, r.fault.Dir)
+			}
 		}
 	}
+	slices.Sort(d.FailDirs)
 	return n.o.World.SetDisk(node, d)
 }
 
@@ -281,6 +293,8 @@ func (n *Nemesis) hurt(r *running) int64 {
 		return disk().Stall
 	case faults.Clog, faults.Refuse:
 		return n.o.World.Hurt(r.fault.Kind)
+	case faults.FailDir:
+		return disk().FailDir
 	}
 	var total int64
 	for _, l := range r.links {

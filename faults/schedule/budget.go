@@ -104,7 +104,7 @@ func (b Budget) end(f faults.Fault) time.Duration {
 // impairs lists whom the fault impairs: brokers, roles, or ZooKeeper.
 func impairs(f faults.Fault) []faults.Node {
 	switch f.Kind {
-	case faults.Crash, faults.Power, faults.Pause, faults.Isolate, faults.FailSync, faults.ZooKeeperExpire,
+	case faults.Crash, faults.Power, faults.Pause, faults.Isolate, faults.FailSync, faults.FailDir, faults.ZooKeeperExpire,
 		faults.Wipe, faults.ZooKeeperCut, faults.StallDisk, faults.FailRead, faults.FailWrite, faults.FullDisk, faults.Refuse:
 		return []faults.Node{f.Node}
 	case faults.ZooKeeperRestart, faults.ZooKeeperOutage:

@@ -20,6 +20,8 @@ type Plan struct {
 	// Target is a role (faults.Leader, faults.Controller) that half of the faults strike, wherever a kind strikes one
 	// broker. Zero, as any other node, is none.
 	Target faults.Node
+	// LogDirs is how many log directories each broker has.
+	LogDirs int
 	// Start and End bound the faults: none begins before Start, and all have healed by End.
 	Start, End time.Duration
 	// Weights say how often a kind comes up, before the seed's swarm changes them; 0 leaves it out.
@@ -46,6 +48,7 @@ var spans = [faults.KindCount]Span{
 	faults.SlowLink:        {time.Second, 8 * time.Second},
 	faults.SlowDisk:        {time.Second, 8 * time.Second},
 	faults.FailSync:        {200 * time.Millisecond, 3 * time.Second},
+	faults.FailDir:         {time.Second, 8 * time.Second},
 	faults.ZooKeeperOutage: {time.Second, 10 * time.Second},
 	faults.ZooKeeperCut:    {500 * time.Millisecond, 8 * time.Second},
 	faults.Clog:            {100 * time.Millisecond, 6 * time.Second},
@@ -183,6 +186,9 @@ func (g *generator) fault(kind faults.Kind) faults.Fault {
 		if g.r.IntN(5) == 0 {
 			f.Keep = faults.KeepNone
 		}
+	case faults.FailDir:
+		f.Node = g.target()
+		f.Dir = 1 + g.r.IntN(max(1, g.p.LogDirs))
 	case faults.SlowDisk:
 		f.Node = g.target()
 		f.Slow = int(g.between(5, 500))

@@ -2,6 +2,7 @@ package disk
 
 import (
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"barnabas/broker/env"
@@ -44,6 +45,7 @@ type Fired struct {
 	Fail    [OpCount]int64 // calls that failed with ErrIO, by class
 	NoSpace int64          // calls that failed with ErrNoSpace
 	Stalled int64          // calls that waited for a stall to end
+	Under   int64          // calls that failed because of SetFailUnder
 }
 
 // device is when and whether the disk answers.
@@ -52,6 +54,7 @@ type device struct {
 	latency  *rand.Rand
 	slow     float64 // 1 is the device's own speed
 	fail     [OpCount]bool
+	under    []string // paths below which every call fails
 	capacity int64
 	stalled  env.Instant // nothing returns before
 	busy     env.Instant // its transfers so far end
@@ -65,6 +68,19 @@ func (d *Disk) SetSlow(factor float64) { d.slow = max(1, factor) }
 // SetFail makes every call of the class fail with env.ErrIO from now on, or no longer.
 func (d *Disk) SetFail(op Op, on bool) { d.fail[op] = on }
 
+// SetFailUnder makes every call about these paths, and what is below them, fail with env.ErrIO from now on, and no other:
+// as when one of a machine's disks dies. A second call replaces the first.
+func (d *Disk) SetFailUnder(paths ...string) { d.under = paths }
+
+func (d *Disk) broken(name string) bool {
+	for _, p := range d.under {
+		if rest, ok := strings.CutPrefix(name, p); ok && (rest == "" || rest[0] == '/') {
+			return true
+		}
+	}
+	return false
+}
+
 // SetCapacity changes the size of the device; 0 is no limit. Writes that do not fit fail with env.ErrNoSpace.
 func (d *Disk) SetCapacity(bytes int64) { d.capacity = bytes }
 
@@ -73,7 +89,7 @@ func (d *Disk) Stall(t env.Instant) { d.stalled = t }
 
 // Heal ends all faults: slowness, failures, stalls, and a changed capacity.
 func (d *Disk) Heal() {
-	d.slow, d.fail, d.capacity, d.stalled = 1, [OpCount]bool{}, d.profile.Capacity, 0
+	d.slow, d.fail, d.under, d.capacity, d.stalled = 1, [OpCount]bool{}, nil, d.profile.Capacity, 0
 }
 
 // Fired returns the counters.

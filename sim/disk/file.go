@@ -26,7 +26,7 @@ func (f *file) enter(op Op) error {
 	if f.closed {
 		return env.ErrClosed
 	}
-	if err := f.life.enter(op, f.ino); err != nil {
+	if err := f.life.enter(op, f.ino, f.name); err != nil {
 		return err
 	}
 	if f.closed { // by another task, at the scheduling point
@@ -159,6 +159,10 @@ func (f *file) sync() error {
 	if l.disk.fail[OpSync] {
 		ino.abandon(mark)
 		return l.failed(OpSync, ino)
+	}
+	if l.disk.broken(f.name) {
+		ino.abandon(mark)
+		return l.failedUnder(OpSync, ino)
 	}
 	ino.written(mark)
 	l.disk.soil(ino)

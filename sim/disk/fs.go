@@ -21,7 +21,7 @@ var _ env.FS = (*life)(nil)
 func (l *life) dead() bool { return l.number != l.disk.life }
 
 // enter is the scheduling point at the start of each call, where the life may end and faults strike.
-func (l *life) enter(op Op, ino *inode) error {
+func (l *life) enter(op Op, ino *inode, names ...string) error {
 	if l.dead() {
 		return env.ErrClosed
 	}
@@ -36,7 +36,19 @@ func (l *life) enter(op Op, ino *inode) error {
 	if l.disk.fail[op] {
 		return l.failed(op, ino)
 	}
+	for _, name := range names {
+		if l.disk.broken(name) {
+			return l.failedUnder(op, ino)
+		}
+	}
 	return nil
+}
+
+// failedUnder is failed for a call below the path that SetFailUnder names.
+func (l *life) failedUnder(op Op, ino *inode) error {
+	l.disk.fired.Under++
+	l.host.Event(EvFail, id(ino), int64(op))
+	return env.ErrIO
 }
 
 // failed counts and reports a call that fails with ErrIO.
@@ -72,7 +84,7 @@ func (l *life) Open(name string, mode env.OpenMode) (env.File, error) {
 }
 
 func (l *life) open(name string, mode env.OpenMode) (*file, error) {
-	if err := l.enter(OpRead, nil); err != nil {
+	if err := l.enter(OpRead, nil, name); err != nil {
 		return nil, err
 	}
 	ino, err := l.disk.lookup(clean(name))
@@ -123,7 +135,7 @@ func (l *life) Rename(oldName, newName string) error {
 }
 
 func (l *life) rename(oldName, newName string) error {
-	if err := l.enter(OpMeta, nil); err != nil {
+	if err := l.enter(OpMeta, nil, oldName, newName); err != nil {
 		return err
 	}
 	d := l.disk
@@ -168,7 +180,7 @@ func (l *life) Remove(name string) error {
 }
 
 func (l *life) remove(name string) error {
-	if err := l.enter(OpMeta, nil); err != nil {
+	if err := l.enter(OpMeta, nil, name); err != nil {
 		return err
 	}
 	dir, last, err := l.disk.parent(name)
@@ -191,7 +203,7 @@ func (l *life) remove(name string) error {
 
 // MkdirAll makes a directory and those above it. See env.FS.
 func (l *life) MkdirAll(name string) error {
-	err := l.enter(OpMeta, nil)
+	err := l.enter(OpMeta, nil, name)
 	if err == nil {
 		err = l.disk.mkdirAll(name, l.host.WallTime(), l.host)
 	}
@@ -242,7 +254,7 @@ func (l *life) ReadDir(name string) ([]env.DirEntry, error) {
 
 // Stat describes a file or directory. See env.FS.
 func (l *life) Stat(name string) (env.FileInfo, error) {
-	err := l.enter(OpRead, nil)
+	err := l.enter(OpRead, nil, name)
 	var ino *inode
 	if err == nil {
 		ino, err = l.disk.lookup(clean(name))
@@ -309,7 +321,7 @@ func (l *life) flush(n int64) error {
 }
 
 func (l *life) directory(name string, op Op) (*inode, error) {
-	if err := l.enter(op, nil); err != nil {
+	if err := l.enter(op, nil, name); err != nil {
 		return nil, err
 	}
 	ino, err := l.disk.lookup(clean(name))
