@@ -19,6 +19,11 @@ const (
 	ReadAboveHW                     // a fetch is bounded by the log end, not by the high watermark (KAFKA-9835)
 	DupOnRetry                      // the producer's sequence is not checked
 	UncleanElection                 // a replica outside the ISR is elected
+	TombstoneEarly                  // the cleaner drops tombstones as soon as it meets them (KAFKA-4529)
+	TornTailAccepted                // recovery does not check the batches at the end of the log
+	AppendAfterIOError              // appends go on after a failed write (KAFKA-10778)
+	FsyncIgnored                    // a failed fsync is treated as done
+	ProducerStateDropped            // producer state is lost when a log is opened (KIP-360)
 )
 
 // Animal describes one bug.
@@ -37,6 +42,11 @@ var Zoo = []Animal{
 	{ReadAboveHW, "read-above-hw", "a fetch is bounded by the log end, not by the high watermark", "phantom reads", "KAFKA-9835"},
 	{DupOnRetry, "dup-on-retry", "the producer's sequence is not checked", "duplicates", "-"},
 	{UncleanElection, "unclean-election", "a replica outside the ISR is elected", "acked writes are lost", "configuration"},
+	{TombstoneEarly, "tombstone-early", "the cleaner drops tombstones as soon as it meets them", "a deleted key comes back", "KAFKA-4529"},
+	{TornTailAccepted, "torn-tail-accepted", "recovery does not check the batches at the end of the log", "corrupt records, or an endless loop", "-"},
+	{AppendAfterIOError, "append-after-io-error", "appends go on after a failed write", "acked, then lost", "KAFKA-10778"},
+	{FsyncIgnored, "fsync-ignored", "a failed fsync is treated as done", "acked, then lost", "-"},
+	{ProducerStateDropped, "producer-state-dropped", "producer state is lost when a log is opened", "duplicates, or a false OUT_OF_ORDER", "KIP-360"},
 }
 
 // Has reports whether b is on. In a production build it is constant false.

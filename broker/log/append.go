@@ -202,7 +202,9 @@ func (l *Log) write(batches []byte, end int64, c *change) error {
 	}
 	l.unflushed += end - l.end
 	l.end = end
-	l.producers.commit(c, end, l.env.Mono())
+	if err := l.noteAborted(l.producers.commit(c, end, l.env.Mono())); err != nil {
+		return err
+	}
 	if l.unflushed >= l.config.Load().FlushMessages {
 		if err := l.syncLocked(); err != nil {
 			return err

@@ -25,6 +25,7 @@ func (m *Manager) Start() {
 	m.background = b
 	m.mu.Unlock()
 	b.group.Go("log-background", func() { m.work(b) })
+	m.startCleaner()
 }
 
 func (m *Manager) stopBackground() {

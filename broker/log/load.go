@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"path"
 	"slices"
 	"strings"
 	"time"
 
+	"barnabas/broker/bug"
 	"barnabas/broker/env"
 	"barnabas/broker/record"
 
@@ -57,6 +59,7 @@ func (l *Log) load(o Options) (Recovery, error) {
 	if err := l.usable(); err != nil {
 		return Recovery{}, err
 	}
+	l.cleaned.Store(o.Cleaned)
 	files, created, err := l.openDir()
 	if err != nil {
 		return Recovery{}, l.fail("open", err)
@@ -92,7 +95,17 @@ func (l *Log) load(o Options) (Recovery, error) {
 			return r, err
 		}
 	}
-	if err := l.reloadProducers(l.end); err != nil {
+	rebuild := int64(math.MaxInt64)
+	if !r.Clean {
+		rebuild = r.From
+	}
+	if at, ok, err := l.checkAborted(files); err != nil {
+		return r, l.fail("read transaction index", err)
+	} else if !ok {
+		r.IndexesRebuilt++
+		rebuild = min(rebuild, at)
+	}
+	if err := l.reloadProducers(l.end, rebuild); err != nil {
 		return r, err
 	}
 	l.recoveryPoint.Store(min(o.RecoveryPoint, l.end))
@@ -113,7 +126,10 @@ func (l *Log) load(o Options) (Recovery, error) {
 }
 
 // openDir makes the partition's directory if there is none, removes what an interrupted replacement left, and lists it.
-func (l *Log) openDir() (names []string, created bool, err error) {
+func (l *Log) openDir() (names []string, created bool, err error) { return l.listDir(false) }
+
+// listDir is openDir; again says that interrupted replacements are finished.
+func (l *Log) listDir(again bool) (names []string, created bool, err error) {
 	entries, err := l.env.ReadDir(l.path)
 	if errors.Is(err, env.ErrNotExist) {
 		if err := l.env.MkdirAll(l.path); err != nil {
@@ -132,6 +148,15 @@ func (l *Log) openDir() (names []string, created bool, err error) {
 			continue
 		}
 		names = append(names, e.Name)
+	}
+	if !again {
+		changed, err := l.finishSwaps(names)
+		if err != nil {
+			return nil, false, err
+		}
+		if changed {
+			return l.listDir(true)
+		}
 	}
 	return names, false, nil
 }
@@ -191,7 +216,7 @@ func (l *Log) openSegments(names []string, first int64) error {
 	}
 	for _, name := range names {
 		offset, suffix, ok := parseFileName(name)
-		if ok && (suffix == suffixIndex || suffix == suffixTime) && !have[offset] {
+		if ok && (suffix == suffixIndex || suffix == suffixTime || suffix == suffixTxn) && !have[offset] {
 			if err := l.env.Remove(path.Join(l.path, name)); err != nil {
 				return err
 			}
@@ -304,10 +329,11 @@ func (l *Log) trim() error {
 }
 
 // reloadProducers sets the producers' state to what it was when the log ended at end: from the newest snapshot not
-// above it, and the batches behind that. Snapshots above end are removed.
+// above it, and the batches behind that. Snapshots above end are removed. The transaction indexes are made again from
+// offset rebuild on, if that is below end; the snapshot is then one that is not above it.
 //
 // Source: UnifiedLog#rebuildProducerState, ProducerStateManager#truncateAndReload.
-func (l *Log) reloadProducers(end int64) error {
+func (l *Log) reloadProducers(end, rebuild int64) error {
 	if err := l.removeSnapshots(func(offset int64) bool { return offset > end }); err != nil {
 		return err
 	}
@@ -317,6 +343,9 @@ func (l *Log) reloadProducers(end int64) error {
 	}
 	l.producers = newProducers(l.segments[0].base)
 	for _, offset := range slices.Backward(offsets) {
+		if offset > rebuild {
+			continue
+		}
 		ps, err := l.readSnapshot(offset)
 		if err != nil {
 			return err
@@ -326,7 +355,15 @@ func (l *Log) reloadProducers(end int64) error {
 			break
 		}
 	}
-	return l.replayProducers(end)
+	if rebuild < math.MaxInt64 {
+		if err := l.cutAborted(min(rebuild, end)); err != nil {
+			return err
+		}
+	}
+	if l.bugs.Has(bug.ProducerStateDropped) {
+		l.producers = newProducers(end)
+	}
+	return l.replayProducers(end, rebuild)
 }
 
 // readSnapshot reads one snapshot. One that makes no sense is removed, and nil.
@@ -345,9 +382,9 @@ func (l *Log) readSnapshot(offset int64) (*producers, error) {
 }
 
 // replayProducers takes the batches from the state's end up to end into it.
-func (l *Log) replayProducers(end int64) error {
+func (l *Log) replayProducers(end, rebuild int64) error {
 	for i := l.segmentFor(l.producers.end); i < len(l.segments) && l.producers.end < end; i++ {
-		if err := l.replaySegment(l.segments[i]); err != nil {
+		if err := l.replaySegment(l.segments[i], rebuild); err != nil {
 			return l.wrapIO("replay producers", err)
 		}
 	}
@@ -355,7 +392,7 @@ func (l *Log) replayProducers(end int64) error {
 	return nil
 }
 
-func (l *Log) replaySegment(g *segment) error {
+func (l *Log) replaySegment(g *segment, rebuild int64) error {
 	pos := int64(0)
 	if l.producers.end > g.base {
 		if err := l.ensureIndexed(g); err != nil {
@@ -390,6 +427,12 @@ func (l *Log) replaySegment(g *segment) error {
 		if err := c.add(b, b.BaseOffset(), believe); err != nil {
 			return err
 		}
-		l.producers.commit(c, b.NextOffset(), now)
+		for _, t := range l.producers.commit(c, b.NextOffset(), now) {
+			if t.LastOffset >= rebuild {
+				if err := g.aborted.append(t); err != nil {
+					return err
+				}
+			}
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"path"
 
 	"barnabas/broker/assert"
@@ -76,7 +77,7 @@ func (l *Log) TruncateTo(offset int64) error {
 			return err
 		}
 	}
-	if err := l.reloadProducers(end); err != nil {
+	if err := l.reloadProducers(end, math.MaxInt64); err != nil {
 		return err
 	}
 	l.publish()
@@ -88,6 +89,7 @@ func (l *Log) TruncateTo(offset int64) error {
 func (l *Log) cut(i int, pos, end int64) error {
 	assert.That(end <= l.end && end >= l.segments[i].base, "INV-TRUNCATE: %s: cut at %d, segment %d, end %d", l.tp, end, l.segments[i].base, l.end)
 	l.generation.Add(1) // before any file changes: see Read
+	l.lowerCleaned(end)
 	if err := l.lowerRecoveryPoint(end); err != nil {
 		return err
 	}
@@ -102,6 +104,9 @@ func (l *Log) cut(i int, pos, end int64) error {
 	}
 	if err := g.truncate(pos, end, l.interval()); err != nil {
 		return l.fail("truncate", err)
+	}
+	if err := g.aborted.truncate(end); err != nil {
+		return l.fail("truncate transaction index", err)
 	}
 	if g.read() {
 		return l.leave(g, end)
@@ -166,6 +171,13 @@ func (l *Log) drop(i int) error {
 	l.segments = append(l.segments[:i:i], l.segments[i+1:]...)
 	g.release()
 	return nil
+}
+
+// lowerCleaned forgets that the cleaner has been above offset; the checkpoint follows when the recovery point's does.
+func (l *Log) lowerCleaned(offset int64) {
+	if l.cleaned.Load() > offset {
+		l.cleaned.Store(offset)
+	}
 }
 
 // lowerRecoveryPoint makes sure, durably, that what will be written above offset is verified at the next start.

@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"barnabas/broker/log"
 	"barnabas/broker/wire"
 )
 
@@ -60,6 +61,7 @@ type ReadResult struct {
 	LogStartOffset   int64
 	LogEndOffset     int64
 	LeaderEpoch      int32
+	Aborted          []log.AbortedTxn // with ReadCommitted: what of the records the reader must leave out
 	Diverging        *EpochEnd // set if the reader's LastFetchedEpoch is not in this log where it thinks (KIP-595)
 }
 
