@@ -14,16 +14,16 @@ type Set uint64
 
 // The zoo. Names are those of --bug.
 const (
-	AckBeforeISR    Set = 1 << iota // acks=all answered at the leader's append
-	TruncateToHW                    // a follower truncates to its own high watermark, not by leader epoch (KIP-101)
-	ReadAboveHW                     // a fetch is bounded by the log end, not by the high watermark (KAFKA-9835)
-	DupOnRetry                      // the producer's sequence is not checked
-	UncleanElection                 // a replica outside the ISR is elected
-	TombstoneEarly                  // the cleaner drops tombstones as soon as it meets them (KAFKA-4529)
-	TornTailAccepted                // recovery does not check the batches at the end of the log
-	AppendAfterIOError              // appends go on after a failed write (KAFKA-10778)
-	FsyncIgnored                    // a failed fsync is treated as done
-	ProducerStateDropped            // producer state is lost when a log is opened (KIP-360)
+	AckBeforeISR         Set = 1 << iota // acks=all answered at the leader's append
+	TruncateToHW                         // a follower truncates to its own high watermark, not by leader epoch (KIP-101)
+	ReadAboveHW                          // a fetch is bounded by the log end, not by the high watermark (KAFKA-9835)
+	DupOnRetry                           // the producer's sequence is not checked
+	UncleanElection                      // a replica outside the ISR is elected
+	TombstoneEarly                       // the cleaner drops tombstones as soon as it meets them (KAFKA-4529)
+	TornTailAccepted                     // recovery does not check the batches at the end of the log
+	AppendAfterIOError                   // appends go on after a failed write (KAFKA-10778)
+	FsyncIgnored                         // a failed fsync is treated as done
+	ProducerStateDropped                 // producer state is lost when a log is opened (KIP-360)
 )
 
 // Animal describes one bug.

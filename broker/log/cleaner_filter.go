@@ -52,6 +52,9 @@ func (f *filter) batch(dst []byte, b record.Batch) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
+	if b.LastOffset() > f.keys.latest { // not decided yet, maybe, or not looked at
+		discard = false
+	}
 	emptyTxn := discard && b.IsControl()
 	if horizon, ok := b.DeleteHorizon(); emptyTxn && !(ok && horizon <= f.now) {
 		discard = false

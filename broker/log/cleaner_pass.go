@@ -225,7 +225,13 @@ func (p *pass) run() error {
 		return nil
 	}
 	p.filter.stats.From, p.filter.stats.To = p.state.from, end
-	aborted, err := p.aborted(p.log.start.Load(), end)
+	upper := end
+	for i, g := range p.segments { // the last may reach beyond, and its index is written anew too
+		if g.base < end {
+			upper = max(upper, p.ends[i])
+		}
+	}
+	aborted, err := p.aborted(p.segments[0].base, upper)
 	if err != nil {
 		return err
 	}

@@ -315,6 +315,27 @@ func (g *segment) endOffset() (int64, error) {
 	return end, err
 }
 
+// endBefore is the offset behind the last batch below position pos, which is a batch's or the end.
+func (g *segment) endBefore(pos int64) (int64, error) {
+	h, err := g.hintBelow(pos - 1)
+	if err != nil || pos == 0 {
+		return g.base, err
+	}
+	end := g.base
+	s := newScanner(g.file, h.pos, pos, walkWindow)
+	defer s.done()
+	for ; ; s.next() {
+		b, err := s.header()
+		if err == io.EOF {
+			return end, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+		end = b.NextOffset()
+	}
+}
+
 // trim cuts what lies behind the log's end: leader epochs, and the recovered file's tail is cut already.
 func (l *Log) trim() error {
 	if e, changed := l.epochs.Load().truncateEnd(l.end); changed {

@@ -28,7 +28,8 @@ var evTruncate = env.NewKind("log-truncate", env.Info, "to", "from", "end")
 // Step 3 is synced because recovery could not tell a batch that was cut, and came back, from one that was never cut.
 //
 // Source: UnifiedLog#truncateTo. DEVIATION(KIP-101): inside a batch, Kafka sets LogEndOffset to offset and leaves a
-// hole before it; we end where the last whole batch ends.
+// hole before it; we end where the last whole batch ends, also if the cut is in a gap that compaction left:
+// what the log ends with after the next start, it ends with now.
 func (l *Log) TruncateTo(offset int64) error {
 	l.mu.Lock()
 	defer l.unlock()
@@ -50,16 +51,17 @@ func (l *Log) TruncateTo(offset int64) error {
 	if err := l.ensureIndexed(g); err != nil {
 		return err
 	}
-	pos, end := g.size, offset
-	at, b, err := g.locate(offset, l.interval())
+	pos := g.size
+	at, _, err := g.locate(offset, l.interval())
 	switch {
 	case err == nil:
-		pos, end = at, min(offset, b.BaseOffset())
+		pos = at
 	case err != io.EOF: // EOF: the cut is exactly at the segment's end
 		return l.fail("truncate", err)
 	}
-	if pos == 0 {
-		end = g.base
+	end, err := g.endBefore(pos)
+	if err != nil {
+		return l.fail("truncate", err)
 	}
 	if err := l.cut(i, pos, end); err != nil {
 		return err

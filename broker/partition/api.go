@@ -62,7 +62,7 @@ type ReadResult struct {
 	LogEndOffset     int64
 	LeaderEpoch      int32
 	Aborted          []log.AbortedTxn // with ReadCommitted: what of the records the reader must leave out
-	Diverging        *EpochEnd // set if the reader's LastFetchedEpoch is not in this log where it thinks (KIP-595)
+	Diverging        *EpochEnd        // set if the reader's LastFetchedEpoch is not in this log where it thinks (KIP-595)
 }
 
 // Timestamps that ListOffset understands besides real ones.
