@@ -28,8 +28,9 @@ type filter struct {
 
 // lastRecord is what must be kept for a producer.
 type lastRecord struct {
-	offset int64 // the last of its last data batch, -1 if there is none in its epoch
-	epoch  int16
+	offset    int64 // the last of its last data batch, -1 if there is none in its epoch
+	committed int64 // the same below the high watermark: what counts if the rest is truncated
+	epoch     int16
 }
 
 // isLast says that the batch is the one that must be kept for its producer.
@@ -39,7 +40,7 @@ func (f *filter) isLast(b record.Batch) bool {
 		return false
 	}
 	if last.offset >= 0 {
-		return b.LastOffset() == last.offset
+		return b.LastOffset() == last.offset || b.LastOffset() == last.committed && !b.IsControl()
 	}
 	return b.IsControl() && b.ProducerEpoch() == last.epoch
 }

@@ -176,6 +176,11 @@ func (r *compactRun) append(e env.Env, l *log.Log) {
 		b.sequence = r.seqs[b.producer]
 	}
 	r.adding = []keyedBatch{b}
+	for i, rec := range b.records {
+		if r.cleaned == math.MaxInt64 && rec.value == "" { // the pass at work may meet it
+			r.firstAt[b.base+int64(i)] = e.Now().UnixMilli()
+		}
+	}
 	info, err := l.AppendAsLeader(r.bytes(b), 0, log.AppendOptions{})
 	r.must(err)
 	if info.Duplicate || info.FirstOffset != b.base || info.LastOffset != b.next-1 {
@@ -384,12 +389,12 @@ func (r *compactRun) check(e env.Env, l *log.Log) {
 	}
 	stable = got
 	want := map[int64]keyed{}
-	last := map[string]int64{} // of each key, below stable
+	last := map[string]int64{} // of each key, of what is decided
 	for _, b := range r.batches {
 		for i, rec := range b.records {
 			o := b.base + int64(i)
 			want[o] = rec
-			if o < stable && fate[o] != "abort" {
+			if o < undecided && fate[o] != "abort" {
 				last[rec.key] = o
 			}
 		}
@@ -405,8 +410,8 @@ func (r *compactRun) check(e env.Env, l *log.Log) {
 		_, there := has[o]
 		switch {
 		case there:
-		case o >= r.cleaned || o >= stable:
-			r.fatal("offset %d, %+v, is gone though no cleaner came so far (%d, stable %d)", o, rec, r.cleaned, stable)
+		case o >= r.cleaned || o >= undecided:
+			r.fatal("offset %d, %+v, is gone though no cleaner came so far (%d, decided %d)", o, rec, r.cleaned, undecided)
 		case fate[o] == "abort" || last[rec.key] > o:
 		case rec.value != "":
 			r.fatal("offset %d, %+v, the last of its key, is gone", o, rec)
@@ -417,6 +422,7 @@ func (r *compactRun) check(e env.Env, l *log.Log) {
 		}
 	}
 	committed := r.read(l, 0, stable, true)
+	has = r.read(l, 0, r.end(), false) // a cleaner may be at work
 	for o := range has { // unordered: each is judged by itself
 		if _, seen := committed[o]; o < stable && seen != (fate[o] != "abort") {
 			r.fatal("offset %d, %s: seen by read_committed: %t", o, fate[o], seen)

@@ -197,26 +197,77 @@ func (l *Log) beginClean(o CleanOptions) (*pass, error) {
 		p.segments, p.ends = append(p.segments, g), append(p.ends, l.segments[i+1].base)
 	}
 	p.filter = filter{
-		keys: newOffsetMap(o.MapBytes, o.MapLoad), producers: l.producers.lastRecords(),
+		keys: newOffsetMap(o.MapBytes, o.MapLoad), producers: l.producers.lastRecords(l.hw.Load()),
 		now: l.env.Now().UnixMilli(), retention: cfg.DeleteRetention.Milliseconds(), bugs: l.bugs,
 	}
 	return p, nil
 }
 
-// lastRecords is what compaction must keep of each producer (UnifiedLog#lastRecordsOfActiveProducers).
-func (ps *producers) lastRecords() map[int64]lastRecord {
+// lastRecords is what compaction must keep of each producer (UnifiedLog#lastRecordsOfActiveProducers). Of one whose last
+// batches are all above the high watermark, committed is unknown: it must be looked for.
+//
+// DEVIATION(KIP-98): Kafka keeps the last batch alone; if that is truncated, the producer is taken for one that stopped
+// earlier, and refused.
+func (ps *producers) lastRecords(hw int64) map[int64]lastRecord {
 	out := make(map[int64]lastRecord, len(ps.byID))
 	for id, p := range ps.byID { // unordered: fills a map
-		last := lastRecord{offset: -1, epoch: p.epoch}
+		last := lastRecord{offset: -1, committed: -1, epoch: p.epoch}
 		if p.n > 0 {
-			last.offset = p.batches[p.n-1].lastOffset
+			last.offset, last.committed = p.batches[p.n-1].lastOffset, unknownOffset
+		}
+		for _, s := range p.batches[:p.n] {
+			if s.lastOffset < hw {
+				last.committed = s.lastOffset
+			}
 		}
 		out[id] = last
 	}
 	return out
 }
 
+// unknownOffset says that an offset must be looked for.
+const unknownOffset = -2
+
+// findCommitted finds the last batch below the bound of the producers for which lastRecords could not tell.
+func (p *pass) findCommitted() error {
+	unknown := 0
+	for _, last := range p.filter.producers { // unordered: counting
+		if last.committed == unknownOffset {
+			unknown++
+		}
+	}
+	if unknown == 0 {
+		return nil
+	}
+	found := map[int64]int64{}
+	for _, g := range p.segments {
+		err := g.walk(0, func(b record.Batch, pos int64) error {
+			last, ok := p.filter.producers[b.ProducerID()]
+			if ok && b.HasProducerID() && !b.IsControl() && last.committed == unknownOffset && b.LastOffset() < p.state.to {
+				found[b.ProducerID()] = b.LastOffset()
+			}
+			return p.pause(0)
+		})
+		if err != nil {
+			return p.failed(g, 0, err)
+		}
+	}
+	for id, last := range p.filter.producers { // unordered: each by itself
+		if last.committed == unknownOffset {
+			last.committed = -1
+			if offset, ok := found[id]; ok {
+				last.committed = offset
+			}
+			p.filter.producers[id] = last
+		}
+	}
+	return nil
+}
+
 func (p *pass) run() error {
+	if err := p.findCommitted(); err != nil {
+		return err
+	}
 	if err := p.buildMap(); err != nil {
 		return err
 	}
