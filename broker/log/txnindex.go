@@ -303,6 +303,9 @@ func (l *Log) checkAborted(names []string) (from int64, ok bool, err error) {
 			continue
 		}
 		err := g.aborted.load()
+		if n := len(g.aborted.entries); err == nil && n > 0 && g.aborted.entries[n-1].LastOffset >= l.end {
+			err = errIndex
+		}
 		if errors.Is(err, errIndex) {
 			l.emitIndex(g)
 			return base, false, nil
