@@ -3,15 +3,14 @@
 GO      ?= go
 OUT     ?= out
 SEEDS   ?= 1..200
-SCENARIOS := $(shell sed -n 's/^\t\tName: *"\([a-z-]*\)".*/\1/p' scenarios/catalog.go 2>/dev/null)
 
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test race tidy fmt sim determinism zoo replay fuzz interop bench-sim
+.PHONY: help build test race tidy fmt sim determinism zoo replay fuzz interop bench-sim bench-log bench-vs-kafka
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 build: ## build bin/barnabas
 	$(GO) build -o bin/barnabas ./cmd/barnabas
@@ -31,10 +30,10 @@ fmt: ## gofmt everything
 	gofmt -w $$(git ls-files '*.go' | grep -v testdata)
 
 sim: build ## every scenario over SEEDS (1..200)
-	@for s in $(SCENARIOS); do bin/barnabas run $$s --seeds $(SEEDS) --out $(OUT)/$$s || exit $$?; done
+	@for s in $$(bin/barnabas scenarios --names); do bin/barnabas run $$s --seeds $(SEEDS) --out $(OUT)/$$s || exit $$?; done
 
 determinism: build ## every scenario over SEEDS, each seed twice, hashes compared
-	@for s in $(SCENARIOS); do bin/barnabas run $$s --seeds $(SEEDS) --twice --out $(OUT)/$$s || exit $$?; done
+	@for s in $$(bin/barnabas scenarios --names); do bin/barnabas run $$s --seeds $(SEEDS) --twice --out $(OUT)/$$s || exit $$?; done
 	@for p in 1 2; do GOMAXPROCS=$$p bin/barnabas run leader-failover --seed 7 --out $(OUT)/gomaxprocs-$$p | grep -o 'hash [0-9a-f]*'; done | uniq | { read a; ! read b; } || { echo "the hash depends on GOMAXPROCS"; exit 13; }
 
 zoo: build ## every bug of the zoo must be found, with the seeds it took
@@ -65,4 +64,11 @@ interop: build $(KAFKA_LIB)/.fetched ## kcat, franz-go, Apache ZooKeeper and Apa
 	BARNABAS_ZK_CLASSPATH=$(ZOOKEEPER_JAR) $(GO) test -count=1 -timeout 10m ./broker/zookeeper/zktest
 
 bench-sim: ## speed of the simulator: virtual seconds a second, events a second, heap
-	$(GO) test -run '^$$' -bench BenchmarkLeaderFailover -benchtime 10x -cpu 1 ./scenarios
+	GOGC=400 $(GO) test -run '^$$' -bench BenchmarkLeaderFailover -benchtime 10x -cpu 1 ./scenarios
+
+bench-log: ## the log beside the machine's own limits (writes, sendfile, CRC-32C), for benchstat
+	$(GO) test -run '^$$' -bench BenchmarkLog -benchtime 1s -count $${COUNT:-5} -timeout 30m ./broker/log
+	$(GO) test -run '^$$' -bench Validate -count $${COUNT:-5} ./broker/record
+
+bench-vs-kafka: build ## Barnabas against Apache Kafka 3.9.1, interleaved (Java, Maven); report in OUT=out/vs-kafka
+	bench/vs-kafka/run.sh

@@ -14,6 +14,7 @@ import (
 	"barnabas/broker/config"
 	"barnabas/broker/controller"
 	"barnabas/broker/env"
+	"barnabas/broker/group"
 	"barnabas/broker/log"
 	"barnabas/broker/metadata"
 	"barnabas/broker/partition"
@@ -62,6 +63,7 @@ type Broker struct {
 	metadata   *metadata.Cache
 	purgatory  *purgatory.Purgatory[wire.TopicPartition]
 	replicas   *replica.Manager
+	groups     *group.Coordinator
 	controller *controller.Controller
 	channel    *controllerChannel
 	api        *api.API
@@ -186,24 +188,45 @@ func (b *Broker) start() (*zookeeper.Store, error) {
 	b.replicas = replica.NewManager(replica.Options{
 		Env: b.e, Config: b.cfg, Logs: b.logs, Metadata: b.metadata, Purgatory: b.purgatory, BrokerEpoch: b.epoch.Load,
 		AlterPartition: b.channel.alterPartition, TopicConfig: b.topicConfig, OnOffline: b.fail,
+		OnRole: b.roleChanged, OnDeleted: func(gone []wire.TopicPartition) { b.groups.TopicsDeleted(gone) },
 	})
+	b.groups = group.NewCoordinator(group.Options{Env: b.e, Config: b.cfg, Purgatory: b.purgatory, Partition: b.replicas.Partition,
+		Partitions: b.offsetsPartitions})
 	b.api = api.New(api.Deps{
 		Env: b.e, Config: b.cfg, ClusterID: b.clusterID, Listener: listenerName, Replicas: api.FromManager(b.replicas), Metadata: b.metadata,
-		Controller: b.controller, Purgatory: b.purgatory, BrokerEpoch: b.epoch.Load, ToController: b.channel.do, TopicConfig: b.topicOverrides,
+		Controller: b.controller, Groups: b.groups, Purgatory: b.purgatory, BrokerEpoch: b.epoch.Load, ToController: b.channel.do, TopicConfig: b.topicOverrides,
 	})
-	if b.server, err = server.Listen(server.Options{
-		Env: b.e, Addr: b.cfg.ListenAddr, Handle: b.api.Handle, FrameBytesMax: b.cfg.RequestBytesMax,
-		InFlightMax: b.cfg.RequestsInFlightMax, IdleMax: b.cfg.ConnectionsIdleMax,
-	}); err != nil {
-		return store, err
+	if _, port, err := config.SplitHostPort(b.cfg.ListenAddr); err == nil && port == 0 {
+		if err := b.listen(); err != nil { // nobody can know the port yet, and we must tell it when we register
+			return store, err
+		}
 	}
 	if err := b.advertise(); err != nil {
 		return store, err
 	}
 	b.logs.Start()
 	b.replicas.Start()
+	b.groups.Start()
+	if err := b.register(store); err != nil {
+		return store, err
+	}
+	if b.server == nil {
+		if err := b.listen(); err != nil {
+			return store, err
+		}
+	}
 	b.server.Start()
-	return store, b.register(store)
+	return store, nil
+}
+
+// listen binds the address. A known port is bound last, when requests can be served: who connects to a broker that is
+// still starting, or waits for its old registration to go, is refused and turns to another at once (SocketServer).
+func (b *Broker) listen() (err error) {
+	b.server, err = server.Listen(server.Options{
+		Env: b.e, Addr: b.cfg.ListenAddr, Handle: b.api.Handle, FrameBytesMax: b.cfg.RequestBytesMax,
+		InFlightMax: b.cfg.RequestsInFlightMax, IdleMax: b.cfg.ConnectionsIdleMax,
+	})
+	return err
 }
 
 // identify finds out which cluster this is, and holds the log directories to it.
@@ -233,12 +256,18 @@ func newClusterID(r *rand.Rand) string {
 
 // advertise decides what others are told to connect to.
 func (b *Broker) advertise() error {
-	host, port, err := config.SplitHostPort(b.server.Addr())
+	host, port, err := config.SplitHostPort(b.cfg.ListenAddr)
 	if err != nil {
 		return err
 	}
-	if listen, _, err := config.SplitHostPort(b.cfg.ListenAddr); err == nil && listen != "" {
-		host = listen
+	if b.server != nil {
+		bound, boundPort, err := config.SplitHostPort(b.server.Addr())
+		if err != nil {
+			return err
+		}
+		if port = boundPort; host == "" {
+			host = bound
+		}
 	}
 	if b.cfg.AdvertisedHost != "" {
 		host = b.cfg.AdvertisedHost
@@ -253,12 +282,32 @@ func (b *Broker) advertise() error {
 	return nil
 }
 
+// roleChanged tells the group coordinator which of its partitions this broker leads.
+func (b *Broker) roleChanged(tp wire.TopicPartition, leader bool, epoch int32) {
+	switch {
+	case tp.Topic != group.Topic:
+	case leader:
+		b.groups.Elected(tp.Partition, epoch)
+	default:
+		b.groups.Resigned(tp.Partition)
+	}
+}
+
+// offsetsPartitions is how many partitions the groups' topic has, or will have when it is created.
+func (b *Broker) offsetsPartitions() int32 {
+	if t := b.metadata.Snapshot().Topic(group.Topic); t != nil {
+		return int32(len(t.Partitions))
+	}
+	return b.cfg.OffsetsTopicPartitions
+}
+
 // shutdown stops the parts. A clean one hands leaderships over first, and leaves nothing to recover.
 func (b *Broker) shutdown(clean bool) {
 	b.e.Emit(env.Event{Kind: evStopping, V: [4]int64{int64(b.cfg.BrokerID)}})
 	if clean && b.cfg.ControlledShutdownEnable {
 		b.channel.controlledShutdown(b.cfg.BrokerID, b.epoch.Load())
 	}
+	b.groups.Stop()
 	b.server.Close(drainTimeout)
 	b.controller.Stop()
 	b.replicas.Shutdown()
@@ -281,6 +330,9 @@ func (b *Broker) abandon(store *zookeeper.Store) {
 	b.mu.Lock()
 	b.stop = true
 	b.mu.Unlock()
+	if b.groups != nil {
+		b.groups.Stop()
+	}
 	if b.server != nil {
 		b.server.Close(0)
 	}

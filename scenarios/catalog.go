@@ -10,7 +10,7 @@ import (
 // Catalog lists the scenarios, in the order to read them.
 func Catalog() []*Scenario { return catalog }
 
-var catalog = []*Scenario{
+var catalog = append([]*Scenario{
 	{
 		Name:    "steady",
 		Summary: "no broker is harmed: slow links and disks now and then",
@@ -83,7 +83,7 @@ var catalog = []*Scenario{
 			p.Least.FiredAny = 1
 		},
 	},
-}
+}, groupCatalog...)
 
 func (p *Plan) weigh(weights map[faults.Kind]int) {
 	for kind, w := range weights { // unordered: each kind has a weight of its own

@@ -28,6 +28,8 @@ type Plan struct {
 	MinInsync  int
 	Producers  int
 	Consumers  int
+	Members    int // of the group Load.Groups
+	Churn      Churn
 	Load       workload.Config
 	Configure  []func(*config.Broker) // over the settings that all seeds share
 
@@ -45,9 +47,17 @@ type Plan struct {
 	Least Least
 }
 
+// Churn kills members' machines while faults last, and starts them again.
+type Churn struct {
+	Gap  time.Duration // mean time between two kills; 0 for none
+	Down time.Duration // time until the machine is back
+}
+
 // Least is what must have happened for a run to prove anything.
 type Least struct {
 	Acked, Read int           // records
+	Commits     int           // of offsets by members of the group
+	Owned       int           // partitions that members owned and gave up
 	Fired       []faults.Kind // each at least once
 	FiredAny    int           // in all
 }
@@ -55,18 +65,25 @@ type Least struct {
 // topic is the topic every scenario works on.
 const topic = "t"
 
-// newPlan is what all scenarios begin with: three brokers, one topic of three partitions and replicas, min.insync 2,
-// clients that make some 200 operations a second, and settings that make rare paths likely.
+// newPlan is what all scenarios begin with: mostly three brokers, one topic of some partitions with three replicas,
+// min.insync.replicas 2, clients that make some 200 operations a second, and settings that make rare paths likely.
 func newPlan(r *rand.Rand) *Plan {
 	p := &Plan{
-		Brokers: 3, Partitions: 3, Replicas: 3, MinInsync: 2, Producers: 4, Consumers: 2,
+		Brokers: []int{3, 3, 3, 4, 5}[r.IntN(5)], Partitions: 1 + r.Int32N(5), Replicas: 3, MinInsync: 2, Producers: 4, Consumers: 2,
 		ReadyBy: 10 * time.Second, HealAt: 26 * time.Second, ConvergeMax: 40 * time.Second, Settled: time.Second, DrainMax: 30 * time.Second,
 		Load: workload.Config{
-			Topic: topic, Partitions: 3, Acks: -1, Idempotent: true, Pause: 25 * time.Millisecond, InFlightMax: 8,
+			Topic: topic, Acks: -1, Idempotent: true, Pause: 30 * time.Millisecond, InFlightMax: 8,
 			RecordBytesMax: 32 << r.IntN(6), RequestTimeout: time.Duration(1000+r.IntN(1500)) * time.Millisecond,
 			DeliveryTimeout: time.Duration(6+r.IntN(6)) * time.Second, SeekEvery: 30 + r.IntN(60),
 		},
 		Least: Least{Acked: 200, Read: 200},
+	}
+	p.Load.Partitions = p.Partitions
+	switch r.IntN(12) {
+	case 0:
+		p.Load.Idempotent = false
+	case 1:
+		p.Load.Acks, p.Load.Idempotent = 1, false
 	}
 	if r.IntN(2) == 0 {
 		p.Load.Linger = time.Duration(r.IntN(20)) * time.Millisecond

@@ -6,6 +6,7 @@ import (
 	"barnabas/broker/assert"
 	"barnabas/broker/config"
 	"barnabas/broker/env"
+	"barnabas/broker/group"
 	"barnabas/broker/metadata"
 	"barnabas/broker/partition"
 	"barnabas/broker/purgatory"
@@ -27,6 +28,8 @@ type Deps struct {
 	Controller Controller
 	// Purgatory is the one that the replicas notify.
 	Purgatory *purgatory.Purgatory[wire.TopicPartition]
+	// Groups coordinates the groups of this broker.
+	Groups *group.Coordinator
 	// BrokerEpoch is this broker's epoch, -1 before registration.
 	BrokerEpoch func() int64
 	// ToController sends a request to the controller, wherever it is, and waits for the answer; timeout is in all.
@@ -90,6 +93,8 @@ var routes = index(
 	produceRoute, fetchRoute, listOffsetsRoute, metadataRoute, leaderAndISRRoute, stopReplicaRoute, updateMetadataRoute,
 	controlledShutdownRoute, apiVersionsRoute, createTopicsRoute, deleteTopicsRoute, initProducerIDRoute,
 	offsetForLeaderEpochRoute, describeConfigsRoute, alterPartitionRoute, describeClusterRoute, allocateProducerIDsRoute,
+	offsetCommitRoute, offsetFetchRoute, findCoordinatorRoute, joinGroupRoute, heartbeatRoute, leaveGroupRoute, syncGroupRoute,
+	describeGroupsRoute, listGroupsRoute, deleteGroupsRoute, offsetDeleteRoute,
 )
 
 type handler func(*API, *server.Request) server.Reply

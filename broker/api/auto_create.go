@@ -2,9 +2,11 @@ package api
 
 import (
 	"slices"
+	"strconv"
 	"time"
 
 	"barnabas/broker/env"
+	"barnabas/broker/group"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -57,9 +59,7 @@ func (c *creations) request(topics []string) {
 	req.Version = 6       // topic ids in the answer are of no use here
 	req.TimeoutMillis = 0 // nobody waits for the leaders, and other requests to the controller must not either
 	for _, topic := range topics {
-		t := kmsg.NewCreateTopicsRequestTopic()
-		t.Topic, t.NumPartitions, t.ReplicationFactor = topic, c.deps.Config.NumPartitions, c.deps.Config.DefaultReplicationFactor
-		req.Topics = append(req.Topics, t)
+		req.Topics = append(req.Topics, c.newTopic(topic))
 	}
 	resp, err := c.ask(req)
 	if err != nil {
@@ -80,6 +80,22 @@ func (c *creations) request(topics []string) {
 		}
 		c.deps.Env.Emit(env.Event{Kind: evAutoCreate, Topic: t.Topic, Partition: -1, V: [4]int64{int64(t.ErrorCode)}, Text: why})
 	}
+}
+
+// newTopic is a topic with the brokers' defaults, or those of Kafka's own topics (GroupCoordinator#groupMetadataTopicConfigs).
+func (c *creations) newTopic(name string) kmsg.CreateTopicsRequestTopic {
+	cfg := c.deps.Config
+	t := kmsg.NewCreateTopicsRequestTopic()
+	t.Topic, t.NumPartitions, t.ReplicationFactor = name, cfg.NumPartitions, cfg.DefaultReplicationFactor
+	if name == group.Topic {
+		t.NumPartitions, t.ReplicationFactor = cfg.OffsetsTopicPartitions, cfg.OffsetsTopicReplicationFactor
+		for _, set := range [][2]string{{"cleanup.policy", "compact"}, {"compression.type", "producer"}, {"segment.bytes", strconv.Itoa(int(cfg.OffsetsTopicSegmentBytes))}} {
+			entry := kmsg.NewCreateTopicsRequestTopicConfig()
+			entry.Name, entry.Value = set[0], &set[1]
+			t.Configs = append(t.Configs, entry)
+		}
+	}
+	return t
 }
 
 func (c *creations) ask(req *kmsg.CreateTopicsRequest) (*kmsg.CreateTopicsResponse, error) {

@@ -8,6 +8,7 @@ import (
 	"barnabas/broker/api"
 	"barnabas/broker/config"
 	"barnabas/broker/env"
+	"barnabas/broker/group"
 	"barnabas/broker/metadata"
 	"barnabas/broker/partition"
 	"barnabas/broker/purgatory"
@@ -29,6 +30,7 @@ type desk struct {
 	purgatory  *purgatory.Purgatory[wire.TopicPartition]
 	partitions map[wire.TopicPartition]*fakePartition
 	controller *fakeController
+	groups     *group.Coordinator
 	overrides  map[string]string
 	server     *server.Server
 	conn       env.Conn
@@ -58,8 +60,9 @@ func newDesk(t *testing.T, e env.Env) *desk {
 	d := &desk{t: t, e: e, cfg: cfg, cache: metadata.New(e), partitions: map[wire.TopicPartition]*fakePartition{},
 		controller: &fakeController{}, overrides: map[string]string{}}
 	d.purgatory = purgatory.New[wire.TopicPartition](e, "purgatory")
+	d.groups = group.NewCoordinator(group.Options{Env: e, Config: cfg, Purgatory: d.purgatory, Partitions: func() int32 { return 50 }})
 	a := api.New(api.Deps{Env: e, Config: cfg, ClusterID: "castle", Listener: "PLAINTEXT", Replicas: d, Metadata: d.cache,
-		Controller: d.controller, Purgatory: d.purgatory, BrokerEpoch: func() int64 { return 7 },
+		Controller: d.controller, Groups: d.groups, Purgatory: d.purgatory, BrokerEpoch: func() int64 { return 7 },
 		ToController: func(req kmsg.Request, _ time.Duration) (kmsg.Response, error) { return d.controller.remote(e, req) },
 		TopicConfig:  func(string) (map[string]string, error) { return d.overrides, nil },
 	})
@@ -73,6 +76,7 @@ func newDesk(t *testing.T, e env.Env) *desk {
 }
 
 func (d *desk) close() {
+	d.groups.Stop()
 	d.server.Close(time.Second)
 	if n := d.purgatory.Waiting(); n != 0 {
 		d.t.Errorf("%d waiters left", n)

@@ -53,6 +53,18 @@ type Broker struct {
 	FileDeleteDelay                time.Duration // log.segment.delete.delay.ms
 	ProducerIDExpiration           time.Duration // producer.id.expiration.ms
 
+	GroupInitialRebalanceDelay    time.Duration // group.initial.rebalance.delay.ms
+	GroupSizeMax                  int           // group.max.size
+	GroupSessionTimeoutMin        time.Duration // group.min.session.timeout.ms
+	GroupSessionTimeoutMax        time.Duration // group.max.session.timeout.ms
+	OffsetMetadataBytesMax        int           // offset.metadata.max.bytes
+	OffsetsCommitTimeout          time.Duration // offsets.commit.timeout.ms
+	OffsetsRetention              time.Duration // offsets.retention.minutes
+	OffsetsRetentionCheckInterval time.Duration // offsets.retention.check.interval.ms
+	OffsetsTopicPartitions        int32         // offsets.topic.num.partitions
+	OffsetsTopicReplicationFactor int16         // offsets.topic.replication.factor
+	OffsetsTopicSegmentBytes      int32         // offsets.topic.segment.bytes
+
 	Topic Topic   // the defaults of topics (log.* keys)
 	Bugs  bug.Set // the bug zoo's switches; zero for every real broker
 

@@ -125,6 +125,20 @@ func javaDouble(v float64) string {
 	return mantissa + "E" + strconv.Itoa(n)
 }
 
+// minutes is a duration given in minutes.
+func minutes[T any](name string, def, lowest int64, field func(*T) *time.Duration, doc string) *Key[T] {
+	return &Key[T]{Name: name, Type: Int, Default: strconv.FormatInt(def, 10), Doc: doc,
+		set: func(c *T, text string) error {
+			v, err := parseInt(text, lowest, math.MaxInt32)
+			if err == nil {
+				*field(c) = time.Duration(v) * time.Minute
+			}
+			return err
+		},
+		get: func(c *T) string { return strconv.FormatInt(int64(*field(c)/time.Minute), 10) },
+	}
+}
+
 func boolean[T any](name string, def bool, field func(*T) *bool, doc string) *Key[T] {
 	return &Key[T]{Name: name, Type: Boolean, Default: strconv.FormatBool(def), Doc: doc,
 		set: func(c *T, text string) error {

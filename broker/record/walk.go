@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 )
@@ -148,6 +149,14 @@ type walked struct {
 
 // record walks over one record (DefaultRecord#readFrom).
 func (w *walker) record() (walked, error) {
+	if rec, ok := w.plainRecord(); ok {
+		return rec, nil
+	}
+	return w.anyRecord()
+}
+
+// anyRecord is record for every case, and says what is wrong.
+func (w *walker) anyRecord() (walked, error) {
 	var rec walked
 	size, err := w.varint()
 	if err != nil {
@@ -193,6 +202,56 @@ func (w *walker) record() (walked, error) {
 		return rec, errSize
 	}
 	return rec, nil
+}
+
+// plainRecord walks over a record that is whole in buf, sound and without headers, as nearly all are, at a fraction of the
+// cost. For anything else it does nothing and says so: the careful way then finds what is wrong.
+func (w *walker) plainRecord() (rec walked, ok bool) {
+	size, at := zigzag(w.buf, w.pos)
+	if at < 0 || size < 1 || size > int64(len(w.buf)-at) {
+		return rec, false
+	}
+	end := at + int(size)
+	p := w.buf[at:end]
+	var delta, n int64
+	if rec.timestampDelta, at = zigzag(p, 1); at < 0 { // behind the attributes
+		return rec, false
+	}
+	if delta, at = zigzag(p, at); at < 0 || delta != int64(int32(delta)) {
+		return rec, false
+	}
+	rec.offsetDelta = int32(delta)
+	for i := range 2 { // key, value
+		if n, at = zigzag(p, at); at < 0 || n > int64(len(p)-at) || n < math.MinInt32 {
+			return rec, false
+		}
+		if n >= 0 {
+			at += int(n)
+			rec.hasKey = rec.hasKey || i == 0
+		}
+	}
+	if n, at = zigzag(p, at); n != 0 || at != len(p) {
+		return rec, false
+	}
+	w.pos = end
+	return rec, true
+}
+
+// zigzag reads a varint of at most five bytes from p[at:]; next is -1 if it is longer, or not all there.
+func zigzag(p []byte, at int) (v int64, next int) {
+	if uint(at) < uint(len(p)) && p[at] < 0x80 {
+		u := uint64(p[at])
+		return int64(u>>1) ^ -int64(u&1), at + 1
+	}
+	var u uint64
+	for shift := uint(0); shift < 35 && uint(at) < uint(len(p)); shift += 7 {
+		b := p[at]
+		at++
+		if u |= uint64(b&0x7f) << shift; b < 0x80 {
+			return int64(u>>1) ^ -int64(u&1), at
+		}
+	}
+	return 0, -1
 }
 
 // skipBytes skips a size and as many bytes; present is false for null.

@@ -174,12 +174,17 @@ func (m *Manager) obey(p *partition.Partition, o *order) error {
 		if a.LeaderEpoch > p.LeaderEpoch() {
 			m.unfollow(o.tp)
 		}
-		return p.BecomeLeader(a)
+		if err := p.BecomeLeader(a); err != nil {
+			return err
+		}
+		m.tellRole(o.tp, true, a.LeaderEpoch)
+		return nil
 	}
 	newEpoch, err := p.BecomeFollower(a)
 	if err != nil || !newEpoch {
 		return err
 	}
+	m.tellRole(o.tp, false, a.LeaderEpoch)
 	m.unfollow(o.tp)
 	// DEVIATION(KIP-320): where there is no leader, or one that is not known to be alive, Kafka leaves the partition in its old
 	// epoch and role. Ours takes the epoch, so that a deposed leader stops at once; its fetcher looks for the leader.
@@ -191,6 +196,12 @@ func (m *Manager) obey(p *partition.Partition, o *order) error {
 	}
 	m.follow(p, o.topicID, a)
 	return nil
+}
+
+func (m *Manager) tellRole(tp wire.TopicPartition, leader bool, epoch int32) {
+	if m.o.OnRole != nil {
+		m.o.OnRole(tp, leader, epoch)
+	}
 }
 
 // StopReplicas obeys a StopReplica request, v1 to v4: fetching stops, and what is to be deleted goes, log and all. A partition that
@@ -259,6 +270,7 @@ func (m *Manager) stopReplica(s stop) error {
 		return fmt.Errorf("stop replica %s: leader epoch %d is older than %d: %w", s.tp, s.leaderEpoch, h.p.LeaderEpoch(), kerr.FencedLeaderEpoch)
 	}
 	m.unfollow(s.tp)
+	m.tellRole(s.tp, false, s.leaderEpoch)
 	ev := env.Event{Kind: evStopReplica, Topic: s.tp.Topic, Partition: s.tp.Partition, V: [4]int64{int64(s.leaderEpoch)}}
 	if s.delete {
 		ev.V[1] = 1

@@ -35,6 +35,11 @@ type Options struct {
 	TopicConfig func(topic string) config.Topic
 	// OnOffline is called once, by some task with no lock held, when the last log directory has failed. May be nil.
 	OnOffline func(error)
+	// OnRole is told, in their order, of the roles that partitions take: leader in that epoch, or no leader (any more). It is
+	// called with locks held and must not wait. May be nil.
+	OnRole func(tp wire.TopicPartition, leader bool, epoch int32)
+	// OnDeleted is told of partitions that the controller has deleted, on the same terms.
+	OnDeleted func([]wire.TopicPartition)
 }
 
 // Manager holds the partitions of this broker. Safe for use by many tasks.
@@ -196,8 +201,12 @@ func (m *Manager) UpdateMetadata(req *kmsg.UpdateMetadataRequest) *kmsg.UpdateMe
 		resp.ErrorCode = err.Code
 		return resp
 	}
-	if _, err := m.o.Metadata.Update(req); err != nil {
+	deleted, err := m.o.Metadata.Update(req)
+	if err != nil {
 		resp.ErrorCode = wire.Code(err)
+	}
+	if len(deleted) > 0 && m.o.OnDeleted != nil {
+		m.o.OnDeleted(deleted)
 	}
 	return resp
 }

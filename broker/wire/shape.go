@@ -58,6 +58,9 @@ var (
 	errTag   = errors.New("a tagged field is longer than its content")
 )
 
+// never is the first flexible version of what has none.
+const never = 1 << 14
+
 const isrPartition = "-1:str i32 i32 i32 i32 []i32 i32 []i32 3:[]i32 3:[]i32 1:bool 6:i8"
 const metadataPartition = "-4:str i32 i32 i32 i32 []i32 i32 []i32 4:[]i32"
 
@@ -79,6 +82,17 @@ var (
 	shapeAlterPartition       = newShape(0, "i32 i64 [ -1:str 2:uuid [ i32 i32 -2:[]i32 3:[ i32 i64 ] 1:i8 i32 ] ]")
 	shapeDescribeCluster      = newShape(0, "bool 1:i8")
 	shapeAllocateProducerIDs  = newShape(0, "i32 i64")
+	shapeFindCoordinator      = newShape(3, "-3:str 1:i8 4:[]str")
+	shapeJoinGroup            = newShape(6, "str i32 1:i32 str 5:nstr str [ str nbytes ] 8:nstr")
+	shapeSyncGroup            = newShape(4, "str i32 str 3:nstr 5:nstr 5:nstr [ str nbytes ]")
+	shapeHeartbeat            = newShape(4, "str i32 str 3:nstr")
+	shapeLeaveGroup           = newShape(4, "str -2:str 3:[ str nstr 5:nstr ]")
+	shapeOffsetCommit         = newShape(8, "str 1:i32 1:str 7:nstr 2-4:i64 [ str [ i32 i64 1-1:i64 6:i32 nstr ] ]")
+	shapeOffsetFetch          = newShape(6, "-7:str -7:?[ str []i32 ] 8:[ str 9:nstr 9:i32 ?[ str []i32 ] ] 7:bool")
+	shapeOffsetDelete         = newShape(never, "str [ str [ i32 ] ]")
+	shapeDescribeGroups       = newShape(5, "[]str 3:bool")
+	shapeListGroups           = newShape(3, "4:[]str 5:[]str")
+	shapeDeleteGroups         = newShape(2, "[]str")
 )
 
 func (s shape) flexible(version int16) bool { return version >= s.flexibleFrom }

@@ -61,6 +61,17 @@ var served = index(
 	API{Key: int16(kmsg.AlterPartition), Min: 0, Max: 3, request: shapeAlterPartition, response: answerAlterPartition},
 	API{Key: int16(kmsg.DescribeCluster), Min: 0, Max: 1, request: shapeDescribeCluster, response: answerDescribeCluster},
 	API{Key: int16(kmsg.AllocateProducerIDs), Min: 0, Max: 0, request: shapeAllocateProducerIDs, response: answerAllocateProducerIDs},
+	API{Key: int16(kmsg.OffsetCommit), Min: 1, Max: 9, request: shapeOffsetCommit, response: answerOffsetCommit},
+	API{Key: int16(kmsg.OffsetFetch), Min: 1, Max: 9, request: shapeOffsetFetch, response: answerOffsetFetch},
+	API{Key: int16(kmsg.FindCoordinator), Min: 0, Max: 6, request: shapeFindCoordinator, response: answerFindCoordinator},
+	API{Key: int16(kmsg.JoinGroup), Min: 0, Max: 9, request: shapeJoinGroup, response: answerJoinGroup},
+	API{Key: int16(kmsg.Heartbeat), Min: 0, Max: 4, request: shapeHeartbeat, response: answerHeartbeat},
+	API{Key: int16(kmsg.LeaveGroup), Min: 0, Max: 5, request: shapeLeaveGroup, response: answerLeaveGroup},
+	API{Key: int16(kmsg.SyncGroup), Min: 0, Max: 5, request: shapeSyncGroup, response: answerSyncGroup},
+	API{Key: int16(kmsg.DescribeGroups), Min: 0, Max: 5, request: shapeDescribeGroups, response: answerDescribeGroups},
+	API{Key: int16(kmsg.ListGroups), Min: 0, Max: 5, request: shapeListGroups, response: answerListGroups},
+	API{Key: int16(kmsg.DeleteGroups), Min: 0, Max: 2, request: shapeDeleteGroups, response: answerDeleteGroups},
+	API{Key: int16(kmsg.OffsetDelete), Min: 0, Max: 0, request: shapeOffsetDelete, response: answerOffsetDelete},
 )
 
 func index(apis ...API) []*API {

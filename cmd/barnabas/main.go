@@ -58,7 +58,7 @@ func main() {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage("%w; see '%s --help'", err, cmd.CommandPath())
 	})
-	root.AddCommand(runCommand(), replayCommand(), checkCommand(), scenariosCommand(), brokerCommand(), zookeeperCommand(), upCommand())
+	root.AddCommand(runCommand(), replayCommand(), checkCommand(), scenariosCommand(), brokerCommand(), zookeeperCommand(), upCommand(), benchCommand(), reportCommand())
 	err := root.Execute()
 	if err == nil {
 		return

@@ -11,11 +11,18 @@ import (
 )
 
 func scenariosCommand() *cobra.Command {
-	return &cobra.Command{
+	var names bool
+	cmd := &cobra.Command{
 		Use:   "scenarios",
 		Short: "List the scenarios and the bugs of the zoo",
 		Args:  exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if names {
+				for _, s := range scenarios.Catalog() {
+					fmt.Fprintln(cmd.OutOrStdout(), s.Name)
+				}
+				return nil
+			}
 			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 3, ' ', 0)
 			fmt.Fprintln(w, "SCENARIO\tWHAT HAPPENS")
 			for _, s := range scenarios.Catalog() {
@@ -28,4 +35,6 @@ func scenariosCommand() *cobra.Command {
 			return w.Flush()
 		},
 	}
+	cmd.Flags().BoolVar(&names, "names", false, "only the scenarios' names, for scripts")
+	return cmd
 }

@@ -213,7 +213,9 @@ zookeeper.session.timeout.ms=6000
 num.partitions=3
 default.replication.factor=%d
 min.insync.replicas=%d
-`, id, net.JoinHostPort(c.flags.host, fmt.Sprint(port)), filepath.Join(dir, "logs"), c.zookeeper, replicas, max(1, replicas-1))
+offsets.topic.replication.factor=%d
+group.initial.rebalance.delay.ms=0
+`, id, net.JoinHostPort(c.flags.host, fmt.Sprint(port)), filepath.Join(dir, "logs"), c.zookeeper, replicas, max(1, replicas-1), replicas)
 	file := filepath.Join(dir, "server.properties")
 	return file, os.WriteFile(file, []byte(text), 0o644)
 }

@@ -68,6 +68,7 @@ func Judge(h *history.History, o Options) Verdict {
 		for _, p := range j.split() {
 			p.run()
 		}
+		j.checkGroups()
 	}
 	slices.SortStableFunc(j.v.Violations, func(a, b Violation) int {
 		if d := rank[a.Invariant] - rank[b.Invariant]; d != 0 {
@@ -185,7 +186,7 @@ func (j *judge) split() []*part {
 		return parts[i][partition]
 	}
 	for i := range j.h.Ops {
-		if p := at(j.h.Ops[i].Topic, j.h.Ops[i].Partition); p != nil {
+		if p := at(j.h.Ops[i].Topic, j.h.Ops[i].Partition); p != nil && !j.h.Ops[i].Kind.OfGroup() {
 			p.ops = append(p.ops, int32(i))
 		}
 	}

@@ -19,6 +19,9 @@ const (
 	LogStart       = "INV-LOG-START"        // the log start offset went back
 	WatermarkOrder = "INV-WATERMARK-ORDER"  // not log start ≤ last stable ≤ high watermark
 	HWMonotonic    = "INV-HW-MONOTONIC"     // a consumer saw the high watermark go back
+	OneOwner       = "INV-GROUP-ONE-OWNER"  // two members of a group own a partition
+	OffsetKept     = "INV-OFFSET-KEPT"      // a committed offset is lost, or went back
+	OffsetKnown    = "INV-OFFSET-KNOWN"     // a committed offset that nobody committed
 	BatchWhole     = "INV-BATCH-CONTIGUOUS" // the records of one batch are not next to each other
 )
 
@@ -27,7 +30,7 @@ var rank = func() map[string]int {
 	m := make(map[string]int)
 	for i, id := range []string{NoLostWrite, ReadDurable, OffsetStable, NoDuplicate, NoPhantom, FailedUnseen, Content,
 		Order, ProducerOrder, BatchWhole, NoSkip, PollMonotonic, ReadBelowHW, Fresh, ListOffsets, LogStart,
-		WatermarkOrder, HWMonotonic} {
+		WatermarkOrder, HWMonotonic, OneOwner, OffsetKept, OffsetKnown} {
 		m[id] = i
 	}
 	return m
@@ -39,5 +42,6 @@ var anomaly = map[string]string{
 	NoPhantom: "phantom-read", FailedUnseen: "G1a", Content: "corrupt-read", Order: "reordered-write",
 	ProducerOrder: "nonmonotonic-send", BatchWhole: "torn-batch", NoSkip: "poll-skip", PollMonotonic: "nonmonotonic-poll",
 	ReadBelowHW: "precommitted-read", Fresh: "stale-read", ListOffsets: "stale-offset", LogStart: "log-start-back",
+	OneOwner: "two-owners", OffsetKept: "lost-commit", OffsetKnown: "phantom-commit",
 	WatermarkOrder: "watermark-order", HWMonotonic: "watermark-back",
 }

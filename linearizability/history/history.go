@@ -12,9 +12,19 @@ const (
 	Fetch
 	// ListOffsets asks for an offset: From is the question (-1 latest, -2 earliest), Offset the answer.
 	ListOffsets
+	// Own is a group member's ownership of a partition in one Generation: from Call, when it began to read, to Return, when it gave the
+	// partition up. OK: it did so in agreement with the group; Unknown: it had lost it, perhaps before it knew.
+	Own
+	// Commit commits Offset for a partition of Group.
+	Commit
+	// OffsetFetch reads what is committed for a partition of Group: Offset, None for nothing.
+	OffsetFetch
 )
 
-var kindNames = [...]string{"produce", "fetch", "list-offsets"}
+// OfGroup reports whether the kind belongs to a group rather than to a partition's log.
+func (k Kind) OfGroup() bool { return k >= Own }
+
+var kindNames = [...]string{"produce", "fetch", "list-offsets", "own", "commit", "offset-fetch"}
 
 func (k Kind) String() string { return name(kindNames[:], int(k)) }
 
@@ -71,6 +81,9 @@ type Op struct {
 	HighWatermark, LastStable, LogStart int64
 	Epoch                               int32
 
+	Group      string // of the kinds of groups
+	Generation int32  // of those, None where it does not matter
+
 	Committed bool // read_committed
 	// Seek marks a fetch whose position was set on purpose, or by a reset or a reported truncation: it need not join
 	// the process's last fetch of the partition.
@@ -82,7 +95,7 @@ type Op struct {
 // NewOp is an operation whose optional fields say none.
 func NewOp(kind Kind, topic string, partition int32) Op {
 	return Op{Kind: kind, Topic: topic, Partition: partition, Producer: None, Offset: None, Next: None,
-		HighWatermark: None, LastStable: None, LogStart: None, Epoch: int32(None)}
+		HighWatermark: None, LastStable: None, LogStart: None, Epoch: int32(None), Generation: int32(None)}
 }
 
 // Record is a record without its bytes.

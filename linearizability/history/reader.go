@@ -112,6 +112,8 @@ type opLine struct {
 	LogStart  *int64            `json:"log_start"`
 	Epoch     *int32            `json:"epoch"`
 	Records   []json.RawMessage `json:"records"`
+	Group     string            `json:"group"`
+	Gen       *int32            `json:"generation"`
 	Committed bool              `json:"committed"`
 	Seek      bool              `json:"seek"`
 	Drain     bool              `json:"drain"`
@@ -295,10 +297,10 @@ func (l *opLine) op() (Op, error) {
 	op := Op{ID: l.ID, Process: l.Process, Partition: l.Partition, Call: l.Call, Return: l.Return,
 		Producer: or(l.Producer, None), Seq: or(l.Seq, 0), From: or(l.From, 0), Offset: or(l.Offset, None), Next: or(l.Next, None),
 		HighWatermark: or(l.HW, None), LastStable: or(l.LSO, None), LogStart: or(l.LogStart, None), Epoch: or(l.Epoch, int32(None)),
-		Committed: l.Committed, Seek: l.Seek, Drain: l.Drain, Error: l.Error, Acks: or(l.Acks, 0)}
+		Committed: l.Committed, Seek: l.Seek, Drain: l.Drain, Error: l.Error, Acks: or(l.Acks, 0), Group: l.Group, Generation: or(l.Gen, int32(None))}
 	kind, ok := find(kindNames[:], l.Kind)
 	if !ok {
-		return op, fmt.Errorf("kind %q: not produce, fetch or list-offsets", l.Kind)
+		return op, fmt.Errorf("kind %q: not one of %v", l.Kind, kindNames)
 	}
 	outcome, ok := find(outcomeNames[:], l.Outcome)
 	if !ok {
@@ -310,7 +312,7 @@ func (l *opLine) op() (Op, error) {
 		return op, fmt.Errorf("id %d: not above 0", op.ID)
 	case (op.Kind == Produce) != (l.Acks != nil):
 		return op, errors.New("acks belong to a produce, and to nothing else")
-	case (op.Kind != Produce) != (l.From != nil):
+	case (op.Kind == Fetch || op.Kind == ListOffsets) != (l.From != nil):
 		return op, errors.New("from belongs to a fetch or list-offsets, and to nothing else")
 	case (l.Producer == nil) != (l.Seq == nil):
 		return op, errors.New("producer and seq come together")
@@ -354,8 +356,16 @@ func Check(op *Op) error {
 		return fmt.Errorf("acks %d: not -1, 0 or 1", op.Acks)
 	case op.Kind == Produce && len(op.Records) == 0:
 		return errors.New("produce without records")
-	case op.Kind == ListOffsets && len(op.Records) > 0:
-		return errors.New("list-offsets with records")
+	case op.Kind != Produce && op.Kind != Fetch && len(op.Records) > 0:
+		return fmt.Errorf("%s with records", op.Kind)
+	case op.Kind.OfGroup() != (op.Group != ""):
+		return errors.New("a group belongs to own, commit and offset-fetch, and to nothing else")
+	case op.Generation < int32(None) || op.Generation != int32(None) && !op.Kind.OfGroup():
+		return fmt.Errorf("generation %d", op.Generation)
+	case op.Kind == Own && (op.Generation < 0 || op.Outcome == Failed):
+		return errors.New("own is in a generation, and ends ok or unknown")
+	case op.Kind == Commit && op.Offset < 0:
+		return fmt.Errorf("commit of offset %d", op.Offset)
 	case op.Kind != Fetch && (op.Drain || op.Seek || op.Next != None):
 		return errors.New("drain, seek and next belong to a fetch")
 	case op.Kind == Fetch && op.From < 0:

@@ -148,8 +148,11 @@ func appendOp(dst []byte, op *Op) []byte {
 	dst = appendText(dst, "outcome", op.Outcome.String())
 	if op.Kind == Produce {
 		dst = appendInt(dst, "acks", int64(op.Acks))
-	} else {
+	} else if !op.Kind.OfGroup() {
 		dst = appendInt(dst, "from", op.From)
+	}
+	if op.Group != "" {
+		dst = appendText(dst, "group", op.Group)
 	}
 	if op.Producer != None {
 		dst = appendInt(dst, "producer", op.Producer)
@@ -159,7 +162,7 @@ func appendOp(dst []byte, op *Op) []byte {
 		key string
 		v   int64
 	}{{"offset", op.Offset}, {"next", op.Next}, {"hw", op.HighWatermark}, {"lso", op.LastStable},
-		{"log_start", op.LogStart}, {"epoch", int64(op.Epoch)}} {
+		{"log_start", op.LogStart}, {"epoch", int64(op.Epoch)}, {"generation", int64(op.Generation)}} {
 		if f.v != None {
 			dst = appendInt(dst, f.key, f.v)
 		}

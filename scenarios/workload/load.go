@@ -31,6 +31,7 @@ type Config struct {
 	Compression     string
 	// SeekEvery is the mean number of polls between two jumps of a consumer back to an offset it has seen; 0 for never.
 	SeekEvery int
+	Groups    Groups
 }
 
 // Load is the clients' common state. It lives outside of every node, and is safe because a world is one thread.
@@ -41,6 +42,7 @@ type Load struct {
 	nextID  int64
 	stopped bool
 	active  int
+	members int // of groups, so far
 	counts  Counts
 }
 
@@ -49,6 +51,7 @@ type Counts struct {
 	OK, Failed, Unknown          int
 	RecordsAcked, RecordsRead    int
 	RecordsDrained, Interruption int
+	Owned, Commits               int // of groups: ownerships ended, offsets committed
 }
 
 // New makes a load whose operations go to sink; observe, if not nil, is shown each as well.
@@ -78,7 +81,7 @@ func (l *Load) record(op history.Op) {
 		l.counts.Unknown++
 	}
 	switch {
-	case op.Outcome != history.OK:
+	case op.Outcome != history.OK || op.Kind.OfGroup():
 	case op.Kind == history.Produce:
 		l.counts.RecordsAcked += len(op.Records)
 	case op.Drain:

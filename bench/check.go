@@ -1,0 +1,179 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+)
+
+var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,60}$`)
+
+// stampBytes is what every value begins with: the intended time and a mark.
+const stampBytes = 16
+
+func oneOf(v string, of ...string) error {
+	if slices.Contains(of, v) {
+		return nil
+	}
+	return fmt.Errorf("%q is none of %v", v, of)
+}
+
+func within(v, low, high int64) error {
+	if v < low || v > high {
+		return fmt.Errorf("%d is not within %d and %d", v, low, high)
+	}
+	return nil
+}
+
+// check finds the first field that makes no sense.
+func (w *Workload) check() (field string, err error) {
+	type rule struct {
+		field string
+		err   error
+	}
+	rules := []rule{
+		{"$.topic.partitions", within(int64(w.Topic.Partitions), 1, 100_000)},
+		{"$.topic.replication", within(int64(w.Topic.Replication), 1, 100)},
+		{"$.records.key", oneOf(w.Records.Key, "none", "uniform", "zipf")},
+		{"$.records.keys", within(int64(w.Records.Keys), 1, 100_000_000)},
+		{"$.producers.count", within(int64(w.Producers.Count), 1, 10_000)},
+		{"$.producers.acks", oneOf(w.Producers.Acks, "0", "1", "all")},
+		{"$.producers.batch", within(int64(w.Producers.Batch), 1<<10, 64<<20)},
+		{"$.producers.codec", oneOf(w.Producers.Codec, "none", "gzip", "snappy", "lz4", "zstd")},
+		{"$.producers.in_flight", within(int64(w.Producers.InFlight), 1, 1000)},
+		{"$.producers.buffer", within(int64(w.Producers.Buffer), int64(w.maxSize()), 16<<30)},
+		{"$.load.mode", oneOf(w.Load.Mode, "open", "closed", "none")},
+		{"$.load.arrivals", oneOf(w.Load.Arrivals, "constant", "poisson")},
+		{"$.phases.measure", within(int64(w.Phases.Measure), 1e8, 1e15)},
+		{"$.phases.interval", within(int64(w.Phases.Interval), 1e7, int64(w.Phases.Measure))},
+		{"$.phases.repetitions", within(int64(w.Phases.Repetitions), 1, 1000)},
+	}
+	if !nameForm.MatchString(w.Name) {
+		rules = append(rules, rule{"$.name", fmt.Errorf("%q: lower-case letters, digits and -, please", w.Name)})
+	}
+	if w.Records.Key == "zipf" && w.Records.Zipf <= 1 {
+		rules = append(rules, rule{"$.records.zipf", fmt.Errorf("%v: the exponent is above 1", w.Records.Zipf)})
+	}
+	if c := w.Records.Compressibility; c < 0 || c > 1 || math.IsNaN(c) {
+		rules = append(rules, rule{"$.records.compressibility", fmt.Errorf("%v is not within 0 and 1", c)})
+	}
+	if w.Producers.Idempotent && w.Producers.Acks != "all" {
+		rules = append(rules, rule{"$.producers.idempotent", errors.New("idempotent producers need acks: all")})
+	}
+	if w.Producers.Idempotent && w.Producers.InFlight != 5 {
+		rules = append(rules, rule{"$.producers.in_flight", errors.New("idempotent producers always have 5 requests in flight")})
+	}
+	for _, part := range []func() (string, error){w.checkSizes, w.checkLoad, w.checkConsumers} {
+		field, err := part()
+		rules = append(rules, rule{field, err})
+	}
+	for _, r := range rules {
+		if r.err != nil {
+			return r.field, r.err
+		}
+	}
+	return "", nil
+}
+
+func (w *Workload) checkSizes() (string, error) {
+	r := w.Records
+	if (r.Size == 0) == (len(r.Sizes) == 0) {
+		return "$.records", errors.New("give either size or sizes")
+	}
+	if r.Size != 0 {
+		return "$.records.size", within(int64(r.Size), stampBytes, 64<<20)
+	}
+	for i, s := range r.Sizes {
+		field := fmt.Sprintf("$.records.sizes[%d]", i)
+		if err := within(int64(s.Bytes), stampBytes, 64<<20); err != nil {
+			return field + ".bytes", err
+		}
+		if s.Share <= 0 || math.IsInf(s.Share, 0) || math.IsNaN(s.Share) {
+			return field + ".share", fmt.Errorf("%v: shares are above 0", s.Share)
+		}
+	}
+	return "", nil
+}
+
+func (w *Workload) checkLoad() (string, error) {
+	l := w.Load
+	if l.Mode != "open" {
+		if l.Rate != 0 {
+			return "$.load.rate", fmt.Errorf("a rate needs mode: open, not %s", l.Mode)
+		}
+		if len(l.Steps) != 0 {
+			return "$.load.steps", fmt.Errorf("steps need mode: open, not %s", l.Mode)
+		}
+		return "", nil
+	}
+	if (l.Rate == 0) == (len(l.Steps) == 0) {
+		return "$.load", errors.New("mode open needs either rate or steps")
+	}
+	for _, r := range w.rates() {
+		if r <= 0 || r > 1e8 || math.IsNaN(r) {
+			return "$.load", fmt.Errorf("%v records a second is not within 0 and 100,000,000", r)
+		}
+	}
+	return "", nil
+}
+
+func (w *Workload) checkConsumers() (string, error) {
+	catchup := 0
+	for i, c := range w.Consumers {
+		field := fmt.Sprintf("$.consumers[%d]", i)
+		if err := oneOf(c.Mode, "tail", "catchup"); err != nil {
+			return field + ".mode", err
+		}
+		if c.Members > int(w.Topic.Partitions) {
+			return field + ".members", fmt.Errorf("%d members share %d partitions", c.Members, w.Topic.Partitions)
+		}
+		if c.Mode == "catchup" {
+			if catchup++; catchup > 1 {
+				return field + ".mode", errors.New("one catchup entry is enough: see fanout and members")
+			}
+			if c.Backlog <= 0 {
+				return field, errors.New("catchup needs a backlog")
+			}
+		} else if c.Backlog != 0 {
+			return field + ".backlog", errors.New("only catchup has a backlog")
+		}
+	}
+	for i, c := range w.Consumers {
+		if c.Group && c.Mode == "tail" && catchup > 0 {
+			return fmt.Sprintf("$.consumers[%d].group", i), errors.New("a group begins at the start of the topic, and would read the backlog: leave group out beside catchup")
+		}
+	}
+	if w.Load.Mode == "none" && catchup == 0 {
+		return "$.load.mode", errors.New("none, and no catchup consumer: nothing to do")
+	}
+	return "", nil
+}
+
+// rates is the rates to run, {0} without open loop.
+func (w *Workload) rates() []float64 {
+	switch {
+	case len(w.Load.Steps) > 0:
+		return w.Load.Steps
+	default:
+		return []float64{w.Load.Rate}
+	}
+}
+
+func (w *Workload) maxSize() Size {
+	size := w.Records.Size
+	for _, s := range w.Records.Sizes {
+		size = max(size, s.Bytes)
+	}
+	return size
+}
+
+func (w *Workload) catchup() *Consumer {
+	for i := range w.Consumers {
+		if w.Consumers[i].Mode == "catchup" {
+			return &w.Consumers[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,49 @@
+package bench
+
+import (
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// clock is nanoseconds since it was made. Producers and consumers of one process share it.
+type clock interface {
+	now() int64
+	waitUntil(deadline int64) // by a goroutine that has locked its thread
+}
+
+// monotonic is the machine's clock; tests have one of their own.
+type monotonic struct{ start time.Time }
+
+func newClock() clock { return monotonic{time.Now()} }
+
+func (c monotonic) now() int64 { return int64(time.Since(c.start)) }
+
+// spin is the last stretch before a deadline, in which a thread does not sleep: waking takes about 50 µs.
+const spin = 60 * time.Microsecond
+
+// lockThread gives the caller a thread of its own whose sleeps end when they should: Linux rounds them up by 50 µs else.
+func lockThread() (unlock func()) {
+	runtime.LockOSThread()
+	unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
+	return func() {
+		unix.Prctl(unix.PR_SET_TIMERSLACK, 0, 0, 0, 0) // the default again
+		runtime.UnlockOSThread()
+	}
+}
+
+// waitUntil returns at the deadline: it sleeps most of the way in the kernel and spins the rest. A bare time.Sleep comes
+// back 0.5 ms late here.
+func (c monotonic) waitUntil(deadline int64) {
+	for {
+		left := deadline - c.now()
+		if left <= 0 {
+			return
+		}
+		if left > int64(spin) {
+			ts := unix.NsecToTimespec(min(left-int64(spin), int64(100*time.Millisecond)))
+			unix.Nanosleep(&ts, nil)
+		}
+	}
+}

@@ -1,0 +1,150 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"barnabas/reports/load"
+)
+
+// cluster is what the bench asks of a cluster besides load.
+type cluster struct {
+	seeds []string
+	adm   *kadm.Client
+	info  load.Target
+	pids  []int // of brokers on this machine
+}
+
+// connect finds the cluster. Errors say in a sentence that it cannot be reached.
+func connect(ctx context.Context, bootstrap string) (*cluster, error) {
+	seeds := strings.Split(bootstrap, ",")
+	client, err := kgo.NewClient(kgo.SeedBrokers(seeds...), kgo.DialTimeout(3*time.Second), kgo.RetryTimeout(10*time.Second))
+	if err != nil {
+		return nil, fmt.Errorf("--bootstrap %s: %w", bootstrap, err)
+	}
+	c := &cluster{seeds: seeds, adm: kadm.NewClient(client)}
+	within, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	meta, err := c.adm.BrokerMetadata(within)
+	if err != nil {
+		client.Close()
+		return nil, fmt.Errorf("no Kafka-compatible cluster answers at %s: %w", bootstrap, err)
+	}
+	c.info = load.Target{Bootstrap: bootstrap, ClusterID: meta.Cluster}
+	var addrs []string
+	sort.Slice(meta.Brokers, func(i, j int) bool { return meta.Brokers[i].NodeID < meta.Brokers[j].NodeID })
+	for _, b := range meta.Brokers {
+		addr := fmt.Sprintf("%s:%d", b.Host, b.Port)
+		addrs = append(addrs, addr)
+		c.info.Brokers = append(c.info.Brokers, fmt.Sprintf("%d %s", b.NodeID, addr))
+	}
+	c.pids = listeners(addrs)
+	for _, pid := range c.pids {
+		c.info.Local = append(c.info.Local, commandLine(pid))
+	}
+	if versions, err := c.adm.ApiVersions(within); err == nil {
+		for _, v := range versions.Sorted() {
+			c.info.Software = v.VersionGuess()
+		}
+	}
+	return c, nil
+}
+
+func (c *cluster) close() { c.adm.Close() }
+
+// prepare makes the topic, or checks that the named one is as the workload says. made tells whether to drop it.
+func (c *cluster) prepare(ctx context.Context, name string, t Topic) (made bool, err error) {
+	within, cancel := context.WithTimeout(ctx, 60*time.Second)
+	defer cancel()
+	if t.Name != "" {
+		topics, err := c.adm.ListTopics(within, t.Name)
+		if err != nil {
+			return false, err
+		}
+		if d, ok := topics[t.Name]; ok && d.Err == nil {
+			return false, sameTopic(d, t)
+		}
+	}
+	configs := map[string]*string{}
+	for k, v := range t.Config {
+		configs[k] = &v
+	}
+	resp, err := c.adm.CreateTopic(within, t.Partitions, t.Replication, configs, name)
+	if err != nil {
+		if resp.ErrMessage != "" {
+			err = fmt.Errorf("%w (%s)", err, resp.ErrMessage)
+		}
+		return false, fmt.Errorf("create topic %s with %d partitions, replication %d: %w", name, t.Partitions, t.Replication, err)
+	}
+	return t.Name == "", c.awaitLeaders(within, name, t)
+}
+
+func sameTopic(d kadm.TopicDetail, t Topic) error {
+	if len(d.Partitions) != int(t.Partitions) {
+		return fmt.Errorf("topic %s exists with %d partitions, the workload wants %d", t.Name, len(d.Partitions), t.Partitions)
+	}
+	if n := d.Partitions.NumReplicas(); n != int(t.Replication) {
+		return fmt.Errorf("topic %s exists with replication %d, the workload wants %d", t.Name, n, t.Replication)
+	}
+	return nil
+}
+
+// awaitLeaders waits until every partition has a leader and a full ISR.
+func (c *cluster) awaitLeaders(ctx context.Context, name string, t Topic) error {
+	for {
+		topics, err := c.adm.ListTopics(ctx, name)
+		if err == nil {
+			d := topics[name]
+			ready := d.Err == nil && len(d.Partitions) == int(t.Partitions)
+			for _, p := range d.Partitions {
+				ready = ready && p.Err == nil && p.Leader >= 0 && len(p.ISR) == int(t.Replication)
+			}
+			if ready {
+				return nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("topic %s: not every partition has a leader and a full ISR after a minute", name)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func (c *cluster) drop(name string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	_, err := c.adm.DeleteTopic(ctx, name)
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return nil
+	}
+	return err
+}
+
+// ends gives every partition's log end.
+func (c *cluster) ends(ctx context.Context, name string, partitions int32) ([]int64, error) {
+	within, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	listed, err := c.adm.ListEndOffsets(within, name)
+	if err == nil {
+		err = listed.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("end offsets of %s: %w", name, err)
+	}
+	ends := make([]int64, partitions)
+	listed.Each(func(o kadm.ListedOffset) {
+		if o.Partition < partitions {
+			ends[o.Partition] = o.Offset
+		}
+	})
+	return ends, nil
+}

@@ -1,0 +1,179 @@
+package bench
+
+import (
+	"encoding/hex"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"strings"
+)
+
+// ticks a second in /proc: USER_HZ, 100 on every Linux that Go runs on.
+const userHz = 100
+
+// procUse is a process's counters at one moment.
+type procUse struct {
+	cpu         float64 // seconds
+	rss         int64
+	read, wrote int64 // bytes to and from devices
+}
+
+func readProc(pid int) (procUse, error) {
+	var u procUse
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return u, err
+	}
+	_, rest, _ := strings.Cut(string(data[strings.LastIndexByte(string(data), ')'):]), " ")
+	f := strings.Fields(rest) // from field 3, the state, on
+	if len(f) < 22 {
+		return u, fmt.Errorf("/proc/%d/stat: %d fields", pid, len(f))
+	}
+	user, _ := strconv.ParseInt(f[11], 10, 64)
+	system, _ := strconv.ParseInt(f[12], 10, 64)
+	pages, _ := strconv.ParseInt(f[21], 10, 64)
+	u.cpu = float64(user+system) / userHz
+	u.rss = pages * int64(os.Getpagesize())
+	if io, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", pid)); err == nil {
+		for _, line := range strings.Split(string(io), "\n") {
+			name, value, _ := strings.Cut(line, ": ")
+			n, _ := strconv.ParseInt(value, 10, 64)
+			switch name {
+			case "read_bytes":
+				u.read = n
+			case "write_bytes":
+				u.wrote = n
+			}
+		}
+	}
+	return u, nil
+}
+
+// usage sums the counters of processes; those that are gone count as they last were.
+func usage(pids []int, last map[int]procUse) procUse {
+	var sum procUse
+	for _, pid := range pids {
+		if u, err := readProc(pid); err == nil {
+			last[pid] = u
+		}
+		u := last[pid]
+		sum.cpu += u.cpu
+		sum.rss += u.rss
+		sum.read += u.read
+		sum.wrote += u.wrote
+	}
+	return sum
+}
+
+// machineUse is how much CPU all of the machine's processes had, and how much nobody wanted, in seconds since boot.
+func machineUse() (busy, idle float64) {
+	data, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, 0
+	}
+	line, _, _ := strings.Cut(string(data), "\n")
+	for i, s := range strings.Fields(line)[1:] {
+		v, _ := strconv.ParseFloat(s, 64)
+		switch i {
+		case 3, 4: // idle, iowait
+			idle += v / userHz
+		case 8, 9: // guest, counted in user already
+		default:
+			busy += v / userHz
+		}
+	}
+	return busy, idle
+}
+
+// listeners finds the processes of this machine that listen on the ports of addrs, if those are addresses of this
+// machine. It needs to be allowed to look at the processes' descriptors: the same user, or root.
+func listeners(addrs []string) []int {
+	inodes := map[string]bool{}
+	for _, addr := range addrs {
+		host, port, err := net.SplitHostPort(addr)
+		n, err2 := strconv.Atoi(port)
+		if err != nil || err2 != nil || !isLocal(host) {
+			continue
+		}
+		for _, file := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+			for _, inode := range listening(file, n) {
+				inodes["socket:["+inode+"]"] = true
+			}
+		}
+	}
+	if len(inodes) == 0 {
+		return nil
+	}
+	pids := map[int]bool{}
+	links, _ := filepath.Glob("/proc/[0-9]*/fd/*")
+	for _, link := range links {
+		if target, err := os.Readlink(link); err == nil && inodes[target] {
+			pid, _ := strconv.Atoi(strings.Split(link, "/")[2])
+			pids[pid] = true
+		}
+	}
+	var list []int
+	for pid := range pids {
+		list = append(list, pid)
+	}
+	sort.Ints(list)
+	return list
+}
+
+func isLocal(host string) bool {
+	ips, err := net.LookupIP(host)
+	if err != nil {
+		return false
+	}
+	own, _ := net.InterfaceAddrs()
+	for _, ip := range ips {
+		if ip.IsLoopback() {
+			return true
+		}
+		for _, a := range own {
+			if n, ok := a.(*net.IPNet); ok && n.IP.Equal(ip) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// listening gives the inodes of sockets in state LISTEN on a port.
+func listening(file string, port int) []string {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil
+	}
+	var inodes []string
+	for _, line := range strings.Split(string(data), "\n")[1:] {
+		f := strings.Fields(line)
+		if len(f) < 10 || f[3] != "0A" {
+			continue
+		}
+		_, p, ok := strings.Cut(f[1], ":")
+		b, err := hex.DecodeString(p)
+		if ok && err == nil && len(b) == 2 && int(b[0])<<8|int(b[1]) == port {
+			inodes = append(inodes, f[9])
+		}
+	}
+	return inodes
+}
+
+// commandLine is a process in a few words.
+func commandLine(pid int) string {
+	data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	text := strings.TrimSpace(strings.ReplaceAll(string(data), "\x00", " "))
+	for _, word := range strings.Fields(text) { // a JVM's command line is mostly its class path
+		if word == "kafka.Kafka" {
+			return fmt.Sprintf("pid %d: java … kafka.Kafka", pid)
+		}
+	}
+	if r := []rune(text); len(r) > 120 {
+		text = string(r[:120]) + "…"
+	}
+	return fmt.Sprintf("pid %d: %s", pid, text)
+}

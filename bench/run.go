@@ -1,0 +1,463 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"time"
+
+	"barnabas/reports/load"
+)
+
+// Options are what a run needs besides its workload.
+type Options struct {
+	Bootstrap  string
+	Label      string                           // whose cluster; by default its address
+	AllowNoise bool                             // other processes' CPU is a caveat, not a reason to void
+	Pids       []int                            // of broker processes, where they are not found by their ports
+	Say        func(format string, args ...any) // progress, a line each; may be nil
+}
+
+// Run measures a workload against a cluster. When ctx ends, what is done so far is returned, marked. An error means that
+// there is no measurement: the cluster cannot be reached, the topic is another, the client cannot be made.
+func Run(ctx context.Context, w *Workload, o Options) (*load.Run, error) {
+	s, err := newSession(ctx, w, o)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	for n := range w.Phases.Repetitions {
+		for _, rate := range w.rates() {
+			if err := s.repeat(ctx, rate, n); err != nil {
+				return s.run, err
+			}
+			if s.run.Interrupted {
+				return s.run, nil
+			}
+		}
+	}
+	return s.run, nil
+}
+
+// session is one cluster and one workload, for as many repetitions as its user likes.
+type session struct {
+	w       *Workload
+	o       Options
+	cluster *cluster
+	run     *load.Run
+	clock   clock
+	kept    *stage // of catch-up reads: one backlog for all repetitions
+}
+
+func newSession(ctx context.Context, w *Workload, o Options) (*session, error) {
+	if o.Say == nil {
+		o.Say = func(string, ...any) {}
+	}
+	c, err := connect(ctx, o.Bootstrap)
+	if err != nil {
+		return nil, err
+	}
+	if len(o.Pids) > 0 {
+		c.pids, c.info.Local = o.Pids, nil
+		for _, pid := range o.Pids {
+			c.info.Local = append(c.info.Local, commandLine(pid))
+		}
+	}
+	if o.Label == "" {
+		o.Label = o.Bootstrap
+	}
+	s := &session{w: w, o: o, cluster: c, clock: newClock()}
+	s.run = &load.Run{Workload: w.Name, Title: w.Title, Question: w.Question, Label: o.Label, Started: time.Now().UTC().Truncate(time.Millisecond),
+		Settings: w.YAML(), Target: c.info, Machine: thisMachine()}
+	// The pacing thread and the network's goroutines must not wait for each other inside Go's scheduler: the kernel's is fairer.
+	runtime.GOMAXPROCS(runtime.NumCPU() + 2)
+	return s, nil
+}
+
+func (s *session) close() {
+	if s.kept != nil {
+		s.kept.close()
+	}
+	s.cluster.close()
+}
+
+// repeat does one repetition and adds it to the run.
+func (s *session) repeat(ctx context.Context, rate float64, n int) error {
+	r, err := s.measure(ctx, rate)
+	if ctx.Err() != nil {
+		s.run.Interrupted = true
+		if r != nil && r.Seconds > 0 {
+			s.run.Repetitions = append(s.run.Repetitions, *r)
+		}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	s.run.Repetitions = append(s.run.Repetitions, *r)
+	s.o.Say("%s", Line(s.run.Label, n+1, r))
+	return nil
+}
+
+// Line is a repetition in one line.
+func Line(label string, n int, r *load.Repetition) string {
+	text := fmt.Sprintf("%s #%d", label, n)
+	if r.Offered > 0 {
+		text += fmt.Sprintf(" %.0f/s offered", r.Offered)
+	}
+	if r.Produced.Records > 0 {
+		text += fmt.Sprintf(" | produced %.0f/s %.1f MB/s, p50 %s p99 %s p99.9 %s", r.Produced.Rate(), r.Produced.MBs(), micros(r.Produce.At(50)), micros(r.Produce.At(99)), micros(r.Produce.At(99.9)))
+	}
+	if r.Consumed.Records > 0 {
+		text += fmt.Sprintf(" | consumed %.0f/s %.1f MB/s", r.Consumed.Rate(), r.Consumed.MBs())
+	}
+	if r.EndToEnd.Count() > 0 {
+		text += fmt.Sprintf(" | end to end p50 %s p99 %s p99.9 %s", micros(r.EndToEnd.At(50)), micros(r.EndToEnd.At(99)), micros(r.EndToEnd.At(99.9)))
+	}
+	if r.Brokers.Processes > 0 {
+		text += fmt.Sprintf(" | broker %.2f s/GB, %.2f cores, %.0f MB", r.CPUPerGB(), r.Brokers.Cores(), float64(r.Brokers.RSSMax)/1e6)
+	}
+	if r.Slip.Count() > 0 {
+		text += fmt.Sprintf(" | slip p50 %.1f p99 %.1f µs", float64(r.Slip.At(50))/1e3, float64(r.Slip.At(99))/1e3)
+	}
+	for _, e := range r.Errors {
+		text += fmt.Sprintf("\n  %d errors: %s", e.Count, e.Error)
+	}
+	for _, v := range r.Void {
+		text += "\n  VOID: " + v
+	}
+	for _, c := range r.Caveats {
+		text += "\n  note: " + c
+	}
+	return text
+}
+
+func micros(us int64) string {
+	if us < 10_000 {
+		return fmt.Sprintf("%d µs", us)
+	}
+	return fmt.Sprintf("%.1f ms", float64(us)/1000)
+}
+
+// stage is a topic and the producers on it.
+type stage struct {
+	s         *session
+	topic     string
+	made      bool
+	producers []producer
+	generator *generator
+	first     []int64 // by partition: where the stage's records begin
+	backlog   int64   // records
+}
+
+func (s *session) newStage(ctx context.Context) (*stage, error) {
+	name := s.w.Topic.Name
+	if name == "" {
+		name = fmt.Sprintf("barnabas-bench-%s-%08x", s.w.Name, rand.Uint32())
+	}
+	st := &stage{s: s, topic: name}
+	var err error
+	if st.made, err = s.cluster.prepare(ctx, name, s.w.Topic); err != nil {
+		return nil, err
+	}
+	if st.first, err = s.cluster.ends(ctx, name, s.w.Topic.Partitions); err != nil {
+		st.close()
+		return nil, err
+	}
+	var sinks []sink
+	for range s.w.Producers.Count {
+		p, err := newProducer(s.cluster.seeds, name, s.w.Producers)
+		if err != nil {
+			st.close()
+			return nil, err
+		}
+		st.producers = append(st.producers, p)
+		sinks = append(sinks, p)
+	}
+	st.generator = newGenerator(s.clock, name, s.w, sinks)
+	if c := s.w.catchup(); c != nil {
+		if err := st.preload(ctx, int64(c.Backlog)); err != nil {
+			st.close()
+			return nil, err
+		}
+	}
+	return st, nil
+}
+
+// source is where consumers begin: at the end as it is now, or where this stage's records begin.
+func (st *stage) source(ctx context.Context, tail bool) (source, error) {
+	src := source{seeds: st.s.cluster.seeds, topic: st.topic, from: append([]int64(nil), st.first...)}
+	if !tail {
+		return src, nil
+	}
+	var err error
+	src.from, err = st.s.cluster.ends(ctx, st.topic, st.s.w.Topic.Partitions)
+	return src, err
+}
+
+// preload writes the backlog of catch-up readers.
+func (st *stage) preload(ctx context.Context, bytes int64) error {
+	st.s.o.Say("writing a backlog of %d MB", bytes/1e6)
+	g := st.generator
+	g.begin(0, 1<<62)
+	g.closed(ctx, bytes)
+	if left := g.drain(time.Minute); left > 0 && ctx.Err() == nil {
+		return fmt.Errorf("backlog: %d records were not acknowledged within a minute", left)
+	}
+	for _, e := range g.acked.errorCounts() {
+		return fmt.Errorf("backlog: %d records: %s", e.Count, e.Error)
+	}
+	flow, _ := g.acked.total(1)
+	st.backlog = flow.Records
+	return ctx.Err()
+}
+
+func (st *stage) close() {
+	for _, p := range st.producers {
+		p.client.Close()
+	}
+	if st.made {
+		if err := st.s.cluster.drop(st.topic); err != nil {
+			st.s.o.Say("topic %s stays behind: %v", st.topic, err)
+		}
+	}
+}
+
+// measure does one repetition at one rate.
+func (s *session) measure(ctx context.Context, rate float64) (*load.Repetition, error) {
+	if s.w.Load.Mode == "none" {
+		return s.measureCatchup(ctx)
+	}
+	st, err := s.newStage(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer st.close()
+	r := &load.Repetition{Mode: s.w.Load.Mode, Offered: rate}
+	seen := newMeter()
+	readers, err := s.startReaders(ctx, st, seen)
+	if err != nil {
+		return nil, err
+	}
+	stopReaders := func() {
+		for _, c := range readers {
+			c.stop()
+		}
+	}
+	defer stopReaders()
+	g := st.generator
+	from := s.clock.now() + int64(s.w.Phases.Warmup) + int64(50*time.Millisecond)
+	to := from + int64(s.w.Phases.Measure)
+	g.begin(from, to)
+	seen.begin(from, to)
+	sending, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan struct{})
+	start := s.clock.now() + int64(20*time.Millisecond)
+	go func() {
+		defer close(ended)
+		if r.Mode == "open" {
+			g.open(sending, newArrivals(s.w.Load.Arrivals, rate, rand.New(rand.NewPCG(7, uint64(rate)))), start)
+		} else {
+			g.closed(sending, 0)
+		}
+	}()
+	s.sleepUntil(ctx, from)
+	for _, c := range readers {
+		c.fetch.take() // of the warm-up
+	}
+	watch := newWatch(s, r, g.acked, seen)
+	for at := from; at < to && ctx.Err() == nil; {
+		at = min(at+int64(s.w.Phases.Interval), to)
+		s.sleepUntil(ctx, at)
+		watch.cut()
+	}
+	watch.end()
+	s.sleepUntil(ctx, to+int64(s.w.Phases.Cooldown))
+	stop()
+	<-ended
+	r.Unfinished = g.drain(15 * time.Second)
+	s.finish(r, g, seen, readers, watch)
+	return r, nil
+}
+
+func (s *session) startReaders(ctx context.Context, st *stage, m *meter) (list []*consumers, err error) {
+	for _, o := range s.w.Consumers {
+		src, err := st.source(ctx, o.Mode == "tail")
+		var c *consumers
+		if err == nil {
+			c, err = startConsumers(ctx, s.clock, src, o, m)
+		}
+		if err != nil {
+			for _, c := range list {
+				c.stop()
+			}
+			return nil, err
+		}
+		list = append(list, c)
+	}
+	return list, nil
+}
+
+// finish takes what came late, makes the totals and judges.
+func (s *session) finish(r *load.Repetition, g *generator, seen *meter, readers []*consumers, watch *watch) {
+	r.Produced, r.Produce = g.acked.total(r.Seconds)
+	if len(readers) > 0 {
+		want := int64(0)
+		for _, o := range s.w.Consumers {
+			want += int64(o.Fanout) * r.Produce.Count()
+		}
+		for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+			if r.Consumed, r.EndToEnd = seen.total(r.Seconds); r.EndToEnd.Count() >= want {
+				break
+			}
+		}
+		if n := want - r.EndToEnd.Count(); n > 0 {
+			r.Caveats = append(r.Caveats, fmt.Sprintf("%d records had not reached their consumers five seconds after the end: the consumers lag, and the end-to-end figures leave these out", n))
+		}
+	}
+	r.Fetch = load.NewLatency()
+	for _, c := range readers {
+		r.Fetch.Add(c.fetch.take())
+	}
+	g.mu.Lock()
+	r.Slip = load.NewSlip()
+	r.Slip.Add(g.slip)
+	r.Blocked = float64(g.blocked) / 1e9
+	g.mu.Unlock()
+	r.Errors = append(g.acked.errorCounts(), seen.errorCounts()...)
+	judge(r, s.o.AllowNoise)
+}
+
+// measureCatchup lets consumers read the backlog, with nobody writing.
+func (s *session) measureCatchup(ctx context.Context) (*load.Repetition, error) {
+	if s.kept == nil {
+		st, err := s.newStage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		s.kept = st
+		if s.w.Phases.Warmup > 0 {
+			if _, err := s.readBacklog(ctx, st); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return s.readBacklog(ctx, s.kept)
+}
+
+var errStuck = errors.New("catch-up: no record came for 30 seconds")
+
+func (s *session) readBacklog(ctx context.Context, st *stage) (*load.Repetition, error) {
+	r := &load.Repetition{Mode: "none"}
+	seen := newMeter()
+	o := *s.w.catchup()
+	from := s.clock.now()
+	seen.begin(from, 1<<62)
+	watch := newWatch(s, r, nil, seen)
+	src, err := st.source(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	c, err := startConsumers(ctx, s.clock, src, o, seen)
+	if err != nil {
+		return nil, err
+	}
+	defer c.stop()
+	want := st.backlog * int64(o.Fanout)
+	last, lastAt, cutAt := int64(0), s.clock.now(), from
+	for ctx.Err() == nil && c.read.Load() < want {
+		time.Sleep(200 * time.Microsecond)
+		now := s.clock.now()
+		if n := c.read.Load(); n != last {
+			last, lastAt = n, now
+		} else if now-lastAt > int64(30*time.Second) {
+			return nil, fmt.Errorf("%w: %d of %d", errStuck, n, want)
+		}
+		if now-cutAt >= int64(s.w.Phases.Interval) {
+			watch.cut()
+			cutAt = now
+		}
+	}
+	watch.cut()
+	watch.end()
+	r.Consumed, _ = seen.total(r.Seconds)
+	r.Fetch = c.fetch.take()
+	r.Errors = seen.errorCounts()
+	judge(r, s.o.AllowNoise)
+	return r, nil
+}
+
+func (s *session) sleepUntil(ctx context.Context, at int64) {
+	timer := time.NewTimer(time.Duration(at - s.clock.now()))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// watch takes the samples of a repetition.
+type watch struct {
+	s              *session
+	r              *load.Repetition
+	acked, seen    *meter
+	last           map[int]procUse
+	broker, client procUse // at the start
+	b, c           procUse // at the last cut
+	busy, idle     float64
+	from, at       int64
+}
+
+func newWatch(s *session, r *load.Repetition, acked, seen *meter) *watch {
+	w := &watch{s: s, r: r, acked: acked, seen: seen, last: map[int]procUse{}}
+	r.Started = time.Now().UTC().Truncate(time.Millisecond)
+	w.broker = usage(s.cluster.pids, w.last)
+	w.client, _ = readProc(os.Getpid())
+	w.b, w.c = w.broker, w.client
+	w.busy, w.idle = machineUse()
+	w.from = s.clock.now()
+	w.at = w.from
+	return w
+}
+
+func (w *watch) cut() {
+	now := w.s.clock.now()
+	seconds := float64(now-w.at) / 1e9
+	if seconds <= 0 {
+		return
+	}
+	i := load.Interval{At: float64(w.at-w.from) / 1e9, Seconds: seconds}
+	if w.acked != nil {
+		i.Produced, i.Produce, i.Errors = w.acked.cut(seconds)
+	}
+	var failed int64
+	i.Consumed, i.EndToEnd, failed = w.seen.cut(seconds)
+	i.Errors += failed
+	b := usage(w.s.cluster.pids, w.last)
+	c, _ := readProc(os.Getpid())
+	i.BrokerCPU, i.ClientCPU, i.BrokerRSS = (b.cpu-w.b.cpu)/seconds, (c.cpu-w.c.cpu)/seconds, b.rss
+	w.r.Brokers.RSSMax = max(w.r.Brokers.RSSMax, b.rss)
+	w.r.Client.RSSMax = max(w.r.Client.RSSMax, c.rss)
+	w.b, w.c, w.at = b, c, now
+	w.r.Intervals = append(w.r.Intervals, i)
+}
+
+// end makes the sums from the first sample to the last cut.
+func (w *watch) end() {
+	r := w.r
+	r.Seconds = float64(w.at-w.from) / 1e9
+	sum := func(u *load.Usage, n int, from, to procUse) {
+		u.Processes, u.Seconds, u.CPUSeconds = n, r.Seconds, to.cpu-from.cpu
+		u.ReadBytes, u.WroteBytes = to.read-from.read, to.wrote-from.wrote
+	}
+	sum(&r.Brokers, len(w.s.cluster.pids), w.broker, w.b)
+	sum(&r.Client, 1, w.client, w.c)
+	if busy, idle := machineUse(); r.Seconds > 0 {
+		r.Others = max(0, (busy-w.busy-r.Brokers.CPUSeconds-r.Client.CPUSeconds)/r.Seconds)
+		r.Idle = (idle - w.idle) / r.Seconds
+	}
+}

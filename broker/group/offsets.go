@@ -1,0 +1,167 @@
+package group
+
+import (
+	"maps"
+	"slices"
+
+	"barnabas/broker/wire"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// Offset is a committed offset.
+type Offset struct {
+	TP          wire.TopicPartition
+	Offset      int64
+	LeaderEpoch int32 // of the record before it; -1 where the client did not say
+	Metadata    string
+	Committed   int64 // ms since 1970
+	Expires     int64 // ms since 1970; -1 except where an old client asked for its own retention
+	at          int64 // where in the log it was written: the later one wins
+}
+
+// offsets are a group's offsets: what is committed, and for which partitions commits are under way. Offsets of open
+// transactions will stand beside pending, by producer id.
+type offsets struct {
+	committed map[wire.TopicPartition]Offset
+	pending   map[wire.TopicPartition]int // commits appended and not yet replicated
+}
+
+func newOffsets() offsets {
+	return offsets{committed: map[wire.TopicPartition]Offset{}, pending: map[wire.TopicPartition]int{}}
+}
+
+// ValidateCommit says whether who commits may. Members of the present generation may, and so may anybody who is no member
+// while there are none. A member that commits is alive.
+//
+// Source: GroupCoordinator#validateOffsetCommit, #doCommitOffsets.
+func (g *Group) ValidateCommit(now Now, memberID string, instance *string, generation int32) *kerr.Error {
+	switch {
+	case g.state == Dead:
+		return kerr.CoordinatorNotAvailable
+	case generation < 0 && g.state == Empty:
+		return nil
+	case generation < 0 && memberID == "" && instance == nil:
+		return kerr.UnknownMemberID // the group has members: only they may commit
+	}
+	if err := g.validate(memberID, instance); err != nil {
+		return err
+	}
+	if generation != g.generation {
+		return kerr.IllegalGeneration
+	}
+	if g.state == CompletingRebalance {
+		return kerr.RebalanceInProgress
+	}
+	g.beat(g.member(memberID), now)
+	return nil
+}
+
+// BeginCommit notes that a commit was appended.
+func (g *Group) BeginCommit(list []Offset) {
+	for i := range list {
+		g.offsets.pending[list[i].TP]++
+	}
+}
+
+// EndCommit ends what BeginCommit began: with the place of each in the log, or, if it will never be there, with ok false.
+func (g *Group) EndCommit(list []Offset, ok bool) {
+	for i := range list {
+		key := list[i].TP
+		if g.offsets.pending[key]--; g.offsets.pending[key] <= 0 {
+			delete(g.offsets.pending, key)
+		}
+		if ok {
+			g.SetOffset(list[i])
+		}
+	}
+}
+
+// SetOffset makes an offset the committed one, unless one from further on in the log is.
+func (g *Group) SetOffset(o Offset) {
+	if old, ok := g.offsets.committed[o.TP]; !ok || o.at >= old.at {
+		g.offsets.committed[o.TP] = o
+	}
+}
+
+// Offset is what is committed for a partition. With stable, a partition with a commit under way is UNSTABLE_OFFSET_COMMIT
+// (KIP-447).
+func (g *Group) Offset(key wire.TopicPartition, stable bool) (o Offset, ok bool, err *kerr.Error) {
+	if stable && g.offsets.pending[key] > 0 {
+		return Offset{}, false, kerr.UnstableOffsetCommit
+	}
+	o, ok = g.offsets.committed[key]
+	return o, ok, nil
+}
+
+// OffsetPartitions lists the partitions with a committed offset, sorted.
+func (g *Group) OffsetPartitions() []wire.TopicPartition {
+	return slices.SortedFunc(maps.Keys(g.offsets.committed), wire.TopicPartition.Compare)
+}
+
+// mayDeleteOffset says whether an offset may be removed, and whether there is one. A topic that members of a consumer group read
+// keeps its offsets, and so do those of other groups that have members.
+//
+// Errors: GROUP_SUBSCRIBED_TO_TOPIC, NON_EMPTY_GROUP, GROUP_ID_NOT_FOUND. Source: GroupCoordinator#handleDeleteOffsets.
+func (g *Group) mayDeleteOffset(key wire.TopicPartition) (had bool, err *kerr.Error) {
+	switch {
+	case g.state == Dead:
+		return false, kerr.GroupIDNotFound
+	case g.state == Empty:
+	case g.protocolType != consumerProtocol:
+		return false, kerr.NonEmptyGroup
+	case !g.knowsSubscribed || g.reads(key.Topic):
+		return false, kerr.GroupSubscribedToTopic
+	}
+	_, had = g.offsets.committed[key]
+	return had, nil
+}
+
+func (g *Group) dropOffset(key wire.TopicPartition) { delete(g.offsets.committed, key) }
+
+// Expired lists the offsets whose time is over, sorted (KIP-211): of an empty group, retention after it became empty; of a topic that no
+// member of a stable consumer group reads any more, and of offsets without a group, retention after the commit.
+//
+// Source: GroupMetadata#removeExpiredOffsets.
+func (g *Group) Expired(now Now, retentionMs int64) []wire.TopicPartition {
+	var since func(Offset) int64
+	switch {
+	case g.protocolType == "":
+		since = func(o Offset) int64 { return o.Committed }
+	case g.state == Empty:
+		since = func(o Offset) int64 {
+			if g.stateSince < 0 {
+				return o.Committed
+			}
+			return g.stateSince
+		}
+	case g.state == Stable && g.protocolType == consumerProtocol && g.knowsSubscribed:
+		since = func(o Offset) int64 {
+			if g.reads(o.TP.Topic) {
+				return now.Wall
+			}
+			return o.Committed
+		}
+	default:
+		return nil
+	}
+	var expired []wire.TopicPartition
+	for key, o := range g.offsets.committed { // unordered: sorted below
+		switch {
+		case g.offsets.pending[key] > 0:
+			continue
+		case o.Expires >= 0 && (g.state != Stable || !g.reads(key.Topic)):
+			if now.Wall < o.Expires {
+				continue
+			}
+		case o.Expires >= 0 || now.Wall-since(o) < retentionMs:
+			continue
+		}
+		expired = append(expired, key)
+	}
+	slices.SortFunc(expired, wire.TopicPartition.Compare)
+	return expired
+}
+
+// Kill makes the group Dead: it has been removed.
+func (g *Group) Kill(now Now) { g.become(Dead, now) }

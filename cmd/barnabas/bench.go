@@ -1,0 +1,294 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"barnabas/bench"
+	"barnabas/reports/load"
+)
+
+// benchFlags are the flags that every kind of bench has.
+type benchFlags struct {
+	bootstrap string
+	label     string
+	out       string
+	sets      []string
+	reps      int
+	noise     bool
+	pids      []int
+	varies    []string
+	p99       time.Duration
+	startRate float64
+	confirm   int
+	other     string
+	otherName string
+}
+
+func (f *benchFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.bootstrap, "bootstrap", "127.0.0.1:9092", "the cluster, HOST:PORT,…")
+	flags.StringVar(&f.label, "label", "", "what to call it in the report; by default its address")
+	flags.StringVar(&f.out, "out", "", "directory for the record and the report; by default out/bench-WORKLOAD-TIME")
+	flags.StringArrayVar(&f.sets, "set", nil, "KEY=VALUE of the workload with a dotted key (producers.batch=64KiB); may be repeated")
+	flags.IntVar(&f.reps, "repetitions", 0, "in place of the workload's")
+	flags.BoolVar(&f.noise, "allow-noise", false, "CPU use of other processes is a note, not a reason to void a run")
+	flags.IntSliceVar(&f.pids, "broker-pid", nil, "processes to watch, where they are not found by their ports")
+}
+
+func benchCommand() *cobra.Command {
+	var f benchFlags
+	cmd := &cobra.Command{
+		Use:   "bench WORKLOAD",
+		Short: "Measure any Kafka-compatible cluster",
+		Long: `Put a workload on a cluster and measure it: a YAML file, or a ready-made one by its name. In an open loop every
+record has an intended time and latency counts from it; a run whose own generator was late, or that other processes
+disturbed, is void, and the report says so. The cluster may be ours (barnabas up), Apache Kafka or another.
+
+Ready-made workloads: ` + strings.Join(bench.Names(), ", ") + `.`,
+		Example: `  barnabas bench tail-5k --bootstrap 127.0.0.1:9092
+  barnabas bench produce-64k --set producers.codec=lz4 --set records.compressibility=0.6
+  barnabas bench capacity steps --p99 5ms --set load.rate=1000 --set load.steps=[]
+  barnabas bench compare tail-5k --bootstrap 127.0.0.1:9092 --against 127.0.0.1:9192`,
+		Args: exactly(1, "one workload"),
+		RunE: func(_ *cobra.Command, args []string) error { return f.run(args[0]) },
+	}
+	f.add(cmd)
+	cmd.AddCommand(capacityCommand(), compareCommand(), sweepCommand(), workloadsCommand())
+	return cmd
+}
+
+func capacityCommand() *cobra.Command {
+	var f benchFlags
+	cmd := &cobra.Command{
+		Use: "capacity WORKLOAD", Short: "Find the highest rate that keeps a goal",
+		Long: `Find the highest rate at which p99 stays within --p99, with no error, consumers that keep up and a client's buffer that
+never fills: by doubling, halving the gap, and confirming the rate found. The workload is an open loop; its rate is not used.`,
+		Args: exactly(1, "one workload"),
+		RunE: func(_ *cobra.Command, args []string) error { return f.capacity(args[0]) },
+	}
+	f.add(cmd)
+	cmd.Flags().DurationVar(&f.p99, "p99", 5*time.Millisecond, "the goal")
+	cmd.Flags().Float64Var(&f.startRate, "start", 1000, "records a second to begin with")
+	cmd.Flags().IntVar(&f.confirm, "confirm", 3, "how often the found rate must pass again")
+	return cmd
+}
+
+func compareCommand() *cobra.Command {
+	var f benchFlags
+	cmd := &cobra.Command{
+		Use: "compare WORKLOAD", Short: "One workload on two clusters, in interleaved pairs",
+		Args: exactly(1, "one workload"),
+		RunE: func(_ *cobra.Command, args []string) error { return f.compare(args[0]) },
+	}
+	f.add(cmd)
+	cmd.Flags().StringVar(&f.other, "against", "", "the other cluster, HOST:PORT,…")
+	cmd.Flags().StringVar(&f.otherName, "against-label", "", "what to call it; by default its address")
+	cmd.MarkFlagRequired("against")
+	return cmd
+}
+
+func sweepCommand() *cobra.Command {
+	var f benchFlags
+	cmd := &cobra.Command{
+		Use: "sweep WORKLOAD", Short: "A matrix of settings",
+		Example: `  barnabas bench sweep produce-1m --vary producers.batch=16KiB,64KiB,1MiB --vary producers.acks=1,all --set producers.idempotent=false`,
+		Args:    exactly(1, "one workload"),
+		RunE:    func(_ *cobra.Command, args []string) error { return f.sweep(args[0]) },
+	}
+	f.add(cmd)
+	cmd.Flags().StringArrayVar(&f.varies, "vary", nil, "KEY=VALUE,VALUE,… with a dotted key of the workload; may be repeated")
+	cmd.MarkFlagRequired("vary")
+	return cmd
+}
+
+func workloadsCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "workloads", Short: "The ready-made workloads", Args: exactly(0, "no arguments"),
+		RunE: func(*cobra.Command, []string) error {
+			for _, name := range bench.Names() {
+				w, err := bench.Read(name, nil)
+				if err != nil {
+					return err
+				}
+				fmt.Printf("%-14s %s\n%-14s %s\n", name, w.Title, "", w.Question)
+			}
+			return nil
+		},
+	}
+}
+
+// workload reads and adapts one.
+func (f *benchFlags) workload(name string, more ...string) (*bench.Workload, error) {
+	w, err := bench.Read(name, append(append([]string(nil), f.sets...), more...))
+	if err != nil {
+		return nil, usage("%w", err)
+	}
+	if f.reps > 0 {
+		w.Phases.Repetitions = f.reps
+	}
+	if f.out == "" {
+		f.out = filepath.Join("out", fmt.Sprintf("bench-%s-%s", w.Name, time.Now().UTC().Format("20060102-150405")))
+	}
+	debug.SetGCPercent(400) // the client's memory is cheap, its CPU is not
+	return w, nil
+}
+
+func (f *benchFlags) options() bench.Options {
+	return bench.Options{Bootstrap: f.bootstrap, Label: f.label, AllowNoise: f.noise, Pids: f.pids,
+		Say: func(format string, args ...any) { say(format, args...) }}
+}
+
+func interruptible() (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+}
+
+func (f *benchFlags) run(name string) error {
+	w, err := f.workload(name)
+	if err != nil {
+		return err
+	}
+	ctx, stop := interruptible()
+	defer stop()
+	run, err := bench.Run(ctx, w, f.options())
+	return f.finish(err, run)
+}
+
+func (f *benchFlags) capacity(name string) error {
+	w, err := f.workload(name)
+	if err != nil {
+		return err
+	}
+	ctx, stop := interruptible()
+	defer stop()
+	run, err := bench.Capacity(ctx, w, bench.CapacityOptions{Options: f.options(), P99: f.p99, Start: f.startRate, Confirm: f.confirm})
+	if run != nil && run.Goal != nil && err == nil && !run.Interrupted {
+		if run.Goal.Rate == 0 {
+			say("no rate keeps p99 <= %s: %s", f.p99, run.Goal.Note)
+		} else {
+			say("capacity: %.0f records/s keep p99 <= %s (confirmed %d times; %s)", run.Goal.Rate, f.p99, run.Goal.Confirmed, run.Goal.Note)
+		}
+	}
+	return f.finish(err, run)
+}
+
+func (f *benchFlags) compare(name string) error {
+	w, err := f.workload(name)
+	if err != nil {
+		return err
+	}
+	ctx, stop := interruptible()
+	defer stop()
+	a, b := f.options(), f.options()
+	b.Bootstrap, b.Label, b.Pids = f.other, f.otherName, nil
+	ra, rb, err := bench.Compare(ctx, w, a, b)
+	if err == nil && !ra.Interrupted {
+		for _, r := range load.Compare(ra, rb) {
+			say("%s", r)
+		}
+	}
+	return f.finish(err, ra, rb)
+}
+
+func (f *benchFlags) sweep(name string) error {
+	matrix, err := bench.Matrix(f.varies)
+	if err != nil {
+		return usage("%w", err)
+	}
+	var all []*bench.Workload
+	for _, v := range matrix { // a mistake in the last cell is found before the first runs
+		w, err := f.workload(name, v.Sets...)
+		if err != nil {
+			return err
+		}
+		all = append(all, w)
+	}
+	ctx, stop := interruptible()
+	defer stop()
+	var runs []*load.Run
+	for i, w := range all {
+		say("%s", matrix[i].Name)
+		run, err := bench.Run(ctx, w, f.options())
+		if run != nil {
+			run.Label = strings.TrimSpace(f.label + " " + matrix[i].Name)
+			runs = append(runs, run)
+		}
+		if err != nil || run.Interrupted {
+			return f.finish(err, runs...)
+		}
+	}
+	return f.finish(nil, runs...)
+}
+
+var unfit = regexp.MustCompile(`[^A-Za-z0-9.=]+`)
+
+// finish saves what there is and makes the report of the directory.
+func (f *benchFlags) finish(failed error, runs ...*load.Run) error {
+	var interrupted, counted bool
+	for _, r := range runs {
+		if r == nil || len(r.Repetitions) == 0 {
+			continue
+		}
+		name := strings.Trim(unfit.ReplaceAllString(r.Workload+"-"+r.Label, "-"), "-")
+		if err := r.Save(filepath.Join(f.out, strings.ToLower(name)+".json")); err != nil {
+			return err
+		}
+		interrupted = interrupted || r.Interrupted
+		counted = counted || len(r.Valid()) > 0
+	}
+	if failed != nil {
+		return failed
+	}
+	if interrupted {
+		say("interrupted: what was measured so far is in %s, marked", f.out)
+	}
+	if err := writeReport(f.out); err != nil {
+		return err
+	}
+	if interrupted {
+		return &exitError{code: 1}
+	}
+	if !counted {
+		return fmt.Errorf("every repetition is void: see the reasons above")
+	}
+	return nil
+}
+
+func reportCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "report DIR",
+		Short: "Make the report of load tests anew from their records",
+		Long: `Read every record of a load test in DIR (*.json made by bench) and write beside them: report.html (one file that stands
+alone), report.md, report.csv, report.json, the plots as PNG, percentile files (.hgrm) and interval logs (.hlog) that
+HDR histogram tools read.`,
+		Args: exactly(1, "one directory"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if _, err := os.Stat(args[0]); err != nil {
+				return usage("%w", err)
+			}
+			return writeReport(args[0])
+		},
+	}
+}
+
+func writeReport(dir string) error {
+	runs, err := load.LoadDir(dir)
+	if err != nil {
+		return err
+	}
+	if err := load.Write(dir, runs); err != nil {
+		return err
+	}
+	say("report: %s", filepath.Join(dir, "report.html"))
+	return nil
+}

@@ -1,0 +1,142 @@
+package load
+
+import (
+	"bytes"
+	"fmt"
+	"html/template"
+	"io"
+	"strings"
+)
+
+// Page writes one HTML file that stands alone and asks nothing of the network.
+func Page(w io.Writer, runs []*Run, plots []Plot) error {
+	p := page{Runs: runs, Rows: Summary(runs), Ratios: Comparisons(runs), Caveats: caveats(runs), OK: true}
+	void, all := 0, 0
+	labels, seen := []string{}, map[string]bool{}
+	for _, run := range runs {
+		all += len(run.Repetitions)
+		void += len(run.Repetitions) - len(run.Valid())
+		if !seen[run.Label] {
+			seen[run.Label] = true
+			labels = append(labels, run.Label)
+		}
+	}
+	if len(labels) > 4 {
+		labels = append(labels[:4], "…")
+	}
+	p.Title = "Load test: " + strings.Join(labels, " and ")
+	p.Sub = fmt.Sprintf("%d of %d repetitions count.", all-void, all)
+	p.OK = void == 0
+	for _, plot := range plots {
+		p.Plots = append(p.Plots, picture{plot.Caption, inline(plot.SVG)})
+	}
+	return pageTemplate.Execute(w, p)
+}
+
+type page struct {
+	Title, Sub string
+	OK         bool
+	Runs       []*Run
+	Rows       []Row
+	Ratios     []Ratio
+	Plots      []picture
+	Caveats    []string
+}
+
+type picture struct {
+	Caption string
+	SVG     template.HTML
+}
+
+// inline makes an SVG file part of a page: without its prologue, and as wide as the page.
+func inline(svg []byte) template.HTML {
+	at := bytes.Index(svg, []byte("<svg"))
+	if at < 0 {
+		return ""
+	}
+	text := string(svg[at:])
+	if head, rest, ok := strings.Cut(text, ">"); ok {
+		head = strings.Replace(head, `width="`, `data-width="`, 1)
+		head = strings.Replace(head, `height="`, `data-height="`, 1)
+		text = head + ` class="plot">` + rest
+	}
+	return template.HTML(text)
+}
+
+var pageTemplate = template.Must(template.New("load").Funcs(template.FuncMap{
+	"micros": micros, "count": count,
+	"f1": func(v float64) string {
+		if v == 0 {
+			return "–"
+		}
+		return fmt.Sprintf("%.1f", v)
+	},
+	"f2": func(v float64) string { return fmt.Sprintf("%.2f", v) },
+	"g4": func(v float64) string { return fmt.Sprintf("%.4g", v) },
+	"ns": func(v int64) string { return fmt.Sprintf("%.1f µs", float64(v)/1000) },
+}).Parse(pageHTML))
+
+const pageHTML = `<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
+<title>{{.Title}}</title>
+<style>
+:root { --ink:#1b1f24; --soft:#5b6570; --line:#d9dee3; --paper:#fff; --ok:#00735c; --bad:#b3400a }
+* { box-sizing:border-box }
+body { margin:0; font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif; color:var(--ink); background:#f4f6f8 }
+main { max-width:1180px; margin:0 auto; padding:24px 20px 60px }
+header { background:var(--paper); border:1px solid var(--line); border-left:8px solid var(--ok); border-radius:6px; padding:20px 24px; margin-bottom:20px }
+header.bad { border-left-color:var(--bad) }
+h1 { margin:0 0 4px; font-size:26px; letter-spacing:-.01em } h2 { font-size:18px; margin:0 0 8px }
+.sub, .small { color:var(--soft); margin:0 } .small { font-size:13px }
+section { background:var(--paper); border:1px solid var(--line); border-radius:6px; padding:16px 20px; margin-bottom:18px; overflow-x:auto }
+table { border-collapse:collapse; width:100%; font-variant-numeric:tabular-nums }
+th { text-align:left; font-weight:600; color:var(--soft); font-size:13px; border-bottom:1px solid var(--line); padding:4px 12px 6px 0; vertical-align:bottom }
+td { padding:7px 12px 7px 0; border-bottom:1px solid #eef1f4; vertical-align:top }
+td.n, th.n { text-align:right; white-space:nowrap } tr:last-child td { border-bottom:0 }
+.tag { display:inline-block; padding:1px 9px; border-radius:10px; font-size:13px; font-weight:600; color:#fff; background:var(--bad) }
+pre, code { font:13px/1.45 ui-monospace,"DejaVu Sans Mono",Menlo,monospace }
+pre { background:#f4f6f8; border:1px solid var(--line); border-radius:4px; padding:10px 12px; white-space:pre-wrap; word-break:break-word }
+.plot { width:100%; min-width:560px; height:auto; display:block } .plot text { font-family:system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif }
+figure { margin:0 } figcaption { color:var(--soft); font-size:13px; margin-top:4px }
+.wide { font-size:13.5px } .wide td, .wide th { padding-right:9px } .wide th { font-size:12px }
+li { margin:2px 0 }
+@media (max-width:600px) { main { padding:10px 8px 40px } section, header { padding:12px } h1 { font-size:21px } }
+@media print { body { background:#fff } main { max-width:none; padding:0 } section, header { break-inside:avoid } .plot { min-width:0 } table { font-size:11px } th { font-size:10px } }
+</style>
+</head>
+<body><main>
+<header{{if not .OK}} class="bad"{{end}}><h1>{{.Title}}</h1><p class="sub">{{.Sub}}</p></header>
+<section><h2>Results</h2>
+<table class="wide">
+<tr><th>Workload</th><th>Cluster</th><th class="n">Offered/s</th><th class="n">Produced/s</th><th class="n">MB/s in</th><th class="n">MB/s out</th><th>Latency</th><th class="n">p50</th><th class="n">p99</th><th class="n">p99.9</th><th class="n">max</th><th class="n">Broker CPU s/GB</th><th class="n">cores</th><th class="n">RSS MB</th><th class="n">Slip p99, µs</th><th class="n">Runs</th></tr>
+{{range .Rows}}<tr><td>{{.Workload}}</td><td>{{.Label}}</td><td class="n">{{if .Offered}}{{count .Offered}}{{else}}–{{end}}</td>
+{{if .Counted}}<td class="n">{{if .ProducedRate}}{{count .ProducedRate}}{{else}}–{{end}}</td><td class="n">{{f1 .ProducedMBs}}</td><td class="n">{{f1 .ConsumedMBs}}</td><td class="small">{{.Latency}}</td><td class="n">{{micros .P50}}</td><td class="n">{{micros .P99}}</td><td class="n">{{micros .P999}}</td><td class="n">{{micros .Max}}</td><td class="n">{{if .Local}}{{f2 .CPUPerGB}}{{else}}–{{end}}</td><td class="n">{{if .Local}}{{f2 .Cores}}{{else}}–{{end}}</td><td class="n">{{if .Local}}{{f1 .RSS}}{{else}}–{{end}}</td><td class="n">{{f1 .SlipP99}}</td>{{else}}<td colspan="12"><span class="tag">void</span> <span class="small">no repetition counts; the reasons are below</span></td>{{end}}
+<td class="n">{{.Counted}}{{if .Void}} <span class="small">({{.Void}} void)</span>{{end}}</td></tr>{{end}}
+</table>
+<p class="small">Medians over the repetitions that count. In an open loop every record has an intended time and latency counts from it. A gigabyte is 10⁹ bytes of keys and values, both directions together. Slip is how late the generator was by its own fault. In a closed loop latency is mostly the queue that the client keeps full, and says little.</p>
+</section>
+{{range .Runs}}{{if .Goal}}<section><h2>Capacity: {{.Label}}</h2><p>{{if .Goal.Rate}}<b>{{count .Goal.Rate}}</b> records a second keep p99 within {{.Goal.P99Millis}} ms, confirmed {{.Goal.Confirmed}} times.{{else}}No rate keeps p99 within {{.Goal.P99Millis}} ms.{{end}} <span class="small">{{.Goal.Note}}</span></p></section>{{end}}{{end}}
+{{if .Ratios}}<section><h2>Compared, in interleaved pairs</h2><table>
+<tr><th>Workload</th><th>Figure</th><th class="n">A</th><th class="n">B</th><th class="n">A / B (95 %)</th><th class="n">Pairs</th><th></th></tr>
+{{range .Ratios}}<tr><td>{{.Workload}}{{if .Offered}} <span class="small">{{count .Offered}}/s</span>{{end}}</td><td>{{.Figure}}</td><td class="n"><span class="small">{{.A}}</span> {{g4 .ValueA}}</td><td class="n"><span class="small">{{.B}}</span> {{g4 .ValueB}}</td><td class="n">{{.Text}}</td><td class="n">{{.Pairs}}</td><td>{{.Verdict}}</td></tr>{{end}}
+</table></section>{{end}}
+{{range .Plots}}<section><figure>{{.SVG}}<figcaption>{{.Caption}}</figcaption></figure></section>
+{{end}}
+{{if .Caveats}}<section><h2>What to know of these numbers</h2><ul>{{range .Caveats}}<li>{{.}}</li>{{end}}</ul></section>{{end}}
+<section><h2>What was measured where</h2>
+{{range .Runs}}<details><summary><b>{{.Workload}}</b>, {{.Label}}, {{.Started.Format "2006-01-02 15:04 UTC"}}</summary>
+<p>{{.Title}} <span class="small">{{.Question}}</span></p>
+<table>
+<tr><td class="small">Cluster</td><td>{{.Target.Bootstrap}}, id {{.Target.ClusterID}}{{range .Target.Brokers}}<br>broker {{.}}{{end}}{{range .Target.Local}}<br><code>{{.}}</code>{{end}}<br><span class="small">API versions like {{.Target.Software}}</span></td></tr>
+<tr><td class="small">Client's machine</td><td>{{.Machine.Host}}: {{.Machine.Cores}} × {{.Machine.CPU}}, {{f1 .Machine.MemoryGB}} GiB, {{.Machine.Kernel}}, clock {{.Machine.Clock}}, {{.Machine.Go}}, {{.Machine.Client}}{{if .Machine.Commit}}, commit {{.Machine.Commit}}{{end}}; load average {{.Machine.LoadAtRun}}{{range .Machine.Notes}}<br>{{.}}{{end}}</td></tr>
+</table>
+<table><tr><th>#</th><th class="n">offered/s</th><th class="n">MB/s in</th><th class="n">MB/s out</th><th class="n">ack p50</th><th class="n">ack p99</th><th class="n">e2e p50</th><th class="n">e2e p99</th><th class="n">s/GB</th><th class="n">client cores</th><th class="n">others</th><th class="n">idle</th><th class="n">slip p50</th><th class="n">slip p99</th><th></th></tr>
+{{range $i, $r := .Repetitions}}<tr><td>{{$i}}</td><td class="n">{{count .Offered}}</td><td class="n">{{f1 .Produced.MBs}}</td><td class="n">{{f1 .Consumed.MBs}}</td><td class="n">{{.Produce.At 50}}</td><td class="n">{{.Produce.At 99}}</td><td class="n">{{.EndToEnd.At 50}}</td><td class="n">{{.EndToEnd.At 99}}</td><td class="n">{{f2 .CPUPerGB}}</td><td class="n">{{f2 .Client.Cores}}</td><td class="n">{{f2 .Others}}</td><td class="n">{{f2 .Idle}}</td><td class="n">{{ns (.Slip.At 50)}}</td><td class="n">{{ns (.Slip.At 99)}}</td><td>{{if .Void}}<span class="tag">void</span>{{end}}</td></tr>{{end}}</table>
+<pre>{{.Settings}}</pre></details>{{end}}
+</section>
+</main></body></html>
+`

@@ -1,0 +1,429 @@
+package load
+
+import (
+	"bytes"
+	"fmt"
+	"image/color"
+	"math"
+	"sort"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgimg"
+	"gonum.org/v1/plot/vg/vgsvg"
+)
+
+// Plot is one picture, as SVG for the page and PNG for slides.
+type Plot struct {
+	Name    string // of the PNG file
+	Caption string
+	SVG     []byte
+	PNG     []byte
+}
+
+// Okabe and Ito's colours, which colour-blind people can tell apart; dashes for those who print in grey.
+var (
+	palette = []color.RGBA{{0, 114, 178, 255}, {213, 94, 0, 255}, {0, 158, 115, 255}, {204, 121, 167, 255}, {230, 159, 0, 255}, {86, 180, 233, 255}, {60, 60, 60, 255}}
+	dashes  = [][]vg.Length{nil, {vg.Points(6), vg.Points(3)}, {vg.Points(2), vg.Points(2)}, {vg.Points(8), vg.Points(3), vg.Points(2), vg.Points(3)}}
+	ink     = color.RGBA{27, 31, 36, 255}
+	soft    = color.RGBA{91, 101, 112, 255}
+	faint   = color.RGBA{226, 230, 234, 255}
+)
+
+const plotWidth, plotHeight = 8.4 * vg.Inch, 3.6 * vg.Inch
+
+func newPlot(title, x, y string) *plot.Plot {
+	p := plot.New()
+	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y
+	p.Title.TextStyle.Font.Size, p.Title.TextStyle.Color = vg.Points(12), ink
+	p.Title.Padding = vg.Points(6)
+	for _, a := range []*plot.Axis{&p.X, &p.Y} {
+		a.Label.TextStyle.Font.Size, a.Label.TextStyle.Color = vg.Points(10), soft
+		a.Tick.Label.Font.Size, a.Tick.Label.Color = vg.Points(9), soft
+		a.LineStyle.Color, a.Tick.LineStyle.Color = soft, soft
+		a.LineStyle.Width, a.Tick.LineStyle.Width = vg.Points(.6), vg.Points(.6)
+	}
+	for _, style := range []*draw.TextStyle{&p.Title.TextStyle, &p.X.Label.TextStyle, &p.Y.Label.TextStyle, &p.X.Tick.Label, &p.Y.Tick.Label, &p.Legend.TextStyle} {
+		style.Font.Variant = "Sans"
+	}
+	p.Legend.TextStyle.Font.Size, p.Legend.TextStyle.Color = vg.Points(9), ink
+	p.Legend.Top, p.Legend.Left = true, true
+	p.Legend.Padding = vg.Points(2)
+	p.X.Tick.Marker, p.Y.Tick.Marker = round{}, round{}
+	grid := plotter.NewGrid()
+	grid.Vertical.Color, grid.Horizontal.Color = faint, faint
+	grid.Vertical.Width, grid.Horizontal.Width = vg.Points(.5), vg.Points(.5)
+	p.Add(grid)
+	return p
+}
+
+func addLine(p *plot.Plot, n int, name string, xy plotter.XYs, points bool) error {
+	line, err := plotter.NewLine(xy)
+	if err != nil {
+		return err
+	}
+	line.Color, line.Width, line.Dashes = palette[n%len(palette)], vg.Points(1.6), dashes[n/len(palette)%len(dashes)]
+	p.Add(line)
+	if points {
+		s, err := plotter.NewScatter(xy)
+		if err != nil {
+			return err
+		}
+		s.Color, s.Radius, s.Shape = line.Color, vg.Points(2.4), draw.CircleGlyph{}
+		p.Add(s)
+	}
+	if name != "" {
+		p.Legend.Add(name, line)
+	}
+	return nil
+}
+
+func render(p *plot.Plot, name, caption string, height vg.Length) (Plot, error) {
+	out := Plot{Name: name, Caption: caption}
+	svg := vgsvg.New(plotWidth, height)
+	p.Draw(draw.New(svg))
+	var b bytes.Buffer
+	if _, err := svg.WriteTo(&b); err != nil {
+		return out, err
+	}
+	out.SVG = append([]byte(nil), b.Bytes()...)
+	img := vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(plotWidth, height), vgimg.UseDPI(160))}
+	p.Draw(draw.New(img))
+	b.Reset()
+	if _, err := img.WriteTo(&b); err != nil {
+		return out, err
+	}
+	out.PNG = b.Bytes()
+	return out, nil
+}
+
+// Plots draws what the runs give, workload by workload.
+func Plots(runs []*Run) ([]Plot, error) {
+	var names []string
+	by := map[string][]Row{}
+	for _, row := range Summary(runs) {
+		if by[row.Workload] == nil {
+			names = append(names, row.Workload)
+		}
+		by[row.Workload] = append(by[row.Workload], row)
+	}
+	var plots []Plot
+	for _, name := range names {
+		rows := by[name]
+		for _, draw := range []func(string, []Row) (*Plot, error){percentilePlot, curvePlot, throughputPlot, timePlot} {
+			p, err := draw(name, rows)
+			if err != nil {
+				return nil, fmt.Errorf("plot of %s: %w", name, err)
+			}
+			if p != nil {
+				plots = append(plots, *p)
+			}
+		}
+		labels := map[string]bool{}
+		for _, row := range openRows(rows) {
+			if labels[row.Label] || len(labels) == 4 {
+				continue
+			}
+			labels[row.Label] = true
+			p, err := heatPlot(fmt.Sprintf("%s-heat-%d", name, len(labels)), row)
+			if err != nil {
+				return nil, fmt.Errorf("plot of %s: %w", name, err)
+			}
+			if p != nil {
+				plots = append(plots, *p)
+			}
+		}
+	}
+	return plots, nil
+}
+
+func ms(us int64) float64 { return math.Max(float64(us), 1) / 1000 }
+
+func logAxis(a *plot.Axis) {
+	a.Scale = plot.LogScale{}
+	a.Tick.Marker = decades{}
+}
+
+// decades labels 1, 2 and 5 of every decade with plain numbers.
+type decades struct{}
+
+func (decades) Ticks(low, high float64) []plot.Tick {
+	var ticks []plot.Tick
+	for e := math.Floor(math.Log10(low)); e <= math.Ceil(math.Log10(high)); e++ {
+		for _, m := range []float64{1, 2, 5} {
+			if v := m * math.Pow(10, e); v >= low*.999 && v <= high*1.001 {
+				ticks = append(ticks, plot.Tick{Value: v, Label: fmt.Sprintf("%g", v)})
+			}
+		}
+	}
+	return ticks
+}
+
+// round labels at most seven round numbers.
+type round struct{}
+
+func (round) Ticks(low, high float64) []plot.Tick {
+	step := math.Pow(10, math.Floor(math.Log10(high-low)))
+	for _, f := range []float64{.1, .2, .5, 1} {
+		if (high-low)/(step*f) <= 7 {
+			step *= f
+			break
+		}
+	}
+	var ticks []plot.Tick
+	for n := math.Ceil(low / step); n*step <= high*1.0001; n++ {
+		if n == 0 {
+			n = 0 // and not -0
+		}
+		ticks = append(ticks, plot.Tick{Value: n * step, Label: fmt.Sprintf("%.6g", n*step)})
+	}
+	return ticks
+}
+
+func openRows(rows []Row) []Row {
+	var open []Row
+	for _, r := range rows {
+		if r.Mode == "open" && r.merged.Count() > 0 {
+			open = append(open, r)
+		}
+	}
+	return open
+}
+
+// percentilePlot is latency by percentile, the axis stretched towards 100 %.
+func percentilePlot(name string, rows []Row) (*Plot, error) {
+	rows = openRows(rows)
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	if len(rows) > 12 {
+		rows = rows[:12]
+	}
+	p := newPlot("Latency by percentile: "+name, "percentile", "ms, "+rows[0].Latency)
+	most := 0.0
+	for i, r := range rows {
+		var xy plotter.XYs
+		for _, b := range r.merged.CumulativeDistributionWithTicks(8) {
+			if b.Quantile >= 100 {
+				break
+			}
+			x := math.Log10(1 / (1 - b.Quantile/100))
+			xy = append(xy, plotter.XY{X: x, Y: ms(b.ValueAt)})
+		}
+		last := math.Log10(float64(max(r.merged.Count(), 10)))
+		xy = append(xy, plotter.XY{X: last, Y: ms(r.merged.Max())})
+		sort.Slice(xy, func(i, j int) bool { return xy[i].X < xy[j].X })
+		most = max(most, last)
+		if err := addLine(p, i, r.name(), xy, false); err != nil {
+			return nil, err
+		}
+	}
+	logAxis(&p.Y)
+	p.X.Min, p.X.Max = 0, most
+	var ticks plot.ConstantTicks
+	for _, q := range []float64{0, 50, 90, 99, 99.9, 99.99, 99.999, 99.9999} {
+		if x := math.Log10(1 / (1 - q/100)); x <= most {
+			ticks = append(ticks, plot.Tick{Value: x, Label: fmt.Sprintf("%g %%", q)})
+		}
+	}
+	p.X.Tick.Marker = ticks
+	out, err := render(p, name+"-percentiles", "Every repetition that counts, together. The last point of a line is the largest value seen.", plotHeight)
+	return &out, err
+}
+
+// curvePlot is latency against throughput, where there are several rates.
+func curvePlot(name string, rows []Row) (*Plot, error) {
+	by := map[string][]Row{}
+	var labels []string
+	for _, r := range openRows(rows) {
+		if by[r.Label] == nil {
+			labels = append(labels, r.Label)
+		}
+		by[r.Label] = append(by[r.Label], r)
+	}
+	several := false
+	p := newPlot("Throughput against latency: "+name, "records a second, acknowledged", "ms")
+	n := 0
+	for _, label := range labels {
+		rows := by[label]
+		several = several || len(rows) > 1
+		for _, q := range []struct {
+			name string
+			of   func(Row) float64
+		}{{"p50", func(r Row) float64 { return r.P50 }}, {"p99", func(r Row) float64 { return r.P99 }}} {
+			var xy plotter.XYs
+			for _, r := range rows {
+				xy = append(xy, plotter.XY{X: math.Max(r.ProducedRate, 1), Y: math.Max(q.of(r), 1) / 1000})
+			}
+			sort.Slice(xy, func(i, j int) bool { return xy[i].X < xy[j].X })
+			if err := addLine(p, n, label+" "+q.name, xy, true); err != nil {
+				return nil, err
+			}
+			n++
+		}
+	}
+	if !several {
+		return nil, nil
+	}
+	logAxis(&p.X)
+	logAxis(&p.Y)
+	out, err := render(p, name+"-curve", "Medians over repetitions, open loop: latency counts from the intended time.", plotHeight)
+	return &out, err
+}
+
+// throughputPlot is MB/s over time.
+func throughputPlot(name string, rows []Row) (*Plot, error) {
+	p := newPlot("Throughput over time: "+name, "seconds", "MB/s")
+	n := 0
+	for _, r := range rows {
+		if r.Mode == "open" || len(r.reps) == 0 || n >= 8 {
+			continue
+		}
+		var xy plotter.XYs
+		for _, i := range r.reps[0].Intervals {
+			xy = append(xy, plotter.XY{X: i.At + i.Seconds/2, Y: math.Max(i.Produced.MBs(), i.Consumed.MBs())})
+		}
+		if len(xy) < 2 {
+			continue
+		}
+		if err := addLine(p, n, r.name(), xy, true); err != nil {
+			return nil, err
+		}
+		n++
+	}
+	if n == 0 {
+		return nil, nil
+	}
+	p.Y.Min = 0
+	out, err := render(p, name+"-throughput", "The first repetition that counts of each.", plotHeight)
+	return &out, err
+}
+
+// timePlot is p99 over time.
+func timePlot(name string, rows []Row) (*Plot, error) {
+	p := newPlot("p99 over time: "+name, "seconds", "ms")
+	n := 0
+	for _, r := range openRows(rows) {
+		if n >= 8 {
+			break
+		}
+		var xy plotter.XYs
+		for _, i := range r.reps[0].Intervals {
+			h := i.EndToEnd
+			if h.Count() == 0 {
+				h = i.Produce
+			}
+			if h.Count() > 0 {
+				xy = append(xy, plotter.XY{X: i.At + i.Seconds/2, Y: ms(h.At(99))})
+			}
+		}
+		if len(xy) < 2 {
+			continue
+		}
+		if err := addLine(p, n, r.name(), xy, true); err != nil {
+			return nil, err
+		}
+		n++
+	}
+	if n == 0 {
+		return nil, nil
+	}
+	logAxis(&p.Y)
+	out, err := render(p, name+"-p99", "The first repetition that counts of each, by interval of completion.", plotHeight)
+	return &out, err
+}
+
+// heat is a heat map of latency over time: intervals by classes of latency.
+type heat struct {
+	at      []float64
+	classes []float64 // ms, lower bounds, log-spaced
+	z       [][]float64
+}
+
+func (h heat) Dims() (c, r int)   { return len(h.at), len(h.classes) }
+func (h heat) X(c int) float64    { return h.at[c] }
+func (h heat) Y(r int) float64    { return math.Log10(h.classes[r]) }
+func (h heat) Z(c, r int) float64 { return h.z[c][r] }
+
+// shades go from pale to dark: they read in grey too.
+type shades struct{}
+
+func (shades) Colors() []color.Color {
+	list := make([]color.Color, 64)
+	for i := range list {
+		t := float64(i) / 63
+		list[i] = color.RGBA{uint8(235 - t*230), uint8(242 - t*190), uint8(248 - t*140), 255}
+	}
+	return list
+}
+
+func heatPlot(name string, r Row) (*Plot, error) {
+	h := heat{}
+	low, high := 1e12, 0.0
+	for _, i := range r.reps[0].Intervals {
+		if g := pick(i); g.Count() > 0 {
+			low, high = math.Min(low, float64(g.Min())), math.Max(high, float64(g.Max()))
+		}
+	}
+	if high == 0 || len(r.reps[0].Intervals) < 4 {
+		return nil, nil
+	}
+	const classes = 40
+	bottom, top := math.Log10(math.Max(low, 1)), math.Log10(math.Max(high, 10))+.01
+	step := (top - bottom) / classes
+	for c := range classes {
+		h.classes = append(h.classes, math.Pow(10, bottom+(float64(c)+.5)*step)/1000)
+	}
+	for _, i := range r.reps[0].Intervals {
+		g := pick(i)
+		col := make([]float64, classes)
+		for c := range col {
+			col[c] = math.NaN()
+		}
+		if g.Count() > 0 {
+			for _, bar := range g.Distribution() {
+				if bar.Count == 0 {
+					continue
+				}
+				c := int((math.Log10(math.Max(float64(bar.From), 1)) - bottom) / step)
+				c = min(max(c, 0), classes-1)
+				if math.IsNaN(col[c]) {
+					col[c] = 0
+				}
+				col[c] += float64(bar.Count)
+			}
+			for c := range col {
+				col[c] = math.Log10(col[c] / float64(g.Count()))
+			}
+		}
+		h.at = append(h.at, i.At+i.Seconds/2)
+		h.z = append(h.z, col)
+	}
+	p := newPlot("Latency over time: "+r.name(), "seconds", "ms")
+	m := plotter.NewHeatMap(h, shades{})
+	m.Min, m.Max, m.NaN = -5, 0, color.Transparent
+	p.Add(m)
+	p.Y.Tick.Marker = logLabels{}
+	out, err := render(p, name, "Each column is an interval, each cell how much of it took that long (dark: most; the scale is logarithmic, so that single slow records are seen).", plotHeight)
+	return &out, err
+}
+
+func pick(i Interval) *Histogram {
+	if i.EndToEnd.Count() > 0 {
+		return i.EndToEnd
+	}
+	return i.Produce
+}
+
+// logLabels labels an axis that holds logarithms.
+type logLabels struct{}
+
+func (logLabels) Ticks(low, high float64) []plot.Tick {
+	ticks := decades{}.Ticks(math.Pow(10, low), math.Pow(10, high))
+	for i := range ticks {
+		ticks[i].Value = math.Log10(ticks[i].Value)
+	}
+	return ticks
+}

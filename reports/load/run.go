@@ -1,0 +1,232 @@
+package load
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"time"
+)
+
+// Format is the version of the JSON form. A reader takes this one alone.
+const Format = 1
+
+const kind = "barnabas-bench"
+
+// Run is one workload against one cluster: every repetition and, with steps, every rate.
+type Run struct {
+	Kind        string       `json:"kind"`   // "barnabas-bench"
+	Format      int          `json:"format"` // Format
+	Workload    string       `json:"workload"`
+	Title       string       `json:"title"`
+	Question    string       `json:"question,omitempty"`
+	Label       string       `json:"label"` // whose cluster
+	Started     time.Time    `json:"started"`
+	Settings    string       `json:"settings"` // the workload, as run, in YAML
+	Target      Target       `json:"target"`
+	Machine     Machine      `json:"machine"` // where the client ran
+	Goal        *Goal        `json:"goal,omitempty"`
+	Repetitions []Repetition `json:"repetitions"`
+	Interrupted bool         `json:"interrupted,omitempty"` // what follows is partial
+	File        string       `json:"-"`
+}
+
+// Goal is what a capacity search was after, and found.
+type Goal struct {
+	P99Millis float64 `json:"p99_ms"`
+	Rate      float64 `json:"rate"` // the highest confirmed rate, records/s; 0: none
+	Confirmed int     `json:"confirmed"`
+	Note      string  `json:"note,omitempty"`
+}
+
+// Target is the cluster.
+type Target struct {
+	Bootstrap string   `json:"bootstrap"`
+	ClusterID string   `json:"cluster_id,omitempty"`
+	Brokers   []string `json:"brokers"`            // id host:port
+	Local     []string `json:"local,omitempty"`    // pid, command line of broker processes on the client's machine
+	Software  string   `json:"software,omitempty"` // as the API versions tell
+}
+
+// Machine is where the client ran, and with a cluster on loopback the brokers too.
+type Machine struct {
+	Host      string   `json:"host"`
+	CPU       string   `json:"cpu"`
+	Cores     int      `json:"cores"`
+	MemoryGB  float64  `json:"memory_gb"`
+	Kernel    string   `json:"kernel"`
+	Clock     string   `json:"clock"` // clock source
+	Disk      string   `json:"disk,omitempty"`
+	Go        string   `json:"go"`
+	Client    string   `json:"client"` // franz-go's version
+	Commit    string   `json:"commit,omitempty"`
+	LoadAtRun float64  `json:"load_average"`
+	Notes     []string `json:"notes,omitempty"`
+}
+
+// Flow is what went through.
+type Flow struct {
+	Records int64   `json:"records"`
+	Bytes   int64   `json:"bytes"` // keys and values
+	Seconds float64 `json:"seconds"`
+}
+
+// MBs is megabytes (10^6) a second.
+func (f Flow) MBs() float64 { return ratio(float64(f.Bytes)/1e6, f.Seconds) }
+
+// Rate is records a second.
+func (f Flow) Rate() float64 { return ratio(float64(f.Records), f.Seconds) }
+
+// Usage is what processes used over some time.
+type Usage struct {
+	Processes  int     `json:"processes"`
+	CPUSeconds float64 `json:"cpu_seconds"`
+	Seconds    float64 `json:"seconds"`
+	RSSMax     int64   `json:"rss_max_bytes"` // summed over processes, the largest sample
+	ReadBytes  int64   `json:"disk_read_bytes"`
+	WroteBytes int64   `json:"disk_write_bytes"`
+}
+
+// Cores is how many cores were busy on average.
+func (u Usage) Cores() float64 { return ratio(u.CPUSeconds, u.Seconds) }
+
+// Repetition is one measured stretch.
+type Repetition struct {
+	Started    time.Time    `json:"started"`
+	Mode       string       `json:"mode"`       // open, closed or none
+	Offered    float64      `json:"offered"`    // records/s of the schedule; 0 for closed and none
+	Seconds    float64      `json:"seconds"`    // of the measured stretch
+	Produced   Flow         `json:"produced"`   // acknowledged within it
+	Consumed   Flow         `json:"consumed"`   // by all consumers
+	Produce    *Histogram   `json:"produce"`    // µs from the intended time (open) or the send (closed) to the ack
+	EndToEnd   *Histogram   `json:"end_to_end"` // µs from the same to the consumer's hands
+	Fetch      *Histogram   `json:"fetch"`      // µs of fetch requests, waiting included
+	Slip       *Histogram   `json:"slip"`       // ns by which the generator was late by its own fault
+	Blocked    float64      `json:"blocked"`    // seconds in which the client's buffer was full
+	Intervals  []Interval   `json:"intervals"`
+	Brokers    Usage        `json:"brokers"`
+	Client     Usage        `json:"client"`
+	Others     float64      `json:"others"` // cores used by other processes of the machine
+	Idle       float64      `json:"idle"`   // cores that were idle
+	Errors     []ErrorCount `json:"errors,omitempty"`
+	Unfinished int64        `json:"unfinished,omitempty"` // records never answered; they count as old as they were
+	Void       []string     `json:"void,omitempty"`       // why the latencies do not count
+	Caveats    []string     `json:"caveats,omitempty"`
+}
+
+// CPUPerGB is the brokers' CPU seconds per gigabyte (10^9) that went through, in both directions together.
+func (r *Repetition) CPUPerGB() float64 {
+	return ratio(r.Brokers.CPUSeconds, float64(r.Produced.Bytes+r.Consumed.Bytes)/1e9)
+}
+
+// ErrorCount is one kind of error.
+type ErrorCount struct {
+	Error string `json:"error"`
+	Count int64  `json:"count"`
+}
+
+// Interval is a slice of time of a repetition.
+type Interval struct {
+	At        float64    `json:"at"` // seconds from the start of the stretch
+	Seconds   float64    `json:"seconds"`
+	Produced  Flow       `json:"produced"`
+	Consumed  Flow       `json:"consumed"`
+	Produce   *Histogram `json:"produce,omitempty"`
+	EndToEnd  *Histogram `json:"end_to_end,omitempty"`
+	BrokerCPU float64    `json:"broker_cores"`
+	ClientCPU float64    `json:"client_cores"`
+	BrokerRSS int64      `json:"broker_rss_bytes"`
+	Errors    int64      `json:"errors,omitempty"`
+}
+
+func ratio(a, b float64) float64 {
+	if b == 0 {
+		return 0
+	}
+	return a / b
+}
+
+// Valid is the repetitions that count.
+func (r *Run) Valid() []*Repetition {
+	var valid []*Repetition
+	for i := range r.Repetitions {
+		if len(r.Repetitions[i].Void) == 0 {
+			valid = append(valid, &r.Repetitions[i])
+		}
+	}
+	return valid
+}
+
+// Save writes the run to a file that appears whole or not at all.
+func (r *Run) Save(file string) error {
+	r.Kind, r.Format, r.File = kind, Format, file
+	data, err := json.MarshalIndent(r, "", " ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(file+".tmp", append(data, '\n'), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(file+".tmp", file)
+}
+
+// ErrNotRun marks a JSON file that is not the record of a run.
+var ErrNotRun = errors.New("not the record of a load test")
+
+// Load reads one file.
+func Load(file string) (*Run, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	var head struct {
+		Kind   string
+		Format int
+	}
+	if err := json.Unmarshal(data, &head); err != nil {
+		return nil, fmt.Errorf("%s: %w: %v", file, ErrNotRun, err)
+	}
+	if head.Kind != kind {
+		return nil, fmt.Errorf("%s: %w", file, ErrNotRun)
+	}
+	if head.Format != Format {
+		return nil, fmt.Errorf("%s: format %d, this program reads %d", file, head.Format, Format)
+	}
+	r := &Run{File: file}
+	if err := json.Unmarshal(data, r); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return r, nil
+}
+
+// LoadDir reads every run of a directory, oldest first; other JSON files are passed over.
+func LoadDir(dir string) ([]*Run, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(dir); err != nil {
+		return nil, err
+	}
+	var runs []*Run
+	for _, file := range files {
+		r, err := Load(file)
+		if errors.Is(err, ErrNotRun) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		runs = append(runs, r)
+	}
+	if len(runs) == 0 {
+		return nil, fmt.Errorf("%s holds no record of a load test (*.json made by 'barnabas bench')", dir)
+	}
+	sort.SliceStable(runs, func(i, j int) bool { return runs[i].Started.Before(runs[j].Started) })
+	return runs, nil
+}

@@ -1,0 +1,152 @@
+package workload
+
+import (
+	"fmt"
+	"time"
+
+	"barnabas/broker/client"
+	"barnabas/broker/env"
+	"barnabas/broker/wire"
+	"barnabas/linearizability/history"
+)
+
+// firstMember is added to a member's number, so that its process numbers are no consumer's.
+const firstMember = 2000
+
+// Groups says what the members of the scenario's group do.
+type Groups struct {
+	Group     string
+	Assignor  string
+	Session   time.Duration
+	Rebalance time.Duration
+	// StayMean is the mean time that a member stays before it leaves, and comes back as another; 0 for ever.
+	StayMean time.Duration
+	// CommitEvery is the mean number of polls between two commits.
+	CommitEvery int
+	// KeepRevoked plants the bug group-two-owners.
+	KeepRevoked bool
+}
+
+// Member is a node's main function: one member of the group after the other, until Stop. Each is a process of its own: it reads what it
+// owns, commits where it is, leaves, and another takes its place.
+func (l *Load) Member(index int) func(env.Env) {
+	return func(e env.Env) {
+		defer func() { l.active-- }()
+		r := e.Rand("workload")
+		for life := 0; !l.stopped; life++ {
+			// Assignors go by the order of the members' ids, which begin with this: a new member is not to get its predecessor's share.
+			c := l.client(e, fmt.Sprintf("%c-member-%d", 'a'+rune(r.IntN(26)), index))
+			stay := env.Never
+			if l.Groups.StayMean > 0 {
+				stay = e.Mono().Add(jitter(r, l.Groups.StayMean))
+			}
+			l.members++
+			m := &memberRun{l: l, e: e, process: int32(firstMember+l.members) * processesPerClient, owned: map[wire.TopicPartition]env.Instant{}, seek: make([]bool, l.Partitions)}
+			m.run(c, stay, func() bool { return r.IntN(max(1, l.Groups.CommitEvery)) == 0 })
+			c.Close()
+			e.Sleep(jitter(r, time.Second))
+		}
+	}
+}
+
+// memberRun is one member's life.
+type memberRun struct {
+	l       *Load
+	e       env.Env
+	process int32
+	owned   map[wire.TopicPartition]env.Instant // since when
+	seek    []bool
+	commits []history.Op // under way: if the machine dies, nobody will say how they ended
+}
+
+// died records what was under way when the machine died.
+func (m *memberRun) died() {
+	for _, op := range m.commits {
+		m.l.record(op)
+	}
+}
+
+func (m *memberRun) run(c *client.Client, until env.Instant, commits func() bool) {
+	o := m.l.Groups
+	k := client.NewMember(c, client.GroupOptions{Group: o.Group, Topics: []string{m.l.Topic}, Assignors: []string{o.Assignor}, Session: o.Session, Rebalance: o.Rebalance,
+		Consumer:    client.ConsumerOptions{WaitMax: 250 * time.Millisecond, PartitionBytesMax: 64 << 10, BytesMax: 256 << 10},
+		KeepRevoked: o.KeepRevoked,
+		Listener:    client.GroupListener{Assigned: m.assigned, Revoked: m.revoked, Fetched: m.fetched, Committed: m.committed}})
+	defer m.died()
+	for !m.l.stopped && m.e.Mono() < until {
+		fetched, err := k.Poll(500 * time.Millisecond)
+		if err != nil {
+			m.e.Sleep(200 * time.Millisecond) // it is refused for now: another try may do
+			break
+		}
+		for i := range fetched {
+			m.l.fetched(m.e, m.process, &fetched[i], m.seek, false)
+		}
+		if commits() {
+			var offsets []client.CommitOffset
+			for _, tp := range k.Owned() {
+				if at, ok := k.Position(tp); ok && at >= 0 {
+					offsets = append(offsets, client.CommitOffset{TP: tp, Offset: at})
+				}
+			}
+			for _, o := range offsets {
+				op := m.op(history.Commit, o.TP, int32(history.None))
+				op.Offset, op.Call, op.Outcome, op.Error = o.Offset, int64(m.e.Mono()), history.Unknown, "the client died"
+				op.Return = op.Call
+				m.commits = append(m.commits, op)
+			}
+			k.Commit(offsets, o.Session/2) // how it ended is in the history
+			m.commits = nil
+		}
+	}
+	k.Close(o.Session)
+}
+
+func (m *memberRun) op(kind history.Kind, tp wire.TopicPartition, generation int32) history.Op {
+	op := history.NewOp(kind, tp.Topic, tp.Partition)
+	op.Process, op.Group, op.Generation = m.process, m.l.Groups.Group, generation
+	return op
+}
+
+func (m *memberRun) assigned(_ string, _ int32, partitions []wire.TopicPartition) {
+	for _, tp := range partitions {
+		m.owned[tp] = m.e.Mono()
+		m.seek[tp.Partition] = true
+	}
+}
+
+func (m *memberRun) revoked(generation int32, partitions []wire.TopicPartition, orderly bool) {
+	for _, tp := range partitions {
+		since, ok := m.owned[tp]
+		if !ok {
+			continue
+		}
+		delete(m.owned, tp)
+		op := m.op(history.Own, tp, generation)
+		op.Call, op.Return, op.Outcome = int64(since), int64(m.e.Mono()), history.Unknown
+		if orderly {
+			op.Outcome = history.OK
+		}
+		m.l.record(op)
+		m.l.counts.Owned++
+	}
+}
+
+func (m *memberRun) fetched(tp wire.TopicPartition, offset int64, called, returned env.Instant) {
+	op := m.op(history.OffsetFetch, tp, int32(history.None))
+	op.Offset, op.Call, op.Return, op.Outcome = offset, int64(called), int64(returned), history.OK
+	m.l.record(op)
+}
+
+func (m *memberRun) committed(offsets []client.CommitOffset, called, returned env.Instant, err error) {
+	for _, o := range offsets {
+		op := m.op(history.Commit, o.TP, int32(history.None))
+		op.Offset, op.Call, op.Return, op.Outcome = o.Offset, int64(called), int64(returned), history.OK
+		if err != nil {
+			op.Outcome, op.Error = history.Unknown, err.Error()
+		} else {
+			m.l.counts.Commits++
+		}
+		m.l.record(op)
+	}
+}
