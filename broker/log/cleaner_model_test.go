@@ -423,7 +423,7 @@ func (r *compactRun) check(e env.Env, l *log.Log) {
 	}
 	committed := r.read(l, 0, stable, true)
 	has = r.read(l, 0, r.end(), false) // a cleaner may be at work
-	for o := range has { // unordered: each is judged by itself
+	for o := range has {               // unordered: each is judged by itself
 		if _, seen := committed[o]; o < stable && seen != (fate[o] != "abort") {
 			r.fatal("offset %d, %s: seen by read_committed: %t", o, fate[o], seen)
 		}

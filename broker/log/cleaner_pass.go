@@ -139,6 +139,7 @@ type pass struct {
 	state      cleanState
 	segments   []*segment // sealed, in order, up to state.to; referenced
 	ends       []int64    // the offset where each ends
+	sizes      []int64    // in bytes, then: the segments' own belong to the lock
 	generation uint64
 	segBytes   int64
 	filter     filter
@@ -195,6 +196,7 @@ func (l *Log) beginClean(o CleanOptions) (*pass, error) {
 		}
 		g.acquire()
 		p.segments, p.ends = append(p.segments, g), append(p.ends, l.segments[i+1].base)
+		p.sizes = append(p.sizes, g.size)
 	}
 	p.filter = filter{
 		keys: newOffsetMap(o.MapBytes, o.MapLoad), producers: l.producers.lastRecords(l.hw.Load()),
@@ -240,8 +242,9 @@ func (p *pass) findCommitted() error {
 		return nil
 	}
 	found := map[int64]int64{}
-	for _, g := range p.segments {
-		err := g.walk(0, func(b record.Batch, pos int64) error {
+	for i, g := range p.segments {
+		sealed := segment{base: g.base, file: g.file, size: p.sizes[i]}
+		err := sealed.walk(0, func(b record.Batch, pos int64) error {
 			last, ok := p.filter.producers[b.ProducerID()]
 			if ok && b.HasProducerID() && !b.IsControl() && last.committed == unknownOffset && b.LastOffset() < p.state.to {
 				found[b.ProducerID()] = b.LastOffset()
@@ -349,9 +352,10 @@ func (p *pass) failed(g *segment, pos int64, err error) error {
 	return fmt.Errorf("segment %d at position %d: %w", g.base, pos, err)
 }
 
-// each calls f with every batch of a segment from pos on, whole and checked.
-func (p *pass) each(g *segment, pos int64, f func(b record.Batch) error) error {
-	s := newScanner(g.file, pos, g.size, p.o.BufferBytes)
+// each calls f with every batch of segment i, whole and checked.
+func (p *pass) each(i int, f func(b record.Batch) error) error {
+	g := p.segments[i]
+	s := newScanner(g.file, 0, p.sizes[i], p.o.BufferBytes)
 	for ; ; s.next() {
 		b, err := s.batch()
 		if err == io.EOF {
@@ -386,11 +390,11 @@ func (p *pass) buildMap() error {
 		return err
 	}
 	txns := newCleanedTxns(aborted)
-	for i, g := range p.segments {
+	for i := range p.segments {
 		if p.ends[i] <= p.state.from {
 			continue
 		}
-		err := p.each(g, 0, func(b record.Batch) error { return p.mapBatch(b, txns) })
+		err := p.each(i, func(b record.Batch) error { return p.mapBatch(b, txns) })
 		if err == errEnough {
 			return nil
 		}
@@ -440,11 +444,10 @@ func (p *pass) mapBatch(b record.Batch, txns *cleanedTxns) error {
 //
 // Source: Cleaner#groupSegmentsBySize.
 func (p *pass) group(i int, end int64) (n int) {
-	first := p.segments[i]
-	size := first.size
+	first, size := p.segments[i], p.sizes[i]
 	for n = 1; i+n < len(p.segments); n++ {
 		g := p.segments[i+n]
-		if size += g.size; g.base >= end || size > p.segBytes || p.ends[i+n]-1-first.base > math.MaxInt32 {
+		if size += p.sizes[i+n]; g.base >= end || size > p.segBytes || p.ends[i+n]-1-first.base > math.MaxInt32 {
 			break
 		}
 	}

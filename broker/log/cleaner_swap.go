@@ -159,13 +159,12 @@ func (l *Log) finishSwap(base int64, names []string) error {
 
 // cleanGroup filters the segments from i up to j into a new one, and puts that in their place.
 func (p *pass) cleanGroup(i, j int) error {
-	group, end := p.segments[i:j], p.ends[j-1]
-	s := swap{fs: p.log.env, dir: p.log.path, base: group[0].base, end: end}
+	s := swap{fs: p.log.env, dir: p.log.path, base: p.segments[i].base, end: p.ends[j-1]}
 	g, err := p.create(s)
 	if err != nil {
 		return p.wrap(err)
 	}
-	err = p.fill(g, group, end)
+	err = p.fill(g, i, j)
 	if err == nil {
 		err = p.wrap(p.seal(g))
 	}
@@ -224,7 +223,7 @@ func (p *pass) create(s swap) (*segment, error) {
 //
 // DEVIATION(KIP-58): in Kafka a compacted segment may end before the next begins; ours never do, because recovery takes
 // a hole between two segments for lost data.
-func (p *pass) fill(g *segment, group []*segment, end int64) error {
+func (p *pass) fill(g *segment, i, j int) error {
 	p.filter.txns.index = g.aborted
 	stats := &p.filter.stats
 	var out []byte
@@ -247,9 +246,9 @@ func (p *pass) fill(g *segment, group []*segment, end int64) error {
 		}
 		return p.wrap(err)
 	}
-	for _, old := range group {
+	for ; i < j; i++ {
 		stats.Segments++
-		err := p.each(old, 0, func(b record.Batch) error {
+		err := p.each(i, func(b record.Batch) error {
 			stats.BytesRead += int64(len(b))
 			copy(last, b)
 			before := len(out)
@@ -269,7 +268,7 @@ func (p *pass) fill(g *segment, group []*segment, end int64) error {
 			return err
 		}
 	}
-	if next < end && last.Size() > record.LogOverhead { // something was read
+	if next < p.ends[j-1] && last.Size() > record.LogOverhead { // something was read
 		out = record.AppendFiller(out, last)
 	}
 	stats.SegmentsAfter++

@@ -150,7 +150,7 @@ func TestCleanerKeepsToLagAndRatio(t *testing.T) {
 		{"never dirty enough", func(c *config.Topic) { c.MinCleanableDirtyRatio = 1 }, false},
 		{"too young", func(c *config.Topic) { c.MinCompactionLag = time.Hour }, false},
 		{"old enough", func(c *config.Topic) { c.MinCompactionLag = time.Second }, true},
-		{"overdue", func(c *config.Topic) { c.MinCleanableDirtyRatio, c.MaxCompactionLag = 1, 5 * time.Second }, true},
+		{"overdue", func(c *config.Topic) { c.MinCleanableDirtyRatio, c.MaxCompactionLag = 1, 5*time.Second }, true},
 		{"not overdue yet", func(c *config.Topic) { c.MinCleanableDirtyRatio, c.MaxCompactionLag = 1, time.Hour }, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
