@@ -7,7 +7,7 @@ SEEDS   ?= 1..200
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test race tidy fmt sim determinism zoo replay fuzz interop bench-sim bench-log bench-vs-kafka
+.PHONY: help build test race tidy fmt sim determinism zoo replay fuzz interop bench-sim bench-log bench-vs-kafka bench-control shrink cause soak regress
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -42,6 +42,18 @@ zoo: build ## every bug of the zoo must be found, with the seeds it took
 replay: build ## replay DIR=out/...
 	bin/barnabas replay $(DIR)
 
+shrink: build ## shrink DIR=out/... to the smallest run that still fails
+	bin/barnabas shrink $(DIR)
+
+cause: build ## from which moment on DIR=out/... was bound to fail
+	bin/barnabas cause $(DIR)
+
+soak: build ## every scenario for FOR (10m); out/soak/index.html
+	bin/barnabas soak --for $(or $(FOR),10m) --out $(OUT)/soak
+
+regress: ## every failure of the past: fails with its bug, passes without
+	$(GO) test -count=1 -run TestRegressions ./scenarios
+
 fuzz: ## each fuzz target for FUZZTIME (20s)
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-20s} $$p > /tmp/fuzz.$$$$ 2>&1 || { cat /tmp/fuzz.$$$$; exit 1; }; done; done
 
@@ -72,3 +84,6 @@ bench-log: ## the log beside the machine's own limits (writes, sendfile, CRC-32C
 
 bench-vs-kafka: build ## Barnabas against Apache Kafka 3.9.1, interleaved (Java, Maven); report in OUT=out/vs-kafka
 	bench/vs-kafka/run.sh
+
+bench-control: ## controller at size, simulated: failover with 10,000 partitions, 1,000 partitions in one request
+	$(GO) test -count=1 -run TestControlAtSize -v ./broker/controller -control-bench | grep -v '^=== '

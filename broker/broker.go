@@ -2,7 +2,6 @@ package broker
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -51,6 +50,9 @@ type Options struct {
 	Env         env.Env
 	Config      *config.Broker
 	OpenSession zookeeper.Opener
+	// ControllerEnv is the world in which this broker, as the controller, reaches brokers; nil takes Env. The simulator holds
+	// these connections back apart from all others.
+	ControllerEnv env.Env
 }
 
 // Broker is one broker, for one life.
@@ -58,6 +60,7 @@ type Broker struct {
 	e           env.Env
 	cfg         *config.Broker
 	openSession zookeeper.Opener
+	control     env.Env // for the controller's connections
 
 	logs       *log.Manager
 	metadata   *metadata.Cache
@@ -80,14 +83,20 @@ type Broker struct {
 	store  *zookeeper.Store
 	stop   bool
 	failed error
+
+	configSeen int64 // number of the last note in /config/changes that was obeyed; of the task that keeps configs
 }
 
 // New makes a broker that has not started.
 func New(o Options) *Broker {
-	b := &Broker{e: o.Env, cfg: o.Config, openSession: o.OpenSession}
+	b := &Broker{e: o.Env, cfg: o.Config, openSession: o.OpenSession, control: o.ControllerEnv}
+	if b.control == nil {
+		b.control = b.e
+	}
 	b.mu = b.e.NewMutex()
 	b.ended = b.e.NewCond(b.mu)
 	b.epoch.Store(noEpoch)
+	b.configSeen = -1
 	return b
 }
 
@@ -194,7 +203,7 @@ func (b *Broker) start() (*zookeeper.Store, error) {
 		Partitions: b.offsetsPartitions})
 	b.api = api.New(api.Deps{
 		Env: b.e, Config: b.cfg, ClusterID: b.clusterID, Listener: listenerName, Replicas: api.FromManager(b.replicas), Metadata: b.metadata,
-		Controller: b.controller, Groups: b.groups, Purgatory: b.purgatory, BrokerEpoch: b.epoch.Load, ToController: b.channel.do, TopicConfig: b.topicOverrides,
+		Controller: b.controller, Groups: b.groups, Purgatory: b.purgatory, BrokerEpoch: b.epoch.Load, ToController: b.channel.do, TopicConfig: b.topicOverrides, Configs: b,
 	})
 	if _, port, err := config.SplitHostPort(b.cfg.ListenAddr); err == nil && port == 0 {
 		if err := b.listen(); err != nil { // nobody can know the port yet, and we must tell it when we register
@@ -346,7 +355,7 @@ func (b *Broker) abandon(store *zookeeper.Store) {
 
 // dialBroker connects the controller to a broker.
 func (b *Broker) dialBroker(addr string) (controller.Conn, error) {
-	return client.Dial(b.e, addr, client.ConnOptions{
+	return client.Dial(b.control, addr, client.ConnOptions{
 		ClientID:    fmt.Sprintf("controller-%d", b.cfg.BrokerID),
 		DialTimeout: b.cfg.ControllerSocketTimeout, RequestTimeout: b.cfg.ControllerSocketTimeout,
 	})
@@ -354,22 +363,7 @@ func (b *Broker) dialBroker(addr string) (controller.Conn, error) {
 
 // topicOverrides reads a topic's own configuration from ZooKeeper, waiting for a session while there is none.
 func (b *Broker) topicOverrides(topic string) (map[string]string, error) {
-	for {
-		b.mu.Lock()
-		store := b.store
-		b.mu.Unlock()
-		err := zookeeper.ErrSessionClosed
-		if store != nil {
-			var overrides map[string]string
-			if overrides, err = store.EntityConfig(zookeeper.ConfigTopics, topic, false); err == nil {
-				return overrides, nil
-			}
-		}
-		if b.stopping() || !errors.Is(err, zookeeper.ErrSessionExpired) && !errors.Is(err, zookeeper.ErrSessionClosed) {
-			return nil, fmt.Errorf("configuration of topic %s: %w", topic, err)
-		}
-		b.e.Sleep(sessionRetry)
-	}
+	return b.EntityConfig(zookeeper.ConfigTopics, topic)
 }
 
 // topicConfig is a topic's whole configuration: the broker's defaults with the topic's own over them. What cannot be
@@ -378,10 +372,10 @@ func (b *Broker) topicConfig(topic string) config.Topic {
 	overrides, err := b.topicOverrides(topic)
 	if err == nil {
 		var t config.Topic
-		if t, err = b.cfg.Topic.WithOverrides(overrides); err == nil {
+		if t, err = b.cfg.TopicDefaults().WithOverrides(overrides); err == nil {
 			return t
 		}
 	}
 	b.e.Emit(env.Event{Kind: evTopicConfig, Topic: topic, Text: err.Error()})
-	return b.cfg.Topic
+	return b.cfg.TopicDefaults()
 }

@@ -83,6 +83,7 @@ func (b *Broker) register(store *zookeeper.Store) error {
 	b.epoch.Store(epoch)
 	b.setStore(store)
 	b.e.Emit(env.Event{Kind: evRegistered, V: [4]int64{int64(b.cfg.BrokerID), epoch}})
+	b.keepConfigs(store)
 	b.controller.Start(store)
 	return nil
 }

@@ -23,12 +23,28 @@ const (
 	ZooKeeperExpire              // zookeeper expire node=2
 	ZooKeeperRestart             // zookeeper restart
 	ZooKeeperOutage              // zookeeper outage for=8s
+	ZooKeeperCut                 // zookeeper cut node=2 for=4s
+	Clog                         // clog from=1 to=2,3 for=2s
+	Reset                        // reset from=1 to=2,3
+	Refuse                       // refuse node=1 for=2s
+	Halves                       // halves from=1,3 to=2,zk for=4s
+	Ring                         // ring order=1,3,2,5,4 for=4s
+	StallDisk                    // disk node=1 op=all stall for=2s
+	FailRead                     // disk node=1 op=read fail for=2s
+	FailWrite                    // disk node=1 op=write fail for=2s
+	FullDisk                     // disk node=1 full for=2s
+	Wipe                         // wipe node=2 for=3s
+	ClockOffset                  // clock node=2 offset=-3s for=4s
+	ClockDrift                   // clock node=2 drift=20000 for=4s
+	ClockJump                    // clock node=2 jump=-30s
+	ClientCrash                  // client crash number=2 for=1s
 	KindCount                    // how many there are
 )
 
 var kindNames = [KindCount]string{
 	"crash", "power", "pause", "partition", "partition-oneway", "isolate", "slow-link", "slow-disk", "fail-fsync",
-	"zookeeper-expire", "zookeeper-restart", "zookeeper-outage",
+	"zookeeper-expire", "zookeeper-restart", "zookeeper-outage", "zookeeper-cut", "clog", "reset", "refuse", "halves", "ring",
+	"stall-disk", "fail-read", "fail-write", "full-disk", "wipe", "clock-offset", "clock-drift", "clock-jump", "client-crash",
 }
 
 // String is the kind's name in reports ("partition-oneway").
@@ -47,6 +63,15 @@ func KindNamed(name string) (Kind, bool) {
 		}
 	}
 	return 0, false
+}
+
+// Lasts tells whether faults of the kind have an end to wait for.
+func (k Kind) Lasts() bool {
+	switch k {
+	case ZooKeeperExpire, ZooKeeperRestart, Reset, ClockJump:
+		return false
+	}
+	return true
 }
 
 // Node is a member of the cluster, or a role that the world looks up at the moment the fault begins.
@@ -112,24 +137,21 @@ const (
 type Fault struct {
 	At    time.Duration // since the start of the world
 	Kind  Kind
-	Node  Node          // Crash, Power, Pause, Isolate, SlowDisk, FailSync, ZooKeeperExpire
-	From  []Node        // Partition, PartitionOneWay, SlowLink: one side, sorted
+	Node  Node          // whom it strikes: all kinds that are written with node=
+	From  []Node        // of kinds between two sides: one side, sorted; of Ring: the brokers in the order of the ring
 	To    []Node        // the other side, sorted
 	Keep  Keep          // Power
 	Delay time.Duration // SlowLink: added to each way
 	Slow  int           // SlowDisk: how many times slower
-	For   time.Duration // how long, UntilEnd or Forever; zero for ZooKeeperExpire and ZooKeeperRestart
+	Wall  time.Duration // ClockOffset, ClockJump: how far the wall clock is off, either way
+	Drift int           // ClockDrift: parts per million that the wall clock gains, either way
+	// Client is who crashes in ClientCrash, counted from 1 over all clients, and around again.
+	Client int
+	For    time.Duration // how long, UntilEnd or Forever; zero for kinds that do not last
 }
 
 // Schedule is a list of faults in the order of their times.
 type Schedule []Fault
-
-// Header says where a schedule comes from. Empty fields are not written.
-type Header struct {
-	Scenario string
-	Seed     uint64
-	Commit   string
-}
 
 // File is a schedule file.
 type File struct {

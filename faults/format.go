@@ -12,7 +12,7 @@ func (f Fault) String() string {
 	var b strings.Builder
 	b.WriteString(seconds(f.At))
 	switch f.Kind {
-	case Crash, Pause, Isolate:
+	case Crash, Pause, Isolate, Refuse, Wipe:
 		fmt.Fprintf(&b, " %s node=%s", f.Kind, f.Node)
 	case Power:
 		fmt.Fprintf(&b, " power node=%s keep=%s", f.Node, f.Keep)
@@ -32,6 +32,28 @@ func (f Fault) String() string {
 		b.WriteString(" zookeeper restart")
 	case ZooKeeperOutage:
 		b.WriteString(" zookeeper outage")
+	case ZooKeeperCut:
+		fmt.Fprintf(&b, " zookeeper cut node=%s", f.Node)
+	case Clog, Reset, Halves:
+		fmt.Fprintf(&b, " %s from=%s to=%s", f.Kind, list(f.From), list(f.To))
+	case Ring:
+		fmt.Fprintf(&b, " ring order=%s", list(f.From))
+	case StallDisk:
+		fmt.Fprintf(&b, " disk node=%s op=all stall", f.Node)
+	case FailRead:
+		fmt.Fprintf(&b, " disk node=%s op=read fail", f.Node)
+	case FailWrite:
+		fmt.Fprintf(&b, " disk node=%s op=write fail", f.Node)
+	case FullDisk:
+		fmt.Fprintf(&b, " disk node=%s full", f.Node)
+	case ClockOffset:
+		fmt.Fprintf(&b, " clock node=%s offset=%s", f.Node, f.Wall)
+	case ClockDrift:
+		fmt.Fprintf(&b, " clock node=%s drift=%d", f.Node, f.Drift)
+	case ClockJump:
+		fmt.Fprintf(&b, " clock node=%s jump=%s", f.Node, f.Wall)
+	case ClientCrash:
+		fmt.Fprintf(&b, " client crash number=%d", f.Client)
 	default:
 		fmt.Fprintf(&b, " %s", f.Kind)
 	}
@@ -48,17 +70,7 @@ func (f Fault) String() string {
 // Format is the file's text; Parse reads it back to the same value if its schedule is in order.
 func (f File) Format() []byte {
 	var b strings.Builder
-	if f.Header != (Header{}) {
-		b.WriteString("#")
-		if f.Header.Scenario != "" {
-			b.WriteString(" scenario=" + f.Header.Scenario)
-		}
-		b.WriteString(" seed=" + strconv.FormatUint(f.Header.Seed, 10))
-		if f.Header.Commit != "" {
-			b.WriteString(" commit=" + f.Header.Commit)
-		}
-		b.WriteString("\n")
-	}
+	b.WriteString(f.Header.format())
 	for _, fault := range f.Schedule {
 		b.WriteString(fault.String())
 		b.WriteString("\n")

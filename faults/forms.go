@@ -32,8 +32,12 @@ var forms = [KindCount]form{
 		f.Delay = p.duration("delay", true)
 		parseSides(p, f)
 	}},
-	{FailSync, "disk", "fail", "disk node=1 op=fsync fail for=2s", func(p *params, f *Fault) {
-		p.exactly("op", "fsync")
+	{FailSync, "disk", "op=fsync", "disk node=1 op=fsync fail for=2s", parseFail("fsync")},
+	{FailRead, "disk", "op=read", "disk node=1 op=read fail for=2s", parseFail("read")},
+	{FailWrite, "disk", "op=write", "disk node=1 op=write fail for=2s", parseFail("write")},
+	{FullDisk, "disk", "full", "disk node=1 full for=2s", parseNode},
+	{StallDisk, "disk", "stall", "disk node=1 op=all stall for=2s", func(p *params, f *Fault) {
+		p.exactly("op", "all")
 		parseNode(p, f)
 	}},
 	{SlowDisk, "disk", "", "disk node=1 op=all slow=20 for=4s", func(p *params, f *Fault) {
@@ -50,6 +54,44 @@ var forms = [KindCount]form{
 	{ZooKeeperOutage, "zookeeper outage", "", "zookeeper outage for=8s", func(p *params, f *Fault) {
 		f.For = p.duration("for", false)
 	}},
+	{ZooKeeperCut, "zookeeper cut", "", "zookeeper cut node=2 for=4s", func(p *params, f *Fault) {
+		if parseNode(p, f); f.Node == ZooKeeper {
+			p.fail("node=zk cannot be cut off from itself")("name a broker, leader or controller")
+		}
+	}},
+	{Clog, "clog", "", "clog from=1 to=2,3 for=2s", parseSides},
+	{Reset, "reset", "", "reset from=1 to=2,3", parseSidesAlone},
+	{Refuse, "refuse", "", "refuse node=1 for=2s", parseNode},
+	{Halves, "halves", "", "halves from=1,3 to=2,zk for=4s", parseSides},
+	{Ring, "ring", "", "ring order=1,3,2,5,4 for=4s", func(p *params, f *Fault) {
+		f.From = p.order("order")
+		f.For = p.duration("for", false)
+	}},
+	{Wipe, "wipe", "", "wipe node=2 for=3s", parseNode},
+	{ClockOffset, "clock", "", "clock node=2 offset=-3s for=4s", func(p *params, f *Fault) {
+		f.Wall = p.wall("offset")
+		parseNode(p, f)
+	}},
+	{ClockDrift, "clock", "", "clock node=2 drift=20000 for=4s", func(p *params, f *Fault) {
+		f.Drift = p.drift("drift")
+		parseNode(p, f)
+	}},
+	{ClockJump, "clock", "", "clock node=2 jump=-30s", func(p *params, f *Fault) {
+		f.Wall = p.wall("jump")
+		f.Node = p.node("node")
+	}},
+	{ClientCrash, "client crash", "", "client crash number=2 for=1s", func(p *params, f *Fault) {
+		f.Client = p.number("number")
+		f.For = p.duration("for", false)
+	}},
+}
+
+func parseFail(op string) func(*params, *Fault) {
+	return func(p *params, f *Fault) {
+		p.exactly("op", op)
+		p.word("fail")
+		parseNode(p, f)
+	}
 }
 
 func parseNode(p *params, f *Fault) {
@@ -58,8 +100,12 @@ func parseNode(p *params, f *Fault) {
 }
 
 func parseSides(p *params, f *Fault) {
-	f.From, f.To = p.nodes("from"), p.nodes("to")
 	f.For = p.duration("for", false)
+	parseSidesAlone(p, f)
+}
+
+func parseSidesAlone(p *params, f *Fault) {
+	f.From, f.To = p.nodes("from"), p.nodes("to")
 	for _, n := range f.From {
 		if slices.Contains(f.To, n) {
 			p.fail("%s is on both sides", n)("leave it out of from= or to=")
@@ -72,11 +118,17 @@ func formOf(words []string) *form {
 	for i := range forms {
 		verb := strings.Fields(forms[i].verb)
 		if len(words) >= len(verb) && slices.Equal(words[:len(verb)], verb) &&
-			(forms[i].has == "" || slices.Contains(words, forms[i].has)) {
+			(forms[i].has == "" || slices.Contains(words, forms[i].has)) && forms[i].fits(words) {
 			return &forms[i]
 		}
 	}
 	return nil
+}
+
+// fits tells the kinds of "clock" apart, by the one word that only one of them takes.
+func (f *form) fits(words []string) bool {
+	key := map[Kind]string{ClockOffset: "offset=", ClockDrift: "drift="}[f.kind]
+	return key == "" || slices.ContainsFunc(words, func(w string) bool { return strings.HasPrefix(w, key) })
 }
 
 // verbs lists what a fault can begin with.
@@ -159,6 +211,60 @@ func (p *params) duration(key string, needed bool) time.Duration {
 		p.fail("%s=%s is not a duration", key, value)(`write a positive one with its unit, such as "4s" or "50ms"`)
 	}
 	return d
+}
+
+// word takes a word that must be there.
+func (p *params) word(w string) {
+	i := slices.Index(p.given, w)
+	if i < 0 {
+		p.fail("%s without %q", p.form.verb, w)("write it like %q", p.form.usage)
+		return
+	}
+	p.given = slices.Delete(slices.Clone(p.given), i, i+1)
+}
+
+// wall takes how far a clock is off: either way, and not nothing.
+func (p *params) wall(key string) time.Duration {
+	value := p.need(key)
+	d, err := time.ParseDuration(value)
+	if err != nil || d == 0 || d > timeMax || d < -timeMax {
+		p.fail("%s=%s is not a shift of a clock", key, value)(`write one with its unit, such as "30s" or "-2s"`)
+	}
+	return d
+}
+
+func (p *params) drift(key string) int {
+	value := p.need(key)
+	n, err := strconv.Atoi(value)
+	if err != nil || n == 0 || n > driftMax || n < -driftMax {
+		p.fail("%s=%s is not a drift", key, value)("write parts per million, from -%d to %d", driftMax, driftMax)
+	}
+	return n
+}
+
+func (p *params) number(key string) int {
+	value := p.need(key)
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 1 || n > slowMax {
+		p.fail("%s=%s is not a number", key, value)("write a whole number from 1 on")
+	}
+	return n
+}
+
+// order takes at least three brokers, each once.
+func (p *params) order(key string) []Node {
+	var out []Node
+	for name := range strings.SplitSeq(p.need(key), ",") {
+		n := p.parseNode(key, name)
+		if !n.IsBroker() || slices.Contains(out, n) {
+			p.fail("%s=… with %s", key, name)("name brokers by their ids, each once")
+		}
+		out = append(out, n)
+	}
+	if len(out) < 3 {
+		p.fail("a ring of %d", len(out))("name three brokers at least")
+	}
+	return out
 }
 
 func (p *params) factor(key string) int {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -28,6 +27,7 @@ const (
 	faultsMax = 100_000
 	lineMax   = 4096
 	slowMax   = 1_000_000
+	driftMax  = 500_000
 )
 
 const timeRemedy = `write seconds with the unit, such as "3.200s"`
@@ -44,7 +44,7 @@ func Parse(name string, data []byte) (File, error) {
 		case len(text) > lineMax:
 			err = wrong("a line of %d bytes", len(text))("keep lines below %d bytes", lineMax)
 		case isHeader(text) && header:
-			err = wrong("a second header")("keep one line of scenario=, seed= and commit=")
+			err = wrong("a second header")("keep one line of scenario=, seed= and so on")
 		case isHeader(text):
 			header = true
 			file.Header, err = parseHeader(text)
@@ -71,40 +71,6 @@ func wrong(reason string, args ...any) func(remedy string, args ...any) *ParseEr
 	return func(remedy string, more ...any) *ParseError {
 		return &ParseError{Reason: fmt.Sprintf(reason, args...), Remedy: fmt.Sprintf(remedy, more...)}
 	}
-}
-
-// isHeader tells the header from other comments: its first word is one of the header's keys.
-func isHeader(text string) bool {
-	if !strings.HasPrefix(text, "#") {
-		return false
-	}
-	words := strings.Fields(text[1:])
-	if len(words) == 0 {
-		return false
-	}
-	key, _, ok := strings.Cut(words[0], "=")
-	return ok && (key == "scenario" || key == "seed" || key == "commit")
-}
-
-func parseHeader(text string) (h Header, err *ParseError) {
-	for _, word := range strings.Fields(text[1:]) {
-		key, value, _ := strings.Cut(word, "=")
-		switch key {
-		case "scenario":
-			h.Scenario = value
-		case "commit":
-			h.Commit = value
-		case "seed":
-			seed, perr := strconv.ParseUint(value, 10, 64)
-			if perr != nil {
-				return h, wrong("seed %q is not a number", value)("write a number from 0 to 2^64-1")
-			}
-			h.Seed = seed
-		default:
-			return h, wrong("unknown header field %q", word)("the header has scenario=, seed= and commit=")
-		}
-	}
-	return h, nil
 }
 
 func parseFault(text string) (f Fault, err *ParseError) {

@@ -33,7 +33,7 @@ func TestEveryKindRoundTrips(t *testing.T) {
 			t.Errorf("%s is not the name of its kind", k)
 		}
 	}
-	if file.Header != (Header{"isr-shrink", 8812, "ab12cd3"}) {
+	if file.Header != (Header{Scenario: "isr-shrink", Seed: 8812, Commit: "ab12cd3"}) {
 		t.Errorf("header %+v", file.Header)
 	}
 	want := Fault{At: 3200 * time.Millisecond, Kind: PartitionOneWay, From: []Node{2}, To: []Node{1, 3}, For: 4 * time.Second}
@@ -62,9 +62,9 @@ func TestParseNamesTheMistake(t *testing.T) {
 		"-1s crash node=1":                   `"-1s" is not a time; write seconds with the unit, such as "3.200s"`,
 		"1m crash node=1":                    `"1m" is not a time; write seconds with the unit, such as "3.200s"`,
 		"9999999s crash node=1":              `"9999999s" is not a time; write seconds with the unit, such as "3.200s"`,
-		"1s":                                 `a time and no fault; write one of crash, power, pause, partition, isolate, link, disk, zookeeper expire, zookeeper restart, zookeeper outage behind it`,
-		"1s partitoin from=1 to=2":           `unknown fault "partitoin from=1 to=2"; write one of crash, power, pause, partition, isolate, link, disk, zookeeper expire, zookeeper restart, zookeeper outage`,
-		"1s zookeeper":                       `unknown fault "zookeeper"; write one of crash, power, pause, partition, isolate, link, disk, zookeeper expire, zookeeper restart, zookeeper outage`,
+		"1s":                                 `a time and no fault; write one of crash, power, pause, partition, isolate, link, disk, zookeeper expire, zookeeper restart, zookeeper outage, zookeeper cut, clog, reset, refuse, halves, ring, wipe, clock, client crash behind it`,
+		"1s partitoin from=1 to=2":           `unknown fault "partitoin from=1 to=2"; write one of crash, power, pause, partition, isolate, link, disk, zookeeper expire, zookeeper restart, zookeeper outage, zookeeper cut, clog, reset, refuse, halves, ring, wipe, clock, client crash`,
+		"1s zookeeper":                       `unknown fault "zookeeper"; write one of crash, power, pause, partition, isolate, link, disk, zookeeper expire, zookeeper restart, zookeeper outage, zookeeper cut, clog, reset, refuse, halves, ring, wipe, clock, client crash`,
 		"1s crash":                           `crash without node=; write it like "crash node=2 for=3s"`,
 		"1s crash node=one":                  `node=one is no node; write a broker's id, or one of zk, clients, leader, controller, others`,
 		"1s crash node=-1":                   `node=-1 is no node; write a broker's id, or one of zk, clients, leader, controller, others`,
@@ -79,13 +79,13 @@ func TestParseNamesTheMistake(t *testing.T) {
 		"1s partition from=others to=others": `others is on both sides; leave it out of from= or to=`,
 		"1s partition from=1":                `partition without to=; write it like "partition from=2 to=1,3 for=4s"`,
 		"1s partition from=1 to=":            `to= is no node; write a broker's id, or one of zk, clients, leader, controller, others`,
-		"1s disk node=1 op=read fail":        `op=read does not go with this fault; write it like "disk node=1 op=fsync fail for=2s"`,
+		"1s disk node=1 op=meta fail":        `op=meta does not go with this fault; write it like "disk node=1 op=all slow=20 for=4s"`,
 		"1s disk node=1 op=all slow=1":       `slow=1 is not a factor; write a whole number from 2 to 1000000`,
 		"1s link from=1 to=2 delay=forever":  `delay=forever is not a duration; write a positive one with its unit, such as "4s" or "50ms"`,
 		"1s zookeeper expire node=zk":        `node=zk has no session; name a broker, leader or controller`,
 		"1s zookeeper restart for=1s":        `zookeeper restart does not take "for=1s", or not twice; write it like "zookeeper restart"`,
 		"# seed=x":                           `seed "x" is not a number; write a number from 0 to 2^64-1`,
-		"# scenario=a sede=1":                `unknown header field "sede=1"; the header has scenario=, seed= and commit=`,
+		"# scenario=a sede=1":                `unknown header field "sede=1"; the header has scenario=, seed=, commit=, bugs=, invariant=, brokers=, partitions=, producers=, consumers=, records=, pause=, begin=, heal=, redraw=, redraw-at=`,
 		"1s crash node=1" + strings.Repeat(" ", 1) + strings.Repeat("x", lineMax): `a line of 4112 bytes; keep lines below 4096 bytes`,
 	} {
 		_, err := Parse("a.schedule", []byte("# first line\n"+text+"\n"))

@@ -33,6 +33,23 @@ type World interface {
 	// DiskHurt counts what SetDisk's conditions have done since the world began.
 	DiskHurt(n Node) DiskHurt
 
+	// Clog lets nothing pass these links, either way, for d; then everything at once.
+	Clog(from, to Node, d time.Duration) Outcome
+	// Reset breaks all connections between the two. Not applied if there were none.
+	Reset(from, to Node) Outcome
+	// SetRefuse makes a node refuse new connections from now on, or no longer.
+	SetRefuse(n Node, on bool) Outcome
+	// Hurt counts what Clog (Kind Clog) and SetRefuse (Refuse) have done since the world began.
+	Hurt(k Kind) int64
+
+	// SetClock puts a node's wall clock off by so much, and makes it gain so many parts per million from now on.
+	SetClock(n Node, off time.Duration, drift int) Outcome
+	// Wipe ends a node's process and empties its disk. It applies to a node that is down, too.
+	Wipe(n Node) Outcome
+	// CrashClient ends a client's process, and RestartClient starts it again, as another client in all but its number.
+	CrashClient(number int) Outcome
+	RestartClient(number int) Outcome
+
 	// ExpireSession makes ZooKeeper expire the node's session now. Not applied if it has none.
 	ExpireSession(n Node) Outcome
 }
@@ -53,10 +70,16 @@ type Link struct {
 type Disk struct {
 	Slow     int // how many times slower; 0 and 1 are its own speed
 	FailSync bool
+	// FailRead, FailWrite make these calls fail with EIO; Full makes writes that need room fail with ENOSPC.
+	FailRead, FailWrite, Full bool
+	// Stall lets no call return for so long from now.
+	Stall time.Duration
 }
 
 // DiskHurt counts effects.
 type DiskHurt struct {
 	Slow     int64 // calls that took longer
 	FailSync int64 // syncs that failed
+	// FailRead, FailWrite, Full are calls that failed; Stall those that waited.
+	FailRead, FailWrite, Full, Stall int64
 }

@@ -81,6 +81,10 @@ func JUnit(w io.Writer, runs []*Run) error {
 		all.Errors += s.Errors
 	}
 	all.Time = fmt.Sprintf("%.3f", wall)
+	return writeJUnit(w, all)
+}
+
+func writeJUnit(w io.Writer, all junitSuites) error {
 	if _, err := io.WriteString(w, xml.Header); err != nil {
 		return err
 	}
@@ -91,4 +95,54 @@ func JUnit(w io.Writer, runs []*Run) error {
 	}
 	_, err := io.WriteString(w, "\n")
 	return err
+}
+
+// JUnitOf writes a soak as JUnit XML: a suite a scenario, with a case for each signature that failed and one for all
+// seeds that passed, and a suite of what the soak as a whole must do.
+func JUnitOf(w io.Writer, s *Soak) error {
+	all := junitSuites{Name: "barnabas soak", Time: fmt.Sprintf("%.3f", s.Wall.Seconds())}
+	for _, r := range s.Scenarios {
+		suite := junitSuite{Name: r.Name, Time: fmt.Sprintf("%.3f", r.Wall.Seconds())}
+		class := "barnabas." + r.Name
+		if r.Runs > r.Failed {
+			suite.Cases = append(suite.Cases, junitCase{Name: fmt.Sprintf("%d seeds passed", r.Runs-r.Failed), ClassName: class, Time: suite.Time})
+		}
+		for i := range s.Failures {
+			f := &s.Failures[i]
+			if f.Scenario != r.Name || f.Standing == StandingGone {
+				continue
+			}
+			text := fmt.Sprintf("%s, %d runs, seeds %s\n%s\nreplay: %s\n", f.Standing, f.Count, seedList(f.Seeds), f.Reason, f.Replay())
+			c := junitCase{Name: f.Broken, ClassName: class, Time: "0.000"}
+			switch {
+			case f.Standing == StandingKnown:
+				c.SystemOut = "known: " + f.Note + "\n" + text
+			case f.Verdict == Error:
+				suite.Errors++
+				c.Error = &junitProblem{Message: f.Reason, Type: string(f.Verdict), Text: text}
+			default:
+				suite.Failures++
+				c.Failure = &junitProblem{Message: f.Reason, Type: string(f.Verdict), Text: text}
+			}
+			suite.Cases = append(suite.Cases, c)
+		}
+		all.add(suite)
+	}
+	suite := junitSuite{Name: "soak", Time: "0.000"}
+	c := junitCase{Name: "every planned kind of fault fired", ClassName: "barnabas.soak", Time: "0.000"}
+	if list := s.Unfired(); len(list) > 0 {
+		suite.Failures++
+		c.Failure = &junitProblem{Message: "never fired: " + strings.Join(list, ", "), Type: string(Vacuous)}
+	}
+	suite.Cases = append(suite.Cases, c)
+	all.add(suite)
+	return writeJUnit(w, all)
+}
+
+func (all *junitSuites) add(s junitSuite) {
+	s.Tests = len(s.Cases)
+	all.Suites = append(all.Suites, s)
+	all.Tests += s.Tests
+	all.Failures += s.Failures
+	all.Errors += s.Errors
 }

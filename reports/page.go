@@ -143,14 +143,8 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"bad":       func(r *Run) bool { return r.Verdict != Pass },
 }).Parse(pageHTML))
 
-const pageHTML = `<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{.Title}}</title>
-<style>
-:root { --ink:#1b1f24; --soft:#5b6570; --line:#d9dee3; --paper:#fff; --ok:#00735c; --bad:#b3400a; }
+// pageStyle is shared by all pages.
+const pageStyle = `:root { --ink:#1b1f24; --soft:#5b6570; --line:#d9dee3; --paper:#fff; --ok:#00735c; --bad:#b3400a; }
 * { box-sizing:border-box }
 body { margin:0; font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif; color:var(--ink); background:#f4f6f8 }
 main { max-width:1180px; margin:0 auto; padding:24px 20px 60px }
@@ -181,7 +175,16 @@ pre { background:#f4f6f8; border:1px solid var(--line); border-radius:4px; paddi
 .healed { stroke:#00735c; stroke-width:1; stroke-dasharray:5 3 } .broken { stroke:#b3000c; stroke-width:1.6 }
 .legend { display:flex; flex-wrap:wrap; gap:4px 18px; font-size:12.5px; color:var(--soft); margin-top:8px } .legend i { display:inline-block; width:14px; height:10px; margin-right:5px; vertical-align:-1px }
 @media print { body { background:#fff } section, header { break-inside:avoid } }
-</style>
+`
+
+const pageHTML = `<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{.Title}}</title>
+<style>
+` + pageStyle + `</style>
 </head>
 <body><main>
 <header{{if not .OK}} class="bad"{{end}}>

@@ -48,7 +48,8 @@ type Run struct {
 	Seed      uint64        `json:"seed"`
 	World     string        `json:"world"` // sim or real
 	Commit    string        `json:"commit,omitempty"`
-	Bugs      string        `json:"bugs,omitempty"` // switches that were on, comma-separated
+	Bugs      string        `json:"bugs,omitempty"`    // switches that were on, comma-separated
+	Changes   string        `json:"changes,omitempty"` // what is otherwise than the seed says, as in a schedule's header
 	Verdict   Verdict       `json:"verdict"`
 	Reason    string        `json:"reason,omitempty"` // one line, for every verdict but pass
 	Hash      string        `json:"hash"`
@@ -97,7 +98,8 @@ type Fault struct {
 	Kind    string        `json:"kind"`
 	Start   time.Duration `json:"start_ns"`
 	End     time.Duration `json:"end_ns"`
-	Outcome string        `json:"outcome"` // applied, withheld, or void
+	Outcome string        `json:"outcome"`         // applied, withheld, or void
+	Nodes   []string      `json:"nodes,omitempty"` // whom it strikes
 	Why     string        `json:"why,omitempty"`
 }
 
@@ -169,3 +171,24 @@ func (r *Run) Title() string {
 func (r *Run) JSON() ([]byte, error) { return json.MarshalIndent(r, "", " ") }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.3fs", d.Seconds()) }
+
+// Broken names what a failing run broke: its first invariant, or its verdict. It is "" for a pass.
+func (r *Run) Broken() string {
+	switch {
+	case r.Verdict == Pass:
+		return ""
+	case r.Verdict == Safety && len(r.Failures) > 0:
+		return r.Failures[0].ID
+	}
+	return string(r.Verdict)
+}
+
+// Breaks reports whether the run broke that invariant, or ended in that verdict.
+func (r *Run) Breaks(what string) bool {
+	for _, f := range r.Failures {
+		if f.ID == what {
+			return true
+		}
+	}
+	return string(r.Verdict) == what
+}

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"barnabas/broker/config"
 	"barnabas/faults"
 )
 
@@ -83,7 +84,127 @@ var catalog = append([]*Scenario{
 			p.Least.FiredAny = 1
 		},
 	},
+	{
+		Name:    "reassign-under-fire",
+		Summary: "partitions move between five brokers, moves change and are cancelled, while brokers and the controller fail",
+		Draw: func(r *rand.Rand, p *Plan) {
+			p.brokers(5)
+			p.weigh(map[faults.Kind]int{faults.Crash: 5, faults.Pause: 3, faults.Isolate: 2, faults.PartitionOneWay: 2, faults.ZooKeeperExpire: 3, faults.SlowLink: 2})
+			p.Faults.Must = []faults.Kind{faults.Crash}
+			p.Operators = append(p.Operators, reassigns(700*time.Millisecond), elects(4*time.Second))
+			p.Least.FiredAny, p.Least.Operations = 1, 5
+		},
+	},
+	{
+		Name:    "controller-storm",
+		Summary: "controllers follow each other in quick succession while partitions move and topics come and go",
+		Draw: func(r *rand.Rand, p *Plan) {
+			p.brokers(4)
+			p.weigh(map[faults.Kind]int{faults.Crash: 3, faults.Pause: 6, faults.Isolate: 3, faults.ZooKeeperExpire: 8, faults.ZooKeeperRestart: 1})
+			p.Faults.Must = []faults.Kind{faults.ZooKeeperExpire, faults.Pause}
+			p.Faults.Target = faults.Controller
+			p.Faults.Gap = 1200 * time.Millisecond
+			p.Faults.Budget.Impaired = 2
+			p.Operators = append(p.Operators, reassigns(2*time.Second), churns(1500*time.Millisecond))
+			p.Least.FiredAny, p.Least.Operations = 2, 3
+		},
+	},
+	{
+		Name:    "delayed-control",
+		Summary: "what controllers tell brokers arrives late, and after what their successors tell",
+		Draw: func(r *rand.Rand, p *Plan) {
+			p.brokers(4)
+			p.weigh(map[faults.Kind]int{faults.Crash: 4, faults.Pause: 3, faults.ZooKeeperExpire: 6, faults.PartitionOneWay: 1})
+			p.Faults.Must = []faults.Kind{faults.ZooKeeperExpire}
+			p.Faults.Gap = 2 * time.Second
+			if r.IntN(2) == 0 {
+				p.Faults.Target = faults.Controller
+			}
+			p.ControlDelayMax = time.Duration(200+r.IntN(3000)) * time.Millisecond
+			p.Operators = append(p.Operators, reassigns(1500*time.Millisecond))
+			p.Least.FiredAny = 1
+		},
+	},
+	{
+		Name:    "topic-churn",
+		Summary: "topics are made, written to, given more partitions and deleted while brokers and the controller fail",
+		Draw: func(r *rand.Rand, p *Plan) {
+			p.weigh(map[faults.Kind]int{faults.Crash: 4, faults.Pause: 2, faults.ZooKeeperExpire: 3, faults.PartitionOneWay: 2})
+			p.Faults.Gap = 4 * time.Second
+			p.Operators = append(p.Operators, churns(400*time.Millisecond), churns(700*time.Millisecond))
+			p.Least.Operations = 10
+		},
+	},
+	{
+		Name:    "rolling-restart",
+		Summary: "one broker after the other stops by controlled shutdown and starts again",
+		Draw: func(r *rand.Rand, p *Plan) {
+			p.weigh(map[faults.Kind]int{faults.SlowLink: 1, faults.SlowDisk: 1})
+			p.Faults.Gap = 6 * time.Second
+			p.Configure = append(p.Configure, func(c *config.Broker) {
+				c.LeaderImbalanceCheck = 3 * time.Second
+			})
+			p.Operators = append(p.Operators, restarts)
+			p.Least.Operations = 2
+		},
+	},
+	{
+		Name:    "large-cluster",
+		Summary: "twelve brokers on three racks with two hundred partitions; brokers fail and leaders move back",
+		Draw: func(r *rand.Rand, p *Plan) {
+			p.brokers(12)
+			p.Racks = 3
+			p.Partitions, p.Load.Partitions = 200, 200
+			p.ReadyBy, p.ConvergeMax, p.DrainMax = 20*time.Second, 60*time.Second, 60*time.Second
+			p.Configure = append(p.Configure, func(c *config.Broker) {
+				c.LeaderImbalanceCheck = 5 * time.Second
+			})
+			p.weigh(map[faults.Kind]int{faults.Crash: 4, faults.Pause: 2, faults.ZooKeeperExpire: 2, faults.SlowLink: 1})
+			p.Faults.Must = []faults.Kind{faults.Crash}
+			p.Faults.Gap = 5 * time.Second
+			p.Least.FiredAny = 1
+		},
+	},
+	{
+		Name:    "broken-links",
+		Summary: "five brokers in random halves and rings, cut off from ZooKeeper alone; links clog, connections are reset and refused",
+		Draw: func(r *rand.Rand, p *Plan) {
+			p.brokers(5)
+			p.weigh(map[faults.Kind]int{faults.Halves: 4, faults.Ring: 4, faults.ZooKeeperCut: 4, faults.Clog: 3, faults.Reset: 4, faults.Refuse: 3, faults.Crash: 2})
+			p.Faults.Must = []faults.Kind{faults.Ring}
+			p.Faults.Budget.Impaired = 2
+			p.Least.FiredAny = 1
+		},
+	},
+	{
+		Name:    "disk-trouble",
+		Summary: "disks stall, fill up, and fail reads, writes and syncs; the broker stops rather than go on with a log it cannot trust",
+		Draw: func(r *rand.Rand, p *Plan) {
+			p.weigh(map[faults.Kind]int{faults.StallDisk: 4, faults.FullDisk: 4, faults.FailRead: 3, faults.FailWrite: 4, faults.FailSync: 2, faults.SlowDisk: 2})
+			p.Faults.Must = []faults.Kind{faults.FailWrite}
+			p.Least.Acked, p.Least.Read = 300, 300
+			p.Least.FiredAny = 1
+		},
+	},
+	{
+		Name:    "clocks-and-clients",
+		Summary: "wall clocks are off, drift and jump; clients crash and come back, among crashes of brokers",
+		Draw: func(r *rand.Rand, p *Plan) {
+			p.weigh(map[faults.Kind]int{faults.ClockOffset: 3, faults.ClockDrift: 3, faults.ClockJump: 3, faults.ClientCrash: 6, faults.Crash: 2, faults.Pause: 1})
+			p.Faults.Must = []faults.Kind{faults.ClientCrash}
+			p.Least.Acked, p.Least.Read = 300, 300
+			p.Least.FiredAny = 1
+		},
+	},
 }, groupCatalog...)
+
+// brokers sets how many there are.
+func (p *Plan) brokers(n int) {
+	p.Brokers, p.Faults.Brokers = n, nil
+	for id := range n {
+		p.Faults.Brokers = append(p.Faults.Brokers, faults.Node(id+1))
+	}
+}
 
 func (p *Plan) weigh(weights map[faults.Kind]int) {
 	for kind, w := range weights { // unordered: each kind has a weight of its own

@@ -29,6 +29,7 @@ type simCluster struct {
 	zk      *zkserver.Server // of its present life, nil while it is down
 	brokers []*brokerNode
 	nodes   []reports.NodeChange
+	beyond  func()  // more will be destroyed than Kafka promises to bear
 	errs    []error // what the harness itself could not do, and what ZooKeeper could not recover from
 }
 
@@ -38,6 +39,7 @@ type brokerNode struct {
 	name    string
 	life    int
 	broker  *broker.Broker // of the present life
+	env     env.Env        // of the present life
 	stopped error          // why the last life ended by itself
 }
 
@@ -95,7 +97,8 @@ func (c *simCluster) runZooKeeper(e env.Env) {
 
 func (c *simCluster) runBroker(n *brokerNode, e env.Env) {
 	n.life++
-	n.broker = broker.New(broker.Options{Env: e, Config: c.config(n.id), OpenSession: zkclient.Open})
+	n.env = e
+	n.broker = broker.New(broker.Options{Env: e, Config: c.config(n.id), OpenSession: zkclient.Open, ControllerEnv: c.holdBack(e)})
 	n.stopped = n.broker.Run()
 	c.note(n.name, "down")
 }
@@ -121,6 +124,9 @@ func (c *simCluster) config(id int32) *config.Broker {
 	}
 	for _, configure := range c.plan.Configure {
 		configure(cfg)
+	}
+	if racks := c.plan.Racks; racks > 0 {
+		cfg.Rack = fmt.Sprintf("r%d", int(id)%racks)
 	}
 	cfg.Bugs = c.bugs
 	return cfg

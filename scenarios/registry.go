@@ -27,6 +27,8 @@ type registry struct {
 	// them out of every ISR: what they were in the ISR for, they may no longer have.
 	lost map[int32]bool
 	seen oracle.View // room for the next
+
+	topicMzxid int64 // of the topic's znode, when the replicas were last read
 }
 
 type registeredPartition struct {
@@ -53,6 +55,12 @@ func (r *registry) look() {
 	for i := range r.partitions {
 		r.lookPartition(int32(i), &r.partitions[i])
 	}
+	if _, stat, ok := r.c.zk.Get(zookeeper.PathTopic(topic)); ok && stat.Mzxid != r.topicMzxid {
+		r.topicMzxid = stat.Mzxid // reassigned
+		for i := range r.partitions {
+			r.partitions[i].state.Replicas = r.replicas(int32(i))
+		}
+	}
 	if _, stat, ok := r.c.zk.Get(zookeeper.PathController); ok && stat.Czxid != r.controllerCzxid {
 		r.controllerCzxid = stat.Czxid
 		r.controllers++
@@ -73,7 +81,12 @@ func (r *registry) lookPartition(number int32, p *registeredPartition) {
 	old, had := p.state, p.known
 	p.mzxid, p.known = stat.Mzxid, true
 	p.state = oracle.Registered{TP: tp, Leader: state.Leader, LeaderEpoch: state.LeaderEpoch, PartitionEpoch: stat.Version,
-		ISR: state.ISR, Replicas: r.replicas(number)}
+		ISR: state.ISR, Replicas: r.replicas(number), ControllerEpoch: state.ControllerEpoch}
+	if data, epoch, ok := r.c.zk.Get(zookeeper.PathControllerEpoch); ok && epoch.Mzxid < stat.Mzxid {
+		if n, err := zookeeper.DecodeControllerEpoch(data); err == nil {
+			p.state.Controllers = n
+		}
+	}
 	if had && old.Leader != state.Leader {
 		r.elections++
 	}
@@ -168,11 +181,15 @@ func (r *registry) view() oracle.View {
 // another in-sync replica on a machine that is up and has lost nothing; and until the controller has taken the
 // victim out of the ISR, no other broker may be harmed.
 func (r *registry) admit(f faults.Fault) (ok bool, why string) {
+	if f.Kind == faults.Wipe {
+		r.c.beyond() // somebody's own choice: the generator draws none
+		return true, ""
+	}
 	if r.c.plan.SyncEveryAppend {
 		return true, ""
 	}
 	for _, n := range r.c.brokers {
-		if r.lost[n.id] && f.Kind != faults.SlowLink && f.Kind != faults.SlowDisk {
+		if r.lost[n.id] && !harmless(f.Kind) {
 			return false, fmt.Sprintf("broker %d lost power and is still in an ISR", n.id)
 		}
 	}
@@ -190,6 +207,15 @@ func (r *registry) admit(f faults.Fault) (ok bool, why string) {
 		}
 	}
 	return true, ""
+}
+
+// harmless tells whether faults of the kind take no broker out of any ISR.
+func harmless(k faults.Kind) bool {
+	switch k {
+	case faults.SlowLink, faults.SlowDisk, faults.ClockOffset, faults.ClockDrift, faults.ClockJump, faults.ClientCrash:
+		return true
+	}
+	return false
 }
 
 // healthy reports whether the broker runs, is registered and serves: a broker that is starting or cut off may be on its

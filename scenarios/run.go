@@ -21,6 +21,7 @@ import (
 	"barnabas/scenarios/oracle"
 	"barnabas/scenarios/workload"
 	"barnabas/sim/cluster"
+	"barnabas/sim/rng"
 	"barnabas/sim/trace"
 )
 
@@ -31,6 +32,10 @@ type Options struct {
 	Schedule *faults.File // plays these faults instead of those drawn from the seed
 	Bugs     bug.Set
 	Trace    trace.Options
+	// Changes make the trial smaller or let it take another way. A Schedule's own are taken if these are zero.
+	Changes faults.Changes
+	// StateAt, if not zero, asks for Result.State.
+	StateAt time.Duration
 }
 
 // Result is everything about one run.
@@ -39,6 +44,8 @@ type Result struct {
 	Schedule faults.Schedule // as it was planned
 	History  *history.History
 	Trace    *trace.Log
+	Changes  faults.Changes
+	State    string // every replica and partition at Options.StateAt, a line each
 }
 
 // lookEvery is how many scheduling points lie between two looks of the all-seeing checker.
@@ -59,24 +66,41 @@ type run struct {
 	schedule faults.Schedule
 	slices   []slice
 	report   *reports.Run
+	operated int // operations that operators did with success
+	state    string
 }
 
 // Run runs one seed and judges it.
 func Run(o Options) *Result {
+	if o.Schedule != nil && o.Changes == (faults.Changes{}) {
+		o.Changes = o.Schedule.Header.Changes
+	}
 	r := &run{o: o}
-	r.w = cluster.New(cluster.Options{Seed: o.Seed, Trace: o.Trace, HookEvery: lookEvery})
+	r.w = cluster.New(cluster.Options{Seed: worldSeed(o), Trace: o.Trace, HookEvery: lookEvery, Redraws: o.Changes.RedrawAt > 0})
 	defer r.w.Close()
 	r.prepare()
 	r.play()
 	r.judge()
-	return &Result{Report: r.report, Schedule: r.schedule, History: &r.recorder.History, Trace: r.w.Trace()}
+	return &Result{Report: r.report, Schedule: r.schedule, History: &r.recorder.History, Trace: r.w.Trace(), Changes: o.Changes, State: r.state}
+}
+
+// worldSeed decides everything but the plan and the schedule, which are the seed's own.
+func worldSeed(o Options) uint64 {
+	if c := o.Changes; c.Redraw != 0 && c.RedrawAt == 0 {
+		return rng.New(o.Seed).Uint64(fmt.Sprint("redraw/", c.Redraw))
+	}
+	return o.Seed
 }
 
 // prepare draws the plan and builds the world.
 func (r *run) prepare() {
-	draw := r.w.Rand().Stream("plan")
-	r.plan = newPlan(draw)
-	r.o.Scenario.Draw(draw, r.plan)
+	own := rng.New(r.o.Seed).Sub("harness")
+	r.plan = drawPlan(r.o.Scenario, r.o.Seed)
+	r.schedule = schedule.Generate(own.Stream("schedule"), r.plan.Faults)
+	if r.o.Schedule != nil {
+		r.schedule = r.o.Schedule.Schedule
+	}
+	r.plan.change(r.o.Changes)
 	r.c = newSimCluster(r.w, r.plan, r.o.Bugs)
 	r.plan.Load.Bootstrap = r.c.bootstrap()
 	r.plan.Load.Groups.KeepRevoked = r.o.Bugs.Has(bug.GroupTwoOwners)
@@ -84,18 +108,41 @@ func (r *run) prepare() {
 	r.view = newRegistry(r.c)
 	r.oracle = oracle.New(disks{r.w})
 	clients := r.addClients()
-	r.world = newFaultWorld(r.c, r.view, clients)
-	r.schedule = schedule.Generate(r.w.Rand().Stream("schedule"), r.plan.Faults)
-	if r.o.Schedule != nil {
-		r.schedule = r.o.Schedule.Schedule
-	}
+	r.world = newFaultWorld(r.c, r.view, r.load, clients)
 	r.nemesis = nemesis.New(nemesis.Options{World: r.world, Timers: timers{r.w}, Schedule: r.schedule, End: env.Instant(r.plan.HealAt), Admit: r.view.admit})
 	cfg := r.c.config(1)
 	r.report = &reports.Run{Scenario: r.o.Scenario.Name, Summary: r.o.Scenario.Summary, Seed: r.o.Seed, World: "sim", Bugs: r.o.Bugs.String(),
 		Settings: r.plan.settings(cfg), Converged: -1, HealedAt: r.plan.HealAt}
 	r.recorder.History.Header = history.Header{Scenario: r.o.Scenario.Name, Seed: r.o.Seed, Bugs: r.o.Bugs.String(), World: "sim",
 		Topics: []history.Topic{r.promise()}}
+	r.report.Changes = r.o.Changes.String()
+	if why := stranger(r.schedule, r.plan.Brokers); why != "" {
+		r.c.errs = append(r.c.errs, errors.New(why))
+	}
+	if at := r.o.Changes.RedrawAt; at > 0 {
+		r.w.At(env.Instant(at), func() { r.w.Redraw(r.o.Changes.Redraw) })
+	}
+	if r.o.StateAt > 0 {
+		r.w.At(env.Instant(r.o.StateAt), func() { r.state = r.describeState() })
+	}
+	r.c.beyond = func() {
+		t := &r.recorder.History.Header.Topics[0]
+		t.Durable, t.Once, t.Ordered = false, false, false
+		r.oracle.AllowLoss()
+	}
 	r.w.OnStep(r.look)
+}
+
+// stranger says which broker of the schedule is not in the cluster, or "".
+func stranger(s faults.Schedule, brokers int) string {
+	for _, f := range s {
+		for _, n := range append(append([]faults.Node{f.Node}, f.From...), f.To...) {
+			if int(n) > brokers {
+				return fmt.Sprintf("the schedule names broker %d in %q; there are %d", n, f, brokers)
+			}
+		}
+	}
+	return ""
 }
 
 // promise is what Kafka promises of the topic in this plan.
@@ -108,17 +155,17 @@ func (r *run) promise() history.Topic {
 
 func (r *run) addClients() (names []string) {
 	for i := range r.plan.Producers {
-		name := fmt.Sprintf("p%d", i+1)
+		name := workload.ProducerName(i + 1)
 		r.w.AddNode(name, r.load.Produce(i+1))
 		names = append(names, name)
 	}
 	for i := range r.plan.Consumers {
-		name := fmt.Sprintf("c%d", i+1)
+		name := workload.ConsumerName(i + 1)
 		r.w.AddNode(name, r.load.Consume(i+1))
 		names = append(names, name)
 	}
 	for i := range r.plan.Members {
-		name := fmt.Sprintf("m%d", i+1)
+		name := workload.MemberName(i + 1)
 		r.w.AddNode(name, r.load.Member(i+1))
 		names = append(names, name)
 	}
@@ -133,16 +180,21 @@ func (r *run) look() {
 
 // play takes the run through its phases. A phase that fails ends it; judge says what that means.
 func (r *run) play() {
+	if len(r.c.errs) > 0 {
+		return
+	}
 	r.c.start()
 	if why := r.serve(); why != "" {
 		r.end(reports.Liveness, "before any fault: "+why)
 		return
 	}
+	r.world.began = time.Duration(r.w.Now())
 	for _, name := range r.world.clients {
-		r.load.Begin()
+		r.load.Starting(name)
 		r.w.Start(name)
 	}
 	r.nemesis.Start()
+	r.operate()
 	r.keepAlive()
 	r.churn()
 	if !r.advance(env.Instant(r.plan.HealAt)) {
@@ -250,11 +302,11 @@ func (r *run) churn() {
 		if time.Duration(r.w.Now()) >= r.plan.HealAt-r.plan.Churn.Down {
 			return
 		}
-		name := fmt.Sprintf("m%d", 1+draw.IntN(r.plan.Members))
+		name := workload.MemberName(1 + draw.IntN(r.plan.Members))
 		if r.w.Status(name) == cluster.Running {
 			r.w.Crash(name)
 			r.w.At(r.w.Now().Add(r.plan.Churn.Down), func() {
-				r.load.Begin()
+				r.load.Starting(name)
 				r.w.Start(name)
 			})
 		}
@@ -382,6 +434,9 @@ func (r *run) vacuous() string {
 			return fmt.Sprintf("no fault of the kind %s fired", kind)
 		}
 	}
+	if r.operated < least.Operations {
+		return fmt.Sprintf("operators did %d operations; at least %d were expected", r.operated, least.Operations)
+	}
 	if any < least.FiredAny {
 		return "no fault fired"
 	}
@@ -394,8 +449,9 @@ func (r *run) account() {
 	p.Counts = reports.Counts{OK: c.OK, Failed: c.Failed, Unknown: c.Unknown, RecordsAcked: c.RecordsAcked, RecordsRead: c.RecordsRead,
 		RecordsDrained: c.RecordsDrained, Elections: r.view.elections, ISRChanges: r.view.isrChanges, Controllers: r.view.controllers}
 	p.Leaders, p.Nodes = r.view.history, r.c.nodes
+	sort.SliceStable(p.Nodes, func(i, j int) bool { return p.Nodes[i].At < p.Nodes[j].At })
 	for _, e := range r.nemesis.Timeline() {
-		f := reports.Fault{Text: e.Fault.String(), Kind: e.Fault.Kind.String(), Start: time.Duration(e.Start), End: min(time.Duration(e.End), p.Virtual), Why: e.Note, Outcome: "applied"}
+		f := reports.Fault{Text: e.Fault.String(), Kind: e.Fault.Kind.String(), Start: time.Duration(e.Start), End: min(time.Duration(e.End), p.Virtual), Why: e.Note, Outcome: "applied", Nodes: r.world.struck(e.Fault)}
 		switch {
 		case e.Status == nemesis.Withheld:
 			f.Outcome = "withheld"

@@ -18,7 +18,11 @@ type Scenario struct {
 	Name    string
 	Summary string // one line: what happens
 	Draw    func(r *rand.Rand, p *Plan)
+	Weight  int // how often a soak runs it, against the others; 0 is as 1
 }
+
+// SoakWeight is the weight, at least 1.
+func (s *Scenario) SoakWeight() int { return max(1, s.Weight) }
 
 // Plan is one seed's trial, as drawn. The times count from the start of the world.
 type Plan struct {
@@ -32,6 +36,14 @@ type Plan struct {
 	Churn      Churn
 	Load       workload.Config
 	Configure  []func(*config.Broker) // over the settings that all seeds share
+
+	// Racks spreads the brokers over so many racks; 0 for none.
+	Racks int
+	// Operators change the cluster while the workload and the faults go on, until HealAt.
+	Operators []func(*operator)
+	// ControlDelayMax holds what the controller sends to brokers back for up to so long, each connection on its own, until HealAt;
+	// so what an old controller says arrives late, and after what its successor says. 0 for never.
+	ControlDelayMax time.Duration
 
 	// SyncEveryAppend makes power losses harmless at any number; without it a power loss is withheld while no other
 	// in-sync replica keeps the data.
@@ -60,6 +72,7 @@ type Least struct {
 	Owned       int           // partitions that members owned and gave up
 	Fired       []faults.Kind // each at least once
 	FiredAny    int           // in all
+	Operations  int           // that operators did with success
 }
 
 // topic is the topic every scenario works on.
@@ -107,9 +120,6 @@ func newPlan(r *rand.Rand) *Plan {
 	p.Faults = schedule.Plan{
 		Start: 4 * time.Second, End: p.HealAt, Gap: 2500 * time.Millisecond,
 		Budget: schedule.Budget{Impaired: 1 + r.IntN(3), Settle: 2 * time.Second, PowerLosses: 3, PowerAlone: true},
-	}
-	for id := range p.Brokers {
-		p.Faults.Brokers = append(p.Faults.Brokers, faults.Node(id+1))
 	}
 	return p
 }

@@ -6,6 +6,8 @@ import (
 
 	"barnabas/broker/zookeeper"
 	"barnabas/faults"
+	"barnabas/reports"
+	"barnabas/scenarios/workload"
 	"barnabas/sim/cluster"
 	"barnabas/sim/disk"
 	"barnabas/sim/network"
@@ -16,10 +18,13 @@ type faultWorld struct {
 	c       *simCluster
 	clients []string
 	view    *registry
+	load    *workload.Load
+	began   time.Duration     // when the clients started
+	refuses map[string]func() // heals, of those that refuse dials
 }
 
-func newFaultWorld(c *simCluster, view *registry, clients []string) *faultWorld {
-	return &faultWorld{c: c, view: view, clients: clients}
+func newFaultWorld(c *simCluster, view *registry, load *workload.Load, clients []string) *faultWorld {
+	return &faultWorld{c: c, view: view, load: load, clients: clients, refuses: map[string]func(){}}
 }
 
 func applied(format string, args ...any) faults.Outcome {
@@ -64,6 +69,29 @@ func (f *faultWorld) hosts(n faults.Node) []string {
 		return f.clients
 	}
 	return []string{f.name(n)}
+}
+
+// struck are the nodes that a fault strikes, its roles resolved, by name.
+func (f *faultWorld) struck(x faults.Fault) []string {
+	var names []string
+	add := func(n faults.Node) {
+		if n.IsBroker() && f.c.node(int32(n)) != nil || n == faults.ZooKeeper {
+			names = append(names, f.name(n))
+		}
+	}
+	switch {
+	case x.Kind == faults.ClientCrash && len(f.clients) > 0:
+		return []string{f.client(x.Client)}
+	case x.Kind == faults.ZooKeeperRestart || x.Kind == faults.ZooKeeperOutage:
+		return []string{zkName}
+	case len(x.From) > 0:
+		for _, n := range append(append([]faults.Node(nil), x.From...), x.To...) {
+			add(n)
+		}
+		return names
+	}
+	add(x.Node)
+	return names
 }
 
 func (f *faultWorld) CrashProcess(n faults.Node) faults.Outcome {
@@ -139,12 +167,106 @@ func (f *faultWorld) SetDisk(n faults.Node, d faults.Disk) faults.Outcome {
 	dev := f.c.w.Disk(f.name(n))
 	dev.SetSlow(float64(max(1, d.Slow)))
 	dev.SetFail(disk.OpSync, d.FailSync)
+	dev.SetFail(disk.OpRead, d.FailRead)
+	dev.SetFail(disk.OpWrite, d.FailWrite)
+	dev.SetCapacity(0)
+	if d.Full {
+		dev.SetCapacity(max(1, dev.Used()))
+	}
+	dev.Stall(0)
+	if d.Stall > 0 {
+		dev.Stall(f.c.w.Now().Add(d.Stall))
+	}
 	return applied("")
 }
 
 func (f *faultWorld) DiskHurt(n faults.Node) faults.DiskHurt {
 	fired := f.c.w.Disk(f.name(n)).Fired()
-	return faults.DiskHurt{Slow: fired.Slow, FailSync: fired.Fail[disk.OpSync]}
+	return faults.DiskHurt{Slow: fired.Slow, FailSync: fired.Fail[disk.OpSync], FailRead: fired.Fail[disk.OpRead],
+		FailWrite: fired.Fail[disk.OpWrite], Full: fired.NoSpace, Stall: fired.Stalled}
+}
+
+func (f *faultWorld) Clog(from, to faults.Node, d time.Duration) faults.Outcome {
+	f.c.w.Clog(f.hosts(from), f.hosts(to), d)
+	return applied("")
+}
+
+func (f *faultWorld) Reset(from, to faults.Node) faults.Outcome {
+	n := f.c.w.ResetLinks(f.hosts(from), f.hosts(to))
+	if n == 0 {
+		return refused("no connections")
+	}
+	return applied("%d connections", n)
+}
+
+func (f *faultWorld) SetRefuse(n faults.Node, on bool) faults.Outcome {
+	name := f.name(n)
+	heal, is := f.refuses[name]
+	switch {
+	case on && !is:
+		f.refuses[name] = f.c.w.RefuseDials(name)
+	case !on && is:
+		heal()
+		delete(f.refuses, name)
+	}
+	return applied("")
+}
+
+func (f *faultWorld) Hurt(k faults.Kind) int64 {
+	switch k {
+	case faults.Clog:
+		return f.c.w.Network().Fired(network.KindClog)
+	case faults.Refuse:
+		return f.c.w.Network().Fired(network.KindRefuse)
+	}
+	return 0
+}
+
+func (f *faultWorld) SetClock(n faults.Node, off time.Duration, drift int) faults.Outcome {
+	f.c.w.SetWallOffset(f.name(n), off)
+	f.c.w.SetWallDrift(f.name(n), float64(drift))
+	return applied("")
+}
+
+func (f *faultWorld) Wipe(n faults.Node) faults.Outcome {
+	name := f.name(n)
+	wasUp := f.c.up(name)
+	f.c.w.Wipe(name)
+	if wasUp {
+		f.c.note(name, "down")
+	}
+	f.view.lostPower(int32(n))
+	return applied("")
+}
+
+// client is the node of a client's number; numbers go around.
+func (f *faultWorld) client(number int) string { return f.clients[(number-1)%len(f.clients)] }
+
+func (f *faultWorld) CrashClient(number int) faults.Outcome {
+	if len(f.clients) == 0 {
+		return refused("no clients")
+	}
+	name := f.client(number)
+	if !f.c.up(name) {
+		return refused("%s is down", name)
+	}
+	f.load.Crashed(name, f.c.w.Now())
+	f.c.w.Crash(name)
+	if f.c.w.Life(name) == 1 { // clients have a lane only once they crash
+		f.c.nodes = append(f.c.nodes, reports.NodeChange{At: f.began, Node: name, State: "up"})
+	}
+	f.c.note(name, "down")
+	return applied("%s", name)
+}
+
+func (f *faultWorld) RestartClient(number int) faults.Outcome {
+	name := f.client(number)
+	if f.c.up(name) {
+		return refused("%s is up", name)
+	}
+	f.load.Starting(name)
+	f.c.startNode(name)
+	return applied("%s", name)
 }
 
 // ExpireSession makes ZooKeeper expire the session that holds the broker's registration.

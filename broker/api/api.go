@@ -36,6 +36,16 @@ type Deps struct {
 	ToController func(req kmsg.Request, timeout time.Duration) (kmsg.Response, error)
 	// TopicConfig reads the configs set for a topic (/config/topics), none if there are none. nil: there never are.
 	TopicConfig func(topic string) (map[string]string, error)
+	Configs     Configs
+}
+
+// Configs is where configs set at run time are kept (/config in ZooKeeper): *zookeeper.Store is nearly one. Both methods wait for
+// ZooKeeper.
+type Configs interface {
+	// EntityConfig reads what is set for an entity, empty if nothing is.
+	EntityConfig(entityType, entity string) (map[string]string, error)
+	// SetEntityConfig replaces it and tells all brokers.
+	SetEntityConfig(entityType, entity string, configs map[string]string) error
 }
 
 // Replicas is this broker's partitions: FromManager makes one.
@@ -67,6 +77,10 @@ type Controller interface {
 	AlterPartition(*kmsg.AlterPartitionRequest) *kmsg.AlterPartitionResponse
 	ControlledShutdown(*kmsg.ControlledShutdownRequest) *kmsg.ControlledShutdownResponse
 	AllocateProducerIDs(*kmsg.AllocateProducerIDsRequest) *kmsg.AllocateProducerIDsResponse
+	CreatePartitions(*kmsg.CreatePartitionsRequest) *kmsg.CreatePartitionsResponse
+	AlterPartitionReassignments(*kmsg.AlterPartitionAssignmentsRequest) *kmsg.AlterPartitionAssignmentsResponse
+	ListPartitionReassignments(*kmsg.ListPartitionReassignmentsRequest) *kmsg.ListPartitionReassignmentsResponse
+	ElectLeaders(*kmsg.ElectLeadersRequest) *kmsg.ElectLeadersResponse
 }
 
 // API answers requests. Its Handle is what a server.Server calls; many tasks may be in it at once.
@@ -95,6 +109,8 @@ var routes = index(
 	offsetForLeaderEpochRoute, describeConfigsRoute, alterPartitionRoute, describeClusterRoute, allocateProducerIDsRoute,
 	offsetCommitRoute, offsetFetchRoute, findCoordinatorRoute, joinGroupRoute, heartbeatRoute, leaveGroupRoute, syncGroupRoute,
 	describeGroupsRoute, listGroupsRoute, deleteGroupsRoute, offsetDeleteRoute,
+	createPartitionsRoute, alterReassignmentsRoute, listReassignmentsRoute, electLeadersRoute, alterConfigsRoute,
+	incrementalAlterConfigsRoute,
 )
 
 type handler func(*API, *server.Request) server.Reply

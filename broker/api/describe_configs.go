@@ -2,20 +2,23 @@ package api
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 
 	"barnabas/broker/config"
 	"barnabas/broker/server"
 	"barnabas/broker/wire"
+	"barnabas/broker/zookeeper"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // DescribeConfigs v0-v4 (KIP-133). v1 sources and synonyms (KIP-226); v3 types and documentation (KIP-569); v4 flexible.
-// Topics, from /config/topics over this broker's defaults; and this broker itself, from its server.properties. Nothing is
-// sensitive yet, and no broker config can be changed while it runs.
+// Topics, from /config/topics over this broker's defaults; this broker itself, from what was set at run time over its
+// server.properties; and with an empty name what was set at run time for all brokers. Nothing is sensitive yet. Of a broker's
+// configs the defaults of topics can be changed while it runs.
 //
 // Source: KafkaApis#handleDescribeConfigsRequest, ConfigHelper.
 var describeConfigsRoute = on(kmsg.DescribeConfigs, (*API).describeConfigs)
@@ -47,7 +50,7 @@ func (a *API) configEntries(in *kmsg.DescribeConfigsRequestResource) ([]configEn
 		return a.topicEntries(in.ResourceName)
 	case kmsg.ConfigResourceTypeBroker:
 		if in.ResourceName == "" {
-			return nil, nil // the dynamic defaults of all brokers, of which there are none
+			return a.clusterEntries()
 		}
 		if id, err := strconv.ParseInt(in.ResourceName, 10, 32); err != nil || int32(id) != a.Config.BrokerID {
 			return nil, fmt.Errorf("this is broker %d, not %q: %w", a.Config.BrokerID, in.ResourceName, kerr.InvalidRequest)
@@ -88,7 +91,8 @@ func (a *API) topicEntries(topic string) ([]configEntry, error) {
 			return nil, fmt.Errorf("configs of topic %s: %w", topic, err)
 		}
 	}
-	effective, err := a.Config.Topic.WithOverrides(set)
+	defaults := a.Config.TopicDefaults()
+	effective, err := defaults.WithOverrides(set)
 	if err != nil {
 		return nil, fmt.Errorf("configs of topic %s: %v: %w", topic, err, kerr.InvalidConfig)
 	}
@@ -107,6 +111,7 @@ func (a *API) topicEntries(topic string) ([]configEntry, error) {
 // brokerEntries are this broker's own configs, by name.
 func (a *API) brokerEntries() []configEntry {
 	var entries []configEntry
+	defaults := a.Config.TopicDefaults()
 	for _, key := range config.BrokerKeys() {
 		value := key.Value(a.Config)
 		entries = append(entries, configEntry{name: key.Name, value: value, kind: key.Type, doc: key.Doc, readOnly: true,
@@ -116,9 +121,8 @@ func (a *API) brokerEntries() []configEntry {
 		if key.Broker == "" {
 			continue
 		}
-		value := key.Value(&a.Config.Topic)
-		entries = append(entries, configEntry{name: key.Broker, value: value, kind: key.Type, doc: key.Doc, readOnly: true,
-			synonyms: a.brokerSynonyms(key.Broker, value, key.Default)})
+		entries = append(entries, configEntry{name: key.Broker, value: key.Value(&defaults), kind: key.Type, doc: key.Doc,
+			synonyms: a.brokerSynonyms(key.Broker, key.Value(&a.Config.Topic), key.Default)})
 	}
 	slices.SortFunc(entries, func(a, b configEntry) int {
 		switch {
@@ -132,8 +136,33 @@ func (a *API) brokerEntries() []configEntry {
 	return entries
 }
 
+// clusterEntries are the configs set at run time for all brokers.
+func (a *API) clusterEntries() ([]configEntry, error) {
+	set, err := a.Configs.EntityConfig(zookeeper.ConfigBrokers, zookeeper.ConfigDefaultEntity)
+	if err != nil {
+		return nil, err
+	}
+	var entries []configEntry
+	for _, name := range slices.Sorted(maps.Keys(set)) {
+		e := configEntry{name: name, value: set[name], synonyms: []synonym{{name, set[name], kmsg.ConfigSourceDynamicDefaultBrokerConfig}}}
+		if key, ok := config.DynamicKey(name); ok {
+			e.kind, e.doc = key.Type, key.Doc
+		}
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
+// brokerSynonyms are the values that a broker's config has by its sources, the one that holds first; value is that of the file.
 func (a *API) brokerSynonyms(name, value, byDefault string) []synonym {
 	var all []synonym
+	dynamic := a.Config.Dynamic()
+	if v, ok := dynamic.Broker[name]; ok {
+		all = append(all, synonym{name, v, kmsg.ConfigSourceDynamicBrokerConfig})
+	}
+	if v, ok := dynamic.Cluster[name]; ok {
+		all = append(all, synonym{name, v, kmsg.ConfigSourceDynamicDefaultBrokerConfig})
+	}
 	if a.Config.Explicit(name) {
 		all = append(all, synonym{name, value, kmsg.ConfigSourceStaticBrokerConfig})
 	}

@@ -32,6 +32,7 @@ type desk struct {
 	controller *fakeController
 	groups     *group.Coordinator
 	overrides  map[string]string
+	configs    fakeConfigs
 	server     *server.Server
 	conn       env.Conn
 	next       int32
@@ -58,13 +59,13 @@ func newDesk(t *testing.T, e env.Env) *desk {
 		t.Fatal(err)
 	}
 	d := &desk{t: t, e: e, cfg: cfg, cache: metadata.New(e), partitions: map[wire.TopicPartition]*fakePartition{},
-		controller: &fakeController{}, overrides: map[string]string{}}
+		controller: &fakeController{}, overrides: map[string]string{}, configs: fakeConfigs{}}
 	d.purgatory = purgatory.New[wire.TopicPartition](e, "purgatory")
 	d.groups = group.NewCoordinator(group.Options{Env: e, Config: cfg, Purgatory: d.purgatory, Partitions: func() int32 { return 50 }})
 	a := api.New(api.Deps{Env: e, Config: cfg, ClusterID: "castle", Listener: "PLAINTEXT", Replicas: d, Metadata: d.cache,
 		Controller: d.controller, Groups: d.groups, Purgatory: d.purgatory, BrokerEpoch: func() int64 { return 7 },
 		ToController: func(req kmsg.Request, _ time.Duration) (kmsg.Response, error) { return d.controller.remote(e, req) },
-		TopicConfig:  func(string) (map[string]string, error) { return d.overrides, nil },
+		TopicConfig:  func(string) (map[string]string, error) { return d.overrides, nil }, Configs: d.configs,
 	})
 	if d.server, err = server.Listen(server.Options{Env: e, Addr: "b1:0", Handle: a.Handle, FrameBytesMax: 1 << 20, InFlightMax: 10}); err != nil {
 		t.Fatal(err)
@@ -369,4 +370,36 @@ func (c *fakeController) AllocateProducerIDs(req *kmsg.AllocateProducerIDsReques
 		c.blocks++
 	}
 	return resp
+}
+
+func (c *fakeController) CreatePartitions(req *kmsg.CreatePartitionsRequest) *kmsg.CreatePartitionsResponse {
+	return req.ResponseKind().(*kmsg.CreatePartitionsResponse)
+}
+
+func (c *fakeController) AlterPartitionReassignments(req *kmsg.AlterPartitionAssignmentsRequest) *kmsg.AlterPartitionAssignmentsResponse {
+	return req.ResponseKind().(*kmsg.AlterPartitionAssignmentsResponse)
+}
+
+func (c *fakeController) ListPartitionReassignments(req *kmsg.ListPartitionReassignmentsRequest) *kmsg.ListPartitionReassignmentsResponse {
+	return req.ResponseKind().(*kmsg.ListPartitionReassignmentsResponse)
+}
+
+func (c *fakeController) ElectLeaders(req *kmsg.ElectLeadersRequest) *kmsg.ElectLeadersResponse {
+	return req.ResponseKind().(*kmsg.ElectLeadersResponse)
+}
+
+// fakeConfigs keeps configs in memory, by "type/entity".
+type fakeConfigs map[string]map[string]string
+
+func (f fakeConfigs) EntityConfig(entityType, entity string) (map[string]string, error) {
+	set := map[string]string{}
+	for k, v := range f[entityType+"/"+entity] {
+		set[k] = v
+	}
+	return set, nil
+}
+
+func (f fakeConfigs) SetEntityConfig(entityType, entity string, configs map[string]string) error {
+	f[entityType+"/"+entity] = configs
+	return nil
 }

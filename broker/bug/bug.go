@@ -20,6 +20,7 @@ const (
 	DupOnRetry                           // the producer's sequence is not checked
 	UncleanElection                      // a replica outside the ISR is elected
 	GroupTwoOwners                       // a group member keeps its partitions past its generation
+	MinISRIgnored                        // min.insync.replicas is not checked
 	TombstoneEarly                       // the cleaner drops tombstones as soon as it meets them (KAFKA-4529)
 	TornTailAccepted                     // recovery does not check the batches at the end of the log
 	AppendAfterIOError                   // appends go on after a failed write (KAFKA-10778)
@@ -44,6 +45,7 @@ var Zoo = []Animal{
 	{DupOnRetry, "dup-on-retry", "the producer's sequence is not checked", "duplicates", "-"},
 	{UncleanElection, "unclean-election", "a replica outside the ISR is elected", "acked writes are lost", "configuration"},
 	{GroupTwoOwners, "group-two-owners", "a group member keeps its partitions past its generation", "two owners of a partition", "-"},
+	{MinISRIgnored, "min-isr-ignored", "min.insync.replicas is not checked", "acked writes on too few replicas", "-"},
 	{TombstoneEarly, "tombstone-early", "the cleaner drops tombstones as soon as it meets them", "a deleted key comes back", "KAFKA-4529"},
 	{TornTailAccepted, "torn-tail-accepted", "recovery does not check the batches at the end of the log", "corrupt records, or an endless loop", "-"},
 	{AppendAfterIOError, "append-after-io-error", "appends go on after a failed write", "acked, then lost", "KAFKA-10778"},

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"sync/atomic"
 	"time"
 
 	"barnabas/broker/bug"
@@ -24,6 +25,10 @@ type Broker struct {
 	DefaultReplicationFactor int16 // default.replication.factor
 	AutoCreateTopics         bool  // auto.create.topics.enable
 	DeleteTopicEnable        bool  // delete.topic.enable
+
+	AutoLeaderRebalance       bool          // auto.leader.rebalance.enable
+	LeaderImbalanceCheck      time.Duration // leader.imbalance.check.interval.seconds
+	LeaderImbalancePercentage int           // leader.imbalance.per.broker.percentage
 
 	ReplicaLagTimeMax              time.Duration // replica.lag.time.max.ms
 	ReplicaFetchWaitMax            time.Duration // replica.fetch.wait.max.ms
@@ -69,6 +74,7 @@ type Broker struct {
 	Bugs  bug.Set // the bug zoo's switches; zero for every real broker
 
 	explicit map[string]bool // keys given in the file, for DescribeConfigs' source
+	dynamic  *atomic.Pointer[Dynamic]
 }
 
 // Topic is the configuration of one topic (org.apache.kafka.storage.internals.log.LogConfig).
@@ -97,7 +103,7 @@ type Topic struct {
 
 // Default is Kafka's own default configuration, with an id and nothing to connect to.
 func Default() *Broker {
-	b := &Broker{explicit: map[string]bool{}}
+	b := &Broker{explicit: map[string]bool{}, dynamic: &atomic.Pointer[Dynamic]{}}
 	for _, k := range brokerKeys {
 		mustSet(k.set(b, k.Default), k.Name)
 	}

@@ -139,6 +139,20 @@ func minutes[T any](name string, def, lowest int64, field func(*T) *time.Duratio
 	}
 }
 
+// seconds is a duration given in whole seconds.
+func seconds[T any](name string, def, lowest int64, field func(*T) *time.Duration, doc string) *Key[T] {
+	return &Key[T]{Name: name, Type: Long, Default: strconv.FormatInt(def, 10), Doc: doc,
+		set: func(c *T, text string) error {
+			v, err := parseInt(text, lowest, int64(math.MaxInt64/time.Second))
+			if err == nil {
+				*field(c) = time.Duration(v) * time.Second
+			}
+			return err
+		},
+		get: func(c *T) string { return strconv.FormatInt(int64(*field(c)/time.Second), 10) },
+	}
+}
+
 func boolean[T any](name string, def bool, field func(*T) *bool, doc string) *Key[T] {
 	return &Key[T]{Name: name, Type: Boolean, Default: strconv.FormatBool(def), Doc: doc,
 		set: func(c *T, text string) error {

@@ -60,6 +60,7 @@ func (m *machine) alterPartition(req *kmsg.AlterPartitionRequest) (*kmsg.AlterPa
 // judge checks one proposal: the state to write, nil if the partition is in it already, or why not.
 func (m *machine) judge(req *kmsg.AlterPartitionRequest, asked *kmsg.AlterPartitionRequestTopicPartition, p *partition) (*zookeeper.PartitionState, *kerr.Error) {
 	if p == nil || p.leadership == nil || m.deleting[p.tp.Topic] {
+		markJudgeUnknownTopicOrPartition.Hit()
 		return nil, kerr.UnknownTopicOrPartition
 	}
 	now := p.leadership
@@ -73,24 +74,32 @@ func (m *machine) judge(req *kmsg.AlterPartitionRequest, asked *kmsg.AlterPartit
 	recovery := zookeeper.LeaderRecoveryState(asked.LeaderRecoveryState)
 	switch {
 	case asked.PartitionEpoch > now.PartitionEpoch || asked.LeaderEpoch > now.LeaderEpoch:
+		markJudgeNotController.Hit()
 		return nil, kerr.NotController // the leader knows more than we do: somebody else has been elected
 	case asked.LeaderEpoch < now.LeaderEpoch:
+		markJudgeFencedLeaderEpoch.Hit()
 		return nil, kerr.FencedLeaderEpoch
 	case now.Leader != req.BrokerID:
+		markJudgeInvalidRequest.Hit()
 		return nil, kerr.InvalidRequest
 	case sameMembers(isr, now.ISR) && recovery == now.Recovery:
 		return nil, nil // before the partition epoch is looked at: a retry must not be refused
 	case asked.PartitionEpoch != now.PartitionEpoch:
+		markJudgeInvalidUpdateVersion.Hit()
 		return nil, kerr.InvalidUpdateVersion
 	case recovery == zookeeper.Recovering && (len(isr) > 1 || now.Recovery == zookeeper.Recovered):
+		markJudgeInvalidRequest2.Hit()
 		return nil, kerr.InvalidRequest
 	case recovery != zookeeper.Recovering && recovery != zookeeper.Recovered,
 		!slices.Contains(isr, req.BrokerID), !distinctMembers(isr, p.assignment.Replicas):
+		markJudgeInvalidRequest3.Hit()
 		return nil, kerr.InvalidRequest
 	case !m.eligible(req, asked, isr):
 		if req.Version < 2 {
+			markJudgeOperationNotAttempted.Hit()
 			return nil, kerr.OperationNotAttempted
 		}
+		markJudgeIneligibleReplica.Hit()
 		return nil, kerr.IneligibleReplica
 	}
 	next := *now
@@ -151,7 +160,7 @@ func (m *machine) write(passed []proposal, resp *kmsg.AlterPartitionResponse) er
 	}
 	m.addMetadata(append(ps, stale...))
 	m.flush()
-	return nil
+	return m.finishReassignments(append(ps, stale...)) // the answers say what was asked for; what comes of it is told by LeaderAndIsr
 }
 
 func fillAnswer(rp *kmsg.AlterPartitionResponseTopicPartition, p *partition) {

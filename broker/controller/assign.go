@@ -21,7 +21,7 @@ import (
 // preferred leaderships and shift the number of topics, so that small topics spread evenly too.
 func (m *machine) assign(partitions int32, factor int16) (map[int32]zookeeper.ReplicaAssignment, error) {
 	brokers := m.brokerIDs()
-	switch {
+	switch { // the order is Kafka's
 	case partitions <= 0:
 		return nil, refusal(kerr.InvalidPartitions, "Number of partitions must be larger than 0.")
 	case factor <= 0:
@@ -29,25 +29,47 @@ func (m *machine) assign(partitions int32, factor int16) (map[int32]zookeeper.Re
 	case int(factor) > len(brokers):
 		return nil, refusal(kerr.InvalidReplicationFactor, "Replication factor: %d larger than available brokers: %d.", factor, len(brokers))
 	}
-	racks := map[int32]string{}
+	brokers, racks := m.roundOfBrokers()
+	return spread(brokers, racks, round{count: partitions, factor: int(factor), start: m.leastLeading(brokers), shift: len(m.topics)}), nil
+}
+
+// assignMore spreads new partitions of a topic so that they go on where its first ones ended
+// (AdminZkClient#addPartitions): start and shift are the position of partition 0's first replica.
+func (m *machine) assignMore(first zookeeper.ReplicaAssignment, from, count int32) (map[int32]zookeeper.ReplicaAssignment, error) {
+	brokers, racks := m.roundOfBrokers()
+	if len(first.Replicas) > len(brokers) {
+		return nil, refusal(kerr.InvalidReplicationFactor, "Replication factor: %d larger than available brokers: %d.", len(first.Replicas), len(brokers))
+	}
+	start := max(0, slices.Index(brokers, first.Replicas[0]))
+	return spread(brokers, racks, round{from: from, count: count, factor: len(first.Replicas), start: start, shift: start}), nil
+}
+
+// roundOfBrokers is the live brokers in the order to go round in, and the rack of each; each has one of its own unless all
+// tell one.
+func (m *machine) roundOfBrokers() ([]int32, map[int32]string) {
+	brokers, racks := m.brokerIDs(), map[int32]string{}
 	for _, id := range brokers {
 		if m.brokers[id].Rack != "" {
 			racks[id] = m.brokers[id].Rack
 		}
 	}
 	if len(racks) == len(brokers) {
-		brokers = alternateRacks(brokers, racks)
-	} else {
-		racks = map[int32]string{}
-		for _, id := range brokers {
-			racks[id] = fmt.Sprint(id) // each broker a rack of its own
-		}
+		return alternateRacks(brokers, racks), racks
 	}
-	return spread(brokers, racks, partitions, int(factor), m.leastLeading(brokers), len(m.topics)), nil
+	for _, id := range brokers {
+		racks[id] = fmt.Sprint(id)
+	}
+	return brokers, racks
+}
+
+// round says which partitions to spread: count of them, the first numbered from.
+type round struct {
+	from, count          int32
+	factor, start, shift int
 }
 
 // spread is assign's arithmetic: brokers in the order to go round in, and the rack of each.
-func spread(brokers []int32, racks map[int32]string, partitions int32, factor, start, shift int) map[int32]zookeeper.ReplicaAssignment {
+func spread(brokers []int32, racks map[int32]string, r round) map[int32]zookeeper.ReplicaAssignment {
 	n := len(brokers)
 	rackCount := len(slices.Compact(slices.Sorted(maps.Values(racks))))
 	step := 1
@@ -55,14 +77,15 @@ func spread(brokers []int32, racks map[int32]string, partitions int32, factor, s
 		step = rackCount
 	}
 	assignment := map[int32]zookeeper.ReplicaAssignment{}
-	for p := range partitions {
+	shift := r.shift
+	for p := r.from; p < r.from+r.count; p++ {
 		if p > 0 && int(p)%n == 0 {
 			shift++
 		}
-		first := (int(p) + start) % n
+		first := (int(p) + r.start) % n
 		replicas := []int32{brokers[first]}
 		used := map[string]bool{racks[brokers[first]]: true}
-		for k := 0; len(replicas) < factor; k++ {
+		for k := 0; len(replicas) < r.factor; k++ {
 			id := brokers[(first+1+(shift*step+k)%(n-1))%n]
 			newRack := !used[racks[id]] || len(used) == rackCount
 			if newRack && !slices.Contains(replicas, id) {

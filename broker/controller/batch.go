@@ -104,6 +104,10 @@ func (m *machine) send(broker int32, req wireRequest) {
 }
 
 func sortedPartitions(tps map[wire.TopicPartition]bool) []wire.TopicPartition {
+	return sortedPartitionsOf(tps)
+}
+
+func sortedPartitionsOf[V any](tps map[wire.TopicPartition]V) []wire.TopicPartition {
 	return slices.SortedFunc(maps.Keys(tps), wire.TopicPartition.Compare)
 }
 

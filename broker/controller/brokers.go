@@ -77,6 +77,9 @@ func (m *machine) brokersStarted(ids []int32) error {
 		return err
 	}
 	m.flush()
+	if err := m.resumeReassignments(ids); err != nil {
+		return err
+	}
 	return m.retryDeletions(replicas)
 }
 

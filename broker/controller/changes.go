@@ -106,9 +106,38 @@ func (t *term) logDirsChanged() error {
 	return nil
 }
 
+// reassignmentAsked reads what an old tool wants reassigned.
+func (t *term) reassignmentAsked() error {
+	if t.machine == nil {
+		return nil
+	}
+	wanted, there, err := t.store.Reassignment(true)
+	if err != nil {
+		return err
+	}
+	if !there {
+		t.machine.asked = nil
+		return nil
+	}
+	return t.machine.reassignmentsAsked(wanted)
+}
+
+// preferredAsked reads for which partitions an old tool wants preferred leaders.
+func (t *term) preferredAsked() error {
+	if t.machine == nil {
+		return nil
+	}
+	wanted, there, err := t.store.PreferredElection(true)
+	if err != nil || !there {
+		return err
+	}
+	return t.machine.preferredAsked(wanted)
+}
+
 // resync looks at everything that is watched.
 func (t *term) resync() error {
-	for _, look := range []func() error{t.brokersChanged, t.topicsChanged, t.deletionsChanged, t.isrsChanged, t.logDirsChanged} {
+	for _, look := range []func() error{t.brokersChanged, t.topicsChanged, t.deletionsChanged, t.isrsChanged, t.logDirsChanged,
+		t.reassignmentAsked, t.preferredAsked} {
 		if err := look(); err != nil {
 			return err
 		}

@@ -103,6 +103,7 @@ func (c *Controller) resigned() { c.epoch.Store(0) }
 func ask[T any](c *Controller, name string, deadline env.Instant, decide func(*machine) (T, error), refuse func(code int16) T) T {
 	t := c.term.Load()
 	if t == nil || !c.Active() {
+		markAskNotController.Hit()
 		return refuse(kerr.NotController.Code)
 	}
 	answer := newFuture[T](c.o.Env)
@@ -121,6 +122,7 @@ func ask[T any](c *Controller, name string, deadline env.Instant, decide func(*m
 		return nil
 	}})
 	if !put {
+		markAskNotController2.Hit()
 		return refuse(kerr.NotController.Code)
 	}
 	if v, ok := answer.wait(deadline); ok {
@@ -166,8 +168,10 @@ func (c *Controller) AllocateProducerIDs(req *kmsg.AllocateProducerIDsRequest) *
 	}
 	return ask(c, "allocate producer ids", c.decisionDeadline(), func(m *machine) (*kmsg.AllocateProducerIDsResponse, error) {
 		if b, up := m.brokers[req.BrokerID]; !up {
+			markAllocateProducerIdsBrokerIdNotRegistered.Hit()
 			return refuse(kerr.BrokerIDNotRegistered.Code), nil
 		} else if b.Epoch != req.BrokerEpoch {
+			markAllocateProducerIdsStaleBrokerEpoch.Hit()
 			return refuse(kerr.StaleBrokerEpoch.Code), nil
 		}
 		block, err := m.store.AllocateProducerIDs(m.fence, req.BrokerID)
@@ -178,4 +182,19 @@ func (c *Controller) AllocateProducerIDs(req *kmsg.AllocateProducerIDsRequest) *
 		resp.ProducerIDStart, resp.ProducerIDLen = block.First, int32(block.Last-block.First+1)
 		return resp, nil
 	}, refuse)
+}
+
+// UncleanAllowed tells the controller, if this broker is it, that unclean elections may be allowed by now: for one topic, or
+// with "" for all. It does not wait.
+//
+// Source: KafkaController#enableTopicUncleanLeaderElection, #enableDefaultUncleanLeaderElection.
+func (c *Controller) UncleanAllowed(topic string) {
+	if t := c.term.Load(); t != nil && c.Active() {
+		t.put("unclean election allowed", func() error {
+			if t.machine == nil {
+				return nil
+			}
+			return t.machine.uncleanAllowed(topic)
+		})
+	}
 }

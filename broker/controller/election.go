@@ -8,7 +8,7 @@ import (
 	"barnabas/broker/zookeeper"
 )
 
-// election is why a leader is elected. Reassignment and preferred-leader elections will be further ones.
+// election is why a leader is elected. What a reassignment does is not one of them: see settled.
 type election uint8
 
 const (
@@ -16,6 +16,10 @@ const (
 	electOffline election = iota
 	// electShutdown moves the leader away from a broker that is going down.
 	electShutdown
+	// electPreferred moves the leader to the first replica, if that is live and in the ISR.
+	electPreferred
+	// electUnclean is electOffline where somebody has said that any live replica will do.
+	electUnclean
 )
 
 // electorate is what an election looks at.
@@ -36,9 +40,12 @@ type electorate struct {
 //
 // Source: Election and PartitionLeaderElectionAlgorithms.
 func (e electorate) elect(why election) (next zookeeper.PartitionState, ok bool) {
-	if why == electShutdown {
+	switch why {
+	case electShutdown:
 		next, ok = e.electShutdown()
-	} else {
+	case electPreferred:
+		next, ok = e.electPreferred()
+	default:
 		next, ok = e.electOffline()
 	}
 	assert.That(!ok || slices.Contains(next.ISR, next.Leader) && next.LeaderEpoch > e.state.LeaderEpoch,
@@ -77,6 +84,16 @@ func (e electorate) electShutdown() (next zookeeper.PartitionState, ok bool) {
 	}
 	next = e.state
 	next.Leader, next.LeaderEpoch, next.ISR = leader, e.state.LeaderEpoch+1, keep(e.state.ISR, staying)
+	return next, true
+}
+
+// electPreferred leaves the ISR alone.
+func (e electorate) electPreferred() (next zookeeper.PartitionState, ok bool) {
+	if len(e.replicas) == 0 || !e.live(e.replicas[0]) || !slices.Contains(e.state.ISR, e.replicas[0]) {
+		return e.state, false
+	}
+	next = e.state
+	next.Leader, next.LeaderEpoch = e.replicas[0], e.state.LeaderEpoch+1
 	return next, true
 }
 

@@ -27,6 +27,8 @@ type znodes interface {
 	UpdatePartitionStates(f zookeeper.Fence, writes []zookeeper.PartitionWrite) ([]zookeeper.PartitionResult, error)
 	EntityConfig(entityType, entity string, watch bool) (map[string]string, error)
 	AllocateProducerIDs(f zookeeper.Fence, brokerID int32) (zookeeper.ProducerIDBlock, error)
+	SetReassignment(f zookeeper.Fence, wanted map[wire.TopicPartition][]int32) error
+	ClearPreferredElection(f zookeeper.Fence) error
 }
 
 // Events of the trace.
@@ -56,6 +58,7 @@ type machine struct {
 	emit   func(env.Event)
 	newID  func() [16]byte // a random topic id
 
+	asked  map[wire.TopicPartition][]int32 // what stands in /admin/reassign_partitions, nil without it
 	batch  batch
 	outbox []outgoing // to be sent, in order
 }
@@ -128,6 +131,9 @@ func (m *machine) startup(l loaded) error {
 	if err := m.resumeDeletions(); err != nil {
 		return err
 	}
+	if err := m.resumeReassignments(nil); err != nil {
+		return err
+	}
 	m.flush()
 	return nil
 }
@@ -186,7 +192,7 @@ func (m *machine) unclean(topic string) bool {
 	if text, ok := configs["unclean.leader.election.enable"]; ok {
 		return strings.EqualFold(text, "true")
 	}
-	return m.config.Topic.UncleanElection
+	return m.config.TopicDefaults().UncleanElection
 }
 
 // attemptsMax bounds how often a write is tried again because somebody else has written the znode meanwhile. Nobody but

@@ -42,7 +42,8 @@ type stage struct {
 	brokers map[int32]zookeeper.BrokerInfo
 	epochs  int64
 	ids     byte
-	stops   map[int32][]*kmsg.StopReplicaRequest // sent with delete and not answered yet
+	wrap    func(zookeeper.Session) zookeeper.Session // around the sessions of machines to come; may be nil
+	stops   map[int32][]*kmsg.StopReplicaRequest      // sent with delete and not answered yet
 }
 
 func newStage(t *testing.T, d *datadriven.TestData) *stage {
@@ -101,7 +102,11 @@ func (s *stage) live() []zookeeper.BrokerInfo {
 // failover makes a new machine, elected after the old one, and starts it with what stands in ZooKeeper.
 func (s *stage) failover(t *testing.T) error {
 	s.tree.Delete("/controller")
-	store := zookeeper.NewStore(s.env, s.tree.Open(s.env), zookeeper.StoreOptions{})
+	var session zookeeper.Session = s.tree.Open(s.env)
+	if s.wrap != nil {
+		session = s.wrap(session)
+	}
+	store := zookeeper.NewStore(s.env, session, zookeeper.StoreOptions{})
 	fence, err := store.ElectController(1)
 	if err != nil {
 		t.Fatal(err)
@@ -185,6 +190,34 @@ func (s *stage) run(t *testing.T, d *datadriven.TestData) string {
 		}
 		s.tree.Set("/brokers/topics/"+name, zookeeper.EncodeTopic(a))
 		err = s.machine.topicsRead(map[string]zookeeper.TopicAssignment{name: a})
+	case "partitions":
+		err = s.partitions(t, d, &out)
+	case "reassign":
+		err = s.reassign(t, d, &out)
+	case "reassign-znode":
+		wanted := map[wire.TopicPartition][]int32{}
+		for _, arg := range d.CmdArgs {
+			wanted[tpOf(arg.Key)] = idsOf(arg.Vals)
+		}
+		s.tree.Set(zookeeper.PathReassignPartitions, zookeeper.EncodeReassignment(wanted))
+		err = s.machine.reassignmentsAsked(wanted)
+	case "reassignments":
+		for _, rt := range s.machine.listReassignments(kmsg.NewPtrListPartitionReassignmentsRequest()).Topics {
+			for _, p := range rt.Partitions {
+				fmt.Fprintf(&out, "%s-%d replicas=%v adding=%v removing=%v\n", rt.Topic, p.Partition, p.Replicas, p.AddingReplicas, p.RemovingReplicas)
+			}
+		}
+	case "elect":
+		err = s.elect(d, &out)
+	case "balance":
+		err = s.machine.balance()
+	case "unclean-allowed":
+		name := d.CmdArgs[0].Key
+		s.tree.Set("/config/topics/"+name, zookeeper.EncodeConfig(map[string]string{"unclean.leader.election.enable": "true"}))
+		err = s.machine.uncleanAllowed(name)
+	case "topic":
+		data, _, _ := s.tree.Get("/brokers/topics/" + d.CmdArgs[0].Key)
+		fmt.Fprintf(&out, "%s\n", data)
 	case "meddle": // somebody else writes a partition's state
 		tp := tpOf(d.CmdArgs[0].Key)
 		data, stat, _ := s.tree.Get(zookeeper.PathPartitionState(tp))
@@ -259,6 +292,80 @@ func (s *stage) create(t *testing.T, d *datadriven.TestData, out *strings.Builde
 		fmt.Fprintln(out)
 	}
 	return nil
+}
+
+func (s *stage) partitions(t *testing.T, d *datadriven.TestData, out *strings.Builder) error {
+	req := kmsg.NewPtrCreatePartitionsRequest()
+	rt := kmsg.NewCreatePartitionsRequestTopic()
+	d.ScanArgs(t, "topic", &rt.Topic)
+	d.ScanArgs(t, "count", &rt.Count)
+	req.ValidateOnly = d.HasArg("validate-only")
+	for _, arg := range d.CmdArgs {
+		if arg.Key == "assign" {
+			rt.Assignment = append(rt.Assignment, kmsg.CreatePartitionsRequestTopicAssignment{Replicas: idsOf(arg.Vals)})
+		}
+	}
+	req.Topics = append(req.Topics, rt)
+	resp, err := s.machine.createPartitions(req)
+	if err == nil {
+		printAnswer(out, rt.Topic, resp.Topics[0].ErrorCode, resp.Topics[0].ErrorMessage)
+	}
+	return err
+}
+
+func (s *stage) reassign(t *testing.T, d *datadriven.TestData, out *strings.Builder) error {
+	req := kmsg.NewPtrAlterPartitionAssignmentsRequest()
+	for _, arg := range d.CmdArgs {
+		tp := tpOf(arg.Key)
+		rp := kmsg.NewAlterPartitionAssignmentsRequestTopicPartition()
+		rp.Partition = tp.Partition
+		if len(arg.Vals) == 0 || arg.Vals[0] != "cancel" {
+			rp.Replicas = append([]int32{}, idsOf(arg.Vals)...)
+		}
+		req.Topics = append(req.Topics, kmsg.AlterPartitionAssignmentsRequestTopic{Topic: tp.Topic, Partitions: []kmsg.AlterPartitionAssignmentsRequestTopicPartition{rp}})
+	}
+	resp, err := s.machine.alterReassignments(req)
+	if err != nil {
+		return err
+	}
+	for _, rt := range resp.Topics {
+		for _, rp := range rt.Partitions {
+			printAnswer(out, fmt.Sprintf("%s-%d", rt.Topic, rp.Partition), rp.ErrorCode, rp.ErrorMessage)
+		}
+	}
+	return nil
+}
+
+func (s *stage) elect(d *datadriven.TestData, out *strings.Builder) error {
+	req := kmsg.NewPtrElectLeadersRequest()
+	for _, arg := range d.CmdArgs {
+		switch arg.Key {
+		case "unclean":
+			req.ElectionType = 1
+		case "all":
+		default:
+			tp := tpOf(arg.Key)
+			req.Topics = append(req.Topics, kmsg.ElectLeadersRequestTopic{Topic: tp.Topic, Partitions: []int32{tp.Partition}})
+		}
+	}
+	resp, err := s.machine.electAsked(req, map[wire.TopicPartition]int32{})
+	if err != nil {
+		return err
+	}
+	for _, rt := range resp.Topics {
+		for _, rp := range rt.Partitions {
+			printAnswer(out, fmt.Sprintf("%s-%d", rt.Topic, rp.Partition), rp.ErrorCode, rp.ErrorMessage)
+		}
+	}
+	return nil
+}
+
+func printAnswer(out *strings.Builder, what string, code int16, message *string) {
+	fmt.Fprintf(out, "answer %s %s", what, codeName(code))
+	if message != nil {
+		fmt.Fprintf(out, ": %s", *message)
+	}
+	fmt.Fprintln(out)
 }
 
 // alter is an AlterPartition from the leader as the machine knows it; arguments make it wrong.

@@ -75,48 +75,17 @@ func (m *machine) initialize(ps []*partition) (met []*partition, err error) {
 // electLeaders elects, writes and announces. A partition that somebody else has written meanwhile is read and elected again.
 func (m *machine) electLeaders(ps []*partition, why election) error {
 	unclean := map[string]bool{}
-	for attempt := 0; len(ps) > 0 && attempt < attemptsMax; attempt++ {
-		var writes []zookeeper.PartitionWrite
-		var written, again []*partition
-		for _, p := range ps {
-			if p.leadership == nil {
-				continue
-			}
-			next, ok := m.electorate(p, why, unclean).elect(why)
-			if !ok {
-				m.emit(env.Event{Kind: evNoLeader, Topic: p.tp.Topic, Partition: p.tp.Partition, V: [4]int64{int64(p.leadership.LeaderEpoch)}})
-				continue
-			}
-			next.ControllerEpoch = m.fence.Epoch
-			writes, written = append(writes, zookeeper.PartitionWrite{TP: p.tp, State: next}), append(written, p)
+	return m.updateStates(ps, func(p *partition) (zookeeper.PartitionState, bool) {
+		next, ok := m.electorate(p, why, unclean).elect(why)
+		if !ok && why != electPreferred {
+			m.emit(env.Event{Kind: evNoLeader, Topic: p.tp.Topic, Partition: p.tp.Partition, V: [4]int64{int64(p.leadership.LeaderEpoch)}})
 		}
-		if len(writes) == 0 {
-			return nil
-		}
-		results, err := m.store.UpdatePartitionStates(m.fence, writes)
-		if err != nil {
-			return err
-		}
-		for i, r := range results {
-			p := written[i]
-			switch {
-			case r.Err == nil:
-				m.setLeadership(p, r.State)
-				p.phase = partitionOnline
-				m.emitLeader(p)
-				m.addLeaderAndISR(p, m.recipients(p, why), false)
-			case errors.Is(r.Err, zookeeper.ErrBadVersion):
-				again = append(again, p)
-			default:
-				m.emit(env.Event{Kind: evTrouble, Topic: p.tp.Topic, Partition: p.tp.Partition, Text: r.Err.Error()})
-			}
-		}
-		if err := m.refresh(again); err != nil {
-			return err
-		}
-		ps = again
-	}
-	return nil
+		return next, ok
+	}, func(p *partition) {
+		p.phase = partitionOnline
+		m.emitLeader(p)
+		m.addLeaderAndISR(p, m.recipients(p, why), false)
+	})
 }
 
 // electorate gathers what p's election looks at. The topic's configuration is read only if it could matter, once for each topic.
@@ -128,7 +97,9 @@ func (m *machine) electorate(p *partition, why election, unclean map[string]bool
 		e.live = func(id int32) bool { return m.up(id, p.tp) }
 		return e
 	}
-	if len(keep(e.state.ISR, e.live)) == 0 {
+	if why == electUnclean {
+		e.unclean = true
+	} else if why == electOffline && len(keep(e.state.ISR, e.live)) == 0 {
 		allowed, known := unclean[p.tp.Topic]
 		if !known {
 			allowed = m.unclean(p.tp.Topic)

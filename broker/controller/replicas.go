@@ -1,10 +1,8 @@
 package controller
 
 import (
-	"errors"
 	"slices"
 
-	"barnabas/broker/env"
 	"barnabas/broker/zookeeper"
 )
 
@@ -63,46 +61,17 @@ func (m *machine) replicasOffline(rs []replica, quiet bool) error {
 // shrinkISRs takes brokers out of the ISRs of partitions and tells the replicas that stay. Where nothing changes but
 // that a replica is offline, that is said too.
 func (m *machine) shrinkISRs(ps []*partition, gone map[*partition][]int32) error {
-	for attempt := 0; len(ps) > 0 && attempt < attemptsMax; attempt++ {
-		m.addMetadata(ps)
-		var writes []zookeeper.PartitionWrite
-		var written, again []*partition
-		for _, p := range ps {
-			if p.leadership == nil {
-				continue
-			}
-			if next, changed := shrunk(*p.leadership, gone[p]); changed {
-				next.ControllerEpoch = m.fence.Epoch
-				writes, written = append(writes, zookeeper.PartitionWrite{TP: p.tp, State: next}), append(written, p)
-			}
-		}
-		if len(writes) == 0 {
-			return nil
-		}
-		results, err := m.store.UpdatePartitionStates(m.fence, writes)
-		if err != nil {
-			return err
-		}
-		for i, r := range results {
-			p := written[i]
-			switch {
-			case r.Err == nil:
-				m.setLeadership(p, r.State)
-				m.emitISR(p)
-				stay := keep(p.assignment.Replicas, func(id int32) bool { return !slices.Contains(gone[p], id) })
-				m.addLeaderAndISR(p, stay, false)
-			case errors.Is(r.Err, zookeeper.ErrBadVersion):
-				again = append(again, p)
-			default:
-				m.emit(env.Event{Kind: evTrouble, Topic: p.tp.Topic, Partition: p.tp.Partition, Text: r.Err.Error()})
-			}
-		}
-		if err := m.refresh(again); err != nil {
-			return err
-		}
-		ps = again
+	if len(ps) == 0 {
+		return nil
 	}
-	return nil
+	m.addMetadata(ps)
+	return m.updateStates(ps, func(p *partition) (zookeeper.PartitionState, bool) {
+		return shrunk(*p.leadership, gone[p])
+	}, func(p *partition) {
+		m.emitISR(p)
+		stay := keep(p.assignment.Replicas, func(id int32) bool { return !slices.Contains(gone[p], id) })
+		m.addLeaderAndISR(p, stay, false)
+	})
 }
 
 // replicasDown is what happens when replicas have become unreachable (onReplicasBecomeOffline): new leaders for the

@@ -132,6 +132,10 @@ func (t *term) watch(ev zookeeper.Event) {
 		t.put("topic deletion", t.deletionsChanged)
 	case ev.Path == zookeeper.PathISRChanges:
 		t.put("isr change", t.isrsChanged)
+	case ev.Path == zookeeper.PathReassignPartitions:
+		t.put("reassignment", t.reassignmentAsked)
+	case ev.Path == zookeeper.PathPreferredElection:
+		t.put("preferred election", t.preferredAsked)
 	case ev.Path == zookeeper.PathLogDirEvents:
 		t.put("log dir event", t.logDirsChanged)
 	case strings.HasPrefix(ev.Path, zookeeper.PathTopics+"/"):
@@ -197,7 +201,33 @@ func (t *term) failover(fence zookeeper.Fence) error {
 	if err != nil {
 		return err
 	}
-	return t.machine.startup(found)
+	if err := t.machine.startup(found); err != nil {
+		return err
+	}
+	t.put("reassignment", t.reassignmentAsked)
+	t.put("preferred election", t.preferredAsked)
+	if o.Config.AutoLeaderRebalance {
+		t.balanceAfter(t.machine, balanceDelay)
+	}
+	return nil
+}
+
+// balanceDelay is how long after its election a controller first looks at the balance of leaders.
+const balanceDelay = 5 * time.Second
+
+// balanceAfter looks at the balance of leaders after a while, and again and again while m is the machine.
+func (t *term) balanceAfter(m *machine, delay time.Duration) {
+	t.env.Go("controller-balance", func() {
+		t.env.Sleep(delay)
+		t.put("balance", func() error {
+			if t.machine != m {
+				return nil
+			}
+			err := m.balance()
+			t.balanceAfter(m, t.c.o.Config.LeaderImbalanceCheck)
+			return err
+		})
+	})
 }
 
 func (t *term) load() (l loaded, err error) {

@@ -146,7 +146,7 @@ func (m *machine) createOne(asked *kmsg.CreateTopicsRequestTopic, validateOnly b
 // describeConfigs lists the configuration of a new topic, as v5 and later tell it (KIP-525).
 func (m *machine) describeConfigs(overrides map[string]string) []kmsg.CreateTopicsResponseTopicConfig {
 	const dynamicTopic, staticBroker, byDefault = 1, 4, 5
-	values, err := m.config.Topic.WithOverrides(overrides)
+	values, err := m.config.TopicDefaults().WithOverrides(overrides)
 	if err != nil {
 		return nil // cannot be: they were validated
 	}

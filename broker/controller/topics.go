@@ -102,6 +102,9 @@ func (m *machine) isrsChanged(topics []string) error {
 		return err
 	}
 	m.addMetadata(ps)
+	if err := m.finishReassignments(ps); err != nil {
+		return err
+	}
 	m.flush()
 	return nil
 }

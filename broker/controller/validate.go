@@ -72,7 +72,7 @@ func (m *machine) validateCreate(req *kmsg.CreateTopicsRequestTopic) (map[int32]
 	if err := m.validateCollision(req.Topic); err != nil {
 		return nil, nil, err
 	}
-	if _, err := m.config.Topic.WithOverrides(configs); err != nil {
+	if _, err := m.config.TopicDefaults().WithOverrides(configs); err != nil {
 		return nil, nil, refusal(kerr.InvalidConfig, "%v", err)
 	}
 	return assignment, configs, nil

@@ -29,6 +29,14 @@ type Kind struct {
 	Name   string
 	Level  Level
 	Labels []string // the names of Event.V, in order; at most four
+	mark   *Mark    // nil for kinds of the harness
+}
+
+// Hit counts an event of the kind, if marks are on.
+func (k *Kind) Hit() {
+	if k.mark != nil {
+		k.mark.Hit()
+	}
 }
 
 // NewKind makes a kind: hyphenated name, level, and the labels of its numbers.
@@ -38,7 +46,12 @@ func NewKind(name string, level Level, labels ...string) *Kind {
 	if len(labels) > 4 {
 		panic("env: kind " + name + " has more than four labels")
 	}
-	return &Kind{Name: name, Level: level, Labels: labels}
+	k := &Kind{Name: name, Level: level, Labels: labels}
+	if in := callerPackage(); in != "" && in != "osenv" {
+		k.mark = &Mark{name: in + "/event " + name}
+		marks = append(marks, k.mark)
+	}
+	return k
 }
 
 // Event is one thing that happened. It is passed by value and allocates nothing.

@@ -61,6 +61,7 @@ func (l *Log) AppendAsLeader(batches []byte, leaderEpoch int32, o AppendOptions)
 	}
 	batches = batches[:size]
 	if size > int(cfg.SegmentBytes) {
+		markAppendAsLeaderRecordListTooLarge.Hit()
 		return AppendInfo{}, fmt.Errorf("append to %s: %d bytes, a segment holds %d: %w", l.tp, size, cfg.SegmentBytes, kerr.RecordListTooLarge)
 	}
 	l.mu.Lock()
@@ -69,6 +70,7 @@ func (l *Log) AppendAsLeader(batches []byte, leaderEpoch int32, o AppendOptions)
 		return AppendInfo{}, err
 	}
 	if latest := l.LatestEpoch(); leaderEpoch < latest {
+		markAppendAsLeaderFencedLeaderEpoch.Hit()
 		return AppendInfo{}, fmt.Errorf("append to %s: leader epoch %d is older than %d: %w", l.tp, leaderEpoch, latest, kerr.FencedLeaderEpoch)
 	}
 	info := AppendInfo{FirstOffset: l.end, LogAppendTime: -1, MaxTimestamp: -1, LogStartOffset: l.start.Load(), Batches: n, Bytes: size}
@@ -160,6 +162,7 @@ func (l *Log) AppendAsFollower(batches []byte) (AppendInfo, error) {
 			return AppendInfo{}, fmt.Errorf("append to %s: batch %d: %w", l.tp, info.Batches, err)
 		}
 		if b.BaseOffset() < end || b.BaseOffset() > end && !l.config.Load().CleanupPolicyCompact {
+			markAppendAsFollowerOffsetOutOfRange.Hit()
 			return AppendInfo{}, fmt.Errorf("append to %s: batch begins at %d, log ends at %d: %w", l.tp, b.BaseOffset(), end, kerr.OffsetOutOfRange)
 		}
 		if err := c.add(b, b.BaseOffset(), believe); err != nil {

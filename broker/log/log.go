@@ -110,6 +110,7 @@ func (l *Log) usable() error {
 		return fmt.Errorf("%s: %w", l.tp, err)
 	}
 	if l.closed {
+		markUsableNotLeaderForPartition.Hit()
 		return fmt.Errorf("%s: log is closed: %w", l.tp, kerr.NotLeaderForPartition)
 	}
 	return nil

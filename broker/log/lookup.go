@@ -91,6 +91,7 @@ func (l *Log) searchTime(g *segment, ts int64) (offset, timestamp int64, err err
 			l.emitIndex(g)
 			return l.searchTime(g, ts)
 		case err != nil && isBad(err):
+			markSearchTimeCorruptMessage.Hit()
 			return -1, -1, fmt.Errorf("list offsets of %s: %w: %w", l.tp, err, kerr.CorruptMessage)
 		case err != nil:
 			return -1, -1, l.fail("read", err)
@@ -108,6 +109,7 @@ func searchBatch(b record.Batch, ts, from int64) (offset, timestamp int64, err e
 		}
 	}
 	if err := it.Err(); err != nil {
+		markSearchBatchCorruptMessage.Hit()
 		return -1, -1, fmt.Errorf("%w: %w", err, kerr.CorruptMessage)
 	}
 	return -1, -1, nil

@@ -82,6 +82,7 @@ func (p *producer) duplicate(b record.Batch) (sent, bool) {
 // checkEpoch fences older epochs (ProducerAppendInfo#checkProducerEpoch).
 func (p *producer) checkEpoch(epoch int16) error {
 	if epoch < p.epoch {
+		markCheckEpochInvalidProducerEpoch.Hit()
 		return fmt.Errorf("producer %d: epoch %d is older than %d: %w", p.id, epoch, p.epoch, kerr.InvalidProducerEpoch)
 	}
 	return nil
@@ -93,11 +94,13 @@ func (p *producer) checkEpoch(epoch int16) error {
 func (p *producer) checkSequence(epoch int16, first int32) error {
 	if epoch != p.epoch {
 		if first != 0 && p.epoch != record.NoProducerEpoch {
+			markCheckSequenceOutOfOrderSequenceNumber.Hit()
 			return fmt.Errorf("producer %d: sequence %d in the new epoch %d, should be 0: %w", p.id, first, epoch, kerr.OutOfOrderSequenceNumber)
 		}
 		return nil
 	}
 	if last := p.lastSequence(); int64(first) != int64(last)+1 && !(first == 0 && last == math.MaxInt32) {
+		markCheckSequenceOutOfOrderSequenceNumber2.Hit()
 		return fmt.Errorf("producer %d epoch %d: sequence %d after %d: %w", p.id, epoch, first, last, kerr.OutOfOrderSequenceNumber)
 	}
 	return nil
@@ -193,6 +196,7 @@ func (c *change) add(b record.Batch, first int64, check checks) error {
 	}
 	switch open := p.txnStart >= 0; {
 	case open && !b.IsTransactional() && check != believe:
+		markAddInvalidTxnState.Hit()
 		return fmt.Errorf("producer %d: not transactional inside its transaction: %w", p.id, kerr.InvalidTxnState)
 	case !open && b.IsTransactional():
 		p.txnStart = first
@@ -216,6 +220,7 @@ func (c *change) addMarker(p *producer, b record.Batch, offset int64, check chec
 		return nil
 	}
 	if check != believe && m.CoordinatorEpoch < p.coordinatorEpoch {
+		markAddMarkerTransactionCoordinatorFenced.Hit()
 		return fmt.Errorf("producer %d: coordinator epoch %d is older than %d: %w", p.id, m.CoordinatorEpoch, p.coordinatorEpoch, kerr.TransactionCoordinatorFenced)
 	}
 	if p.txnStart >= 0 {

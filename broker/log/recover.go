@@ -179,11 +179,13 @@ func (v *verifier) judge(b record.Batch) error {
 		return err
 	}
 	if b.BaseOffset() < v.next {
+		markJudgeCorruptMessage.Hit()
 		return fmt.Errorf("batch begins at %d, %d was next: %w", b.BaseOffset(), v.next, kerr.CorruptMessage)
 	}
 	// The epochs are durable before the batches are written, so a later epoch at this offset means that the batch was
 	// cut, and has come back.
 	if epoch := v.epochs.at(b.BaseOffset()); b.LeaderEpoch() >= 0 && b.LeaderEpoch() < epoch {
+		markJudgeCorruptMessage2.Hit()
 		return fmt.Errorf("batch at %d is of leader epoch %d, the checkpoint says %d: %w", b.BaseOffset(), b.LeaderEpoch(), epoch, kerr.CorruptMessage)
 	}
 	return nil

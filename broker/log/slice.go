@@ -52,8 +52,10 @@ func (s Slice) Bytes() ([]byte, error) {
 	case n == len(data):
 		return data, nil
 	case err == nil || errors.Is(err, io.EOF):
+		markBytesNotLeaderForPartition.Hit()
 		return nil, fmt.Errorf("read %s: truncated meanwhile: %w", s.log.tp, kerr.NotLeaderForPartition)
 	default:
+		markBytesKafkaStorageError.Hit()
 		return nil, fmt.Errorf("read %s: %w: %w", s.log.tp, err, kerr.KafkaStorageError)
 	}
 }
@@ -94,6 +96,7 @@ func (l *Log) Read(offset int64, maxBytes int32, upper int64, minOne bool) (Slic
 				return nothing, err
 			}
 		case err != nil && isBad(err):
+			markReadCorruptMessage.Hit()
 			return nothing, fmt.Errorf("read %s at %d: %w: %w", l.tp, offset, err, kerr.CorruptMessage)
 		case err != nil:
 			return nothing, l.failRead(err)
@@ -140,6 +143,7 @@ func (l *Log) beginRead(offset int64, maxBytes int32, upper int64) (r reading, e
 	}
 	start, end := l.start.Load(), l.leo.Load()
 	if offset < start || offset > end {
+		markBeginReadOffsetOutOfRange.Hit()
 		return r, fmt.Errorf("read %s at %d, the log has [%d, %d]: %w", l.tp, offset, start, end, kerr.OffsetOutOfRange)
 	}
 	if offset == end || offset >= upper {

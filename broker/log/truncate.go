@@ -37,6 +37,7 @@ func (l *Log) TruncateTo(offset int64) error {
 		return err
 	}
 	if offset < 0 {
+		markTruncateToOffsetOutOfRange.Hit()
 		return fmt.Errorf("truncate %s to %d: %w", l.tp, offset, kerr.OffsetOutOfRange)
 	}
 	if offset >= l.end {
@@ -208,6 +209,7 @@ func (l *Log) TruncateFullyAndStartAt(offset int64) error {
 		return err
 	}
 	if offset < 0 {
+		markTruncateFullyAndStartAtOffsetOutOfRange.Hit()
 		return fmt.Errorf("restart %s at %d: %w", l.tp, offset, kerr.OffsetOutOfRange)
 	}
 	return l.restartAt(offset)
@@ -293,6 +295,7 @@ func (l *Log) AdvanceStartOffset(offset int64) error {
 		return err
 	}
 	if offset > l.end {
+		markAdvanceStartOffsetOffsetOutOfRange.Hit()
 		return fmt.Errorf("start of %s to %d, it ends at %d: %w", l.tp, offset, l.end, kerr.OffsetOutOfRange)
 	}
 	if offset <= l.start.Load() {

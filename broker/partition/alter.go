@@ -93,6 +93,7 @@ func (p *Partition) CompleteChange(c *Change, r AlterResult) (again bool) {
 	now := p.o.Env.Mono()
 	p.mu.Lock()
 	if p.isr.pending != c || p.role != Leader || p.usable() != nil {
+		markIsrAnswerTooLate.Hit()
 		p.mu.Unlock()
 		return false
 	}
@@ -105,6 +106,7 @@ func (p *Partition) CompleteChange(c *Change, r AlterResult) (again bool) {
 	// An equal partition epoch means that the ISR was what we proposed already. An older one, or another leader epoch: news
 	// that a LeaderAndIsr request will overtake, or has.
 	if r.LeaderEpoch != p.leaderEpoch || r.PartitionEpoch < p.partitionEpoch {
+		markIsrAnswerOfAnotherEpoch.Hit()
 		p.isr.stalled = true
 		p.mu.Unlock()
 		return false
@@ -117,6 +119,7 @@ func (p *Partition) CompleteChange(c *Change, r AlterResult) (again bool) {
 
 	kind := evISRExpand
 	if len(r.ISR) < before {
+		markIsrShrunk.Hit()
 		kind = evISRShrink
 	}
 	p.emit(kind, "", int64(r.LeaderEpoch), int64(r.PartitionEpoch), int64(len(r.ISR)))
@@ -128,6 +131,7 @@ func (p *Partition) CompleteChange(c *Change, r AlterResult) (again bool) {
 func (p *Partition) refused(code int16) (again bool) {
 	switch code {
 	case kerr.OperationNotAttempted.Code, kerr.IneligibleReplica.Code:
+		markIsrChangeNotAttempted.Hit()
 		// The controller says that our partition epoch is current and that it did nothing: it is safe to go back to what
 		// was committed. The next fetch, or the next look at who lags, proposes anew.
 		p.isr.pending = nil

@@ -33,6 +33,7 @@ func (p *Partition) BeginFollowing(leaderEpoch int32) error {
 			return p.cut(p.hw)
 		}
 		if p.log.LatestEpoch() < 0 && p.log.EndOffset() > p.log.StartOffset() {
+			markLogWithoutEpochs.Hit()
 			return p.cut(p.hw)
 		}
 		return nil
@@ -122,6 +123,7 @@ func (p *Partition) appendFetched(f Fetched) (bytes int, err error) {
 	for rest := f.Batches; len(rest) > 0; {
 		batch, after, err := record.Next(rest)
 		if errors.Is(err, record.ErrPartial) {
+			markPartialBatchFetched.Hit()
 			break // the log leaves it out
 		}
 		if err != nil {
@@ -140,6 +142,7 @@ func (p *Partition) appendFetched(f Fetched) (bytes int, err error) {
 		bytes = info.Bytes
 	}
 	if f.LogStartOffset > p.log.StartOffset() {
+		markFollowerAdvancesLogStart.Hit()
 		if err := p.log.AdvanceStartOffset(min(f.LogStartOffset, p.log.EndOffset())); err != nil {
 			return bytes, err
 		}
@@ -177,10 +180,13 @@ func (p *Partition) TruncateToEpochEnd(leaderEpoch int32, offset int64, leader E
 func truncation(leader, ours EpochEnd, hw int64) int64 {
 	switch {
 	case leader.EndOffset < 0:
+		markLeaderKnowsNoEpoch.Hit()
 		return hw // the leader knows nothing: what is committed is all we can be sure of
 	case leader.Epoch < 0 || ours.Epoch < 0 || ours.EndOffset < 0:
+		markEpochlessLeader.Hit()
 		return leader.EndOffset
 	case ours.Epoch != leader.Epoch:
+		markEpochsDifferOnTruncation.Hit()
 		return ours.EndOffset // an epoch that the leader may not have: ask again with it
 	default:
 		return min(ours.EndOffset, leader.EndOffset)
@@ -196,9 +202,11 @@ func (p *Partition) ResetTo(leaderEpoch int32, leaderStart, leaderEnd int64) (pr
 		end := p.log.EndOffset()
 		switch {
 		case leaderEnd < end:
+			markLeaderEndsBeforeFollower.Hit()
 			progress = true
 			return p.cut(leaderEnd)
 		case leaderStart > end:
+			markLeaderStartsAfterFollower.Hit()
 			progress = true
 			return p.beginAnew(leaderStart)
 		}
@@ -274,6 +282,7 @@ func (p *Partition) lowerHW(offset int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if offset < p.hw {
+		markTruncatedBelowHighWatermark.Hit()
 		p.emit(evTruncateBelow, "", offset, p.hw)
 		p.setHW(offset)
 	}

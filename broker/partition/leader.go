@@ -57,6 +57,7 @@ func (p *Partition) enterAppend(o AppendOptions) (epoch int32, err error) {
 	}
 	if have, need := len(p.isr.committed), p.minISRNow(); o.Acks == AcksAll && have < need {
 		p.leave()
+		markEnterAppendNotEnoughReplicas.Hit()
 		return 0, fmt.Errorf("%d in sync, min.insync.replicas is %d: %w", have, need, kerr.NotEnoughReplicas)
 	}
 	return p.leaderEpoch, nil
@@ -77,6 +78,7 @@ func (p *Partition) Replicated(requiredOffset int64, leaderEpoch int32) (done bo
 		return true, p.fail("replicate", err)
 	}
 	if p.role != Leader || leaderEpoch < p.leaderSince {
+		markReplicatedNotLeaderForPartition.Hit()
 		return true, p.fail("replicate", kerr.NotLeaderForPartition)
 	}
 	if p.o.Bugs.Has(bug.AckBeforeISR) {
@@ -86,6 +88,7 @@ func (p *Partition) Replicated(requiredOffset int64, leaderEpoch int32) (done bo
 		return false, nil
 	}
 	if have, need := p.isr.maximalSize(), p.minISRNow(); have < need {
+		markReplicatedNotEnoughReplicasAfterAppend.Hit()
 		return true, p.fail("replicate", fmt.Errorf("%d in sync, min.insync.replicas is %d: %w", have, need, kerr.NotEnoughReplicasAfterAppend))
 	}
 	return true, nil

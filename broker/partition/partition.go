@@ -176,8 +176,10 @@ func (p *Partition) endChange() {
 func (p *Partition) usable() error {
 	switch {
 	case p.offline:
+		markUsableKafkaStorageError.Hit()
 		return kerr.KafkaStorageError
 	case p.closed:
+		markUsableNotLeaderForPartition.Hit()
 		return kerr.NotLeaderForPartition
 	}
 	return nil
@@ -190,8 +192,10 @@ func (p *Partition) checkEpoch(named int32) error {
 	case named < 0 || named == p.leaderEpoch:
 		return nil
 	case named < p.leaderEpoch:
+		markCheckEpochFencedLeaderEpoch.Hit()
 		return fmt.Errorf("leader epoch %d is older than %d: %w", named, p.leaderEpoch, kerr.FencedLeaderEpoch)
 	default:
+		markCheckEpochUnknownLeaderEpoch.Hit()
 		return fmt.Errorf("leader epoch %d is newer than %d: %w", named, p.leaderEpoch, kerr.UnknownLeaderEpoch)
 	}
 }
@@ -213,7 +217,12 @@ func (p *Partition) fail(operation string, err error) error {
 }
 
 // minISRNow is min.insync.replicas, or the number of replicas if there are fewer (Partition#effectiveMinIsr).
-func (p *Partition) minISRNow() int { return min(p.minISR, len(p.replicas)) }
+func (p *Partition) minISRNow() int {
+	if p.o.Bugs.Has(bug.MinISRIgnored) {
+		return 1
+	}
+	return min(p.minISR, len(p.replicas))
+}
 
 // follower finds what is known of a replica; nil if it is not assigned.
 func (p *Partition) follower(id int32) *replica {

@@ -89,10 +89,13 @@ func (p *Partition) checkReplica(o ReadOptions) error {
 	r := p.follower(o.ReplicaID)
 	switch {
 	case r == nil && o.CurrentLeaderEpoch >= 0:
+		markCheckReplicaUnknownLeaderEpoch.Hit()
 		return fmt.Errorf("replica %d is not assigned: %w", o.ReplicaID, kerr.UnknownLeaderEpoch)
 	case r == nil:
+		markCheckReplicaNotLeaderForPartition.Hit()
 		return fmt.Errorf("replica %d is not assigned: %w", o.ReplicaID, kerr.NotLeaderForPartition)
 	case o.ReplicaEpoch >= 0 && o.ReplicaEpoch < r.brokerEpoch:
+		markCheckReplicaNotLeaderForPartition2.Hit()
 		return fmt.Errorf("replica %d of broker epoch %d, which has epoch %d by now: %w", o.ReplicaID, o.ReplicaEpoch, r.brokerEpoch, kerr.NotLeaderForPartition)
 	}
 	return nil
@@ -109,6 +112,7 @@ func (p *Partition) readLog(o ReadOptions, res ReadResult) (ReadResult, error) {
 		}
 	}
 	if o.Offset < res.LogStartOffset || o.Offset > res.LogEndOffset {
+		markReadLogOffsetOutOfRange.Hit()
 		return res, fmt.Errorf("offset %d is not in [%d, %d]: %w", o.Offset, res.LogStartOffset, res.LogEndOffset, kerr.OffsetOutOfRange)
 	}
 	upper := res.bound(o)
@@ -146,12 +150,15 @@ func (r *ReadResult) bound(o ReadOptions) int64 {
 func (p *Partition) divergence(o ReadOptions, logStart int64) (*EpochEnd, error) {
 	epoch, end := p.log.EndOffsetForEpoch(o.LastFetchedEpoch)
 	if epoch < 0 || end < 0 {
+		markDivergenceOffsetOutOfRange.Hit()
 		return nil, fmt.Errorf("last fetched epoch %d is not known: %w", o.LastFetchedEpoch, kerr.OffsetOutOfRange)
 	}
 	if o.Offset < logStart {
+		markDivergenceOffsetOutOfRange2.Hit()
 		return nil, fmt.Errorf("offset %d is below the log start %d: %w", o.Offset, logStart, kerr.OffsetOutOfRange)
 	}
 	if epoch < o.LastFetchedEpoch || end < o.Offset {
+		markDivergingEpochFound.Hit()
 		return &EpochEnd{Epoch: epoch, EndOffset: end}, nil
 	}
 	return nil, nil

@@ -29,10 +29,13 @@ type Assignment struct {
 func (p *Partition) admit(a Assignment) (bool, error) {
 	switch {
 	case a.LeaderEpoch < p.leaderEpoch:
+		markAdmitStaleControllerEpoch.Hit()
 		return false, fmt.Errorf("leader epoch %d is older than %d: %w", a.LeaderEpoch, p.leaderEpoch, kerr.StaleControllerEpoch)
 	case a.LeaderEpoch == p.leaderEpoch && a.Leader != p.leaderID:
+		markAdmitStaleControllerEpoch2.Hit()
 		return false, fmt.Errorf("epoch %d has leader %d already, not %d: %w", a.LeaderEpoch, p.leaderID, a.Leader, kerr.StaleControllerEpoch)
 	case a.LeaderEpoch == p.leaderEpoch && a.PartitionEpoch < p.partitionEpoch:
+		markOlderPartitionEpochOfTheSameLeaderEpoch.Hit()
 		return false, nil
 	}
 	return true, nil
@@ -91,6 +94,7 @@ func (p *Partition) lead(a Assignment, start int64, newEpoch bool) (notify, rese
 	p.partitionEpoch, p.controllerEpoch = a.PartitionEpoch, a.ControllerEpoch
 	p.replicas = slices.Clone(a.Replicas)
 	if sameNews {
+		markToldTheSameAgain.Hit()
 		// DEVIATION(KIP-497): Kafka forgets the change that is under way here. But the controller may be about to make it,
 		// and would then have a member in the ISR that our high watermark does not count. So it stays, and is asked for
 		// again if it was refused: the answer tells which of the two is true.

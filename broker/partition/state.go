@@ -34,6 +34,7 @@ type State struct {
 	Replicas        []int32
 	ISR             []int32 // committed; empty for a follower
 	ISRMaximal      []int32 // with the replica whose addition is under way (KIP-497)
+	MinISR          int     // min.insync.replicas, or the number of replicas if that is lower
 	HighWatermark   int64
 	LogEndOffset    int64
 	LogStartOffset  int64
@@ -47,6 +48,6 @@ func (p *Partition) Snapshot() State {
 	return State{TP: p.tp, TopicID: p.topicID, Role: p.role, Offline: p.offline, Closed: p.closed, Changing: p.changing,
 		LeaderID: p.leaderID, LeaderEpoch: p.leaderEpoch, PartitionEpoch: p.partitionEpoch, ControllerEpoch: p.controllerEpoch,
 		Replicas: slices.Clone(p.replicas), ISR: slices.Clone(p.isr.committed), ISRMaximal: p.isr.maximalSet(),
-		HighWatermark: p.hw, LogEndOffset: p.log.EndOffset(), LogStartOffset: p.log.StartOffset(),
+		MinISR: min(p.minISR, len(p.replicas)), HighWatermark: p.hw, LogEndOffset: p.log.EndOffset(), LogStartOffset: p.log.StartOffset(),
 		LatestEpoch: p.log.LatestEpoch(), Log: p.log}
 }

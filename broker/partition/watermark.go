@@ -16,6 +16,7 @@ import (
 func (p *Partition) advanceHW(now env.Instant) (moved bool) {
 	assert.That(p.role == Leader, "INV-HW-LEADER: %s: %s cannot advance the high watermark", p.tp, p.role)
 	if len(p.isr.committed) < p.minISRNow() {
+		markWatermarkHeldBelowMinIsr.Hit()
 		return false
 	}
 	end := p.log.EndOffset()

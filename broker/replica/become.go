@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"barnabas/broker/config"
 	"barnabas/broker/env"
 	"barnabas/broker/partition"
 	"barnabas/broker/wire"
@@ -104,6 +105,7 @@ func (m *Manager) hostAll(orders []order) ([]*partition.Partition, []error) {
 	partitions, errs := make([]*partition.Partition, len(orders)), make([]error, len(orders))
 	made := map[wire.TopicPartition]*hosted{}
 	known := *m.hosted.Load()
+	configs := map[string]config.Topic{} // each topic's is read once
 	for i := range orders {
 		o := &orders[i]
 		h := known[o.tp]
@@ -116,7 +118,12 @@ func (m *Manager) hostAll(orders []order) ([]*partition.Partition, []error) {
 				continue
 			}
 			var err error
-			if h, err = m.host(o); err != nil {
+			c, read := configs[o.tp.Topic]
+			if !read {
+				c = m.topicConfig(o.tp.Topic)
+				configs[o.tp.Topic] = c
+			}
+			if h, err = m.host(o, c); err != nil {
 				errs[i] = err
 			}
 			if h != nil {
@@ -135,8 +142,7 @@ func (m *Manager) hostAll(orders []order) ([]*partition.Partition, []error) {
 }
 
 // host opens a partition's log and makes the partition. With KAFKA_STORAGE_ERROR the partition is hosted all the same, without a log.
-func (m *Manager) host(o *order) (*hosted, error) {
-	c := m.topicConfig(o.tp.Topic)
+func (m *Manager) host(o *order, c config.Topic) (*hosted, error) {
 	l, err := m.o.Logs.GetOrCreate(o.tp, o.topicID, c)
 	if err != nil {
 		if wire.Code(err) == kerr.KafkaStorageError.Code {
@@ -163,9 +169,11 @@ func (m *Manager) obey(p *partition.Partition, o *order) error {
 		return err
 	}
 	if !slices.Contains(o.state.Replicas, m.o.Config.BrokerID) {
+		markObeyUnknownTopicOrPartition.Hit()
 		return fmt.Errorf("broker %d is not one of %v: %w", m.o.Config.BrokerID, o.state.Replicas, kerr.UnknownTopicOrPartition)
 	}
 	if have := p.TopicID(); o.topicID != ([16]byte{}) && have != ([16]byte{}) && have != o.topicID {
+		markObeyInconsistentTopicId.Hit()
 		return fmt.Errorf("topic id %x, not %x: %w", have, o.topicID, kerr.InconsistentTopicID)
 	}
 	a := partition.Assignment{Leader: o.state.Leader, LeaderEpoch: o.state.LeaderEpoch, PartitionEpoch: o.state.ZKVersion,
@@ -264,9 +272,11 @@ var evStopReplica = env.NewKind("stop-replica", env.Info, "epoch", "delete")
 func (m *Manager) stopReplica(s stop) error {
 	h := (*m.hosted.Load())[s.tp]
 	if h != nil && (h.p == nil || h.p.Log().Err() != nil) {
+		markStopReplicaKafkaStorageError.Hit()
 		return fmt.Errorf("stop replica %s: %w", s.tp, kerr.KafkaStorageError)
 	}
 	if h != nil && s.leaderEpoch >= 0 && s.leaderEpoch < h.p.LeaderEpoch() {
+		markStopReplicaFencedLeaderEpoch.Hit()
 		return fmt.Errorf("stop replica %s: leader epoch %d is older than %d: %w", s.tp, s.leaderEpoch, h.p.LeaderEpoch(), kerr.FencedLeaderEpoch)
 	}
 	m.unfollow(s.tp)

@@ -184,10 +184,12 @@ func (f *fetcher) disconnect(conn *client.Conn) {
 func (m *Manager) address(broker int32) (string, error) {
 	b := m.o.Metadata.Snapshot().Broker(broker)
 	if b == nil {
+		markAddressBrokerNotAvailable.Hit()
 		return "", fmt.Errorf("broker %d is not alive: %w", broker, kerr.BrokerNotAvailable)
 	}
 	ep := b.Endpoint(listener)
 	if ep == nil {
+		markAddressBrokerNotAvailable2.Hit()
 		return "", fmt.Errorf("broker %d has no listener %s: %w", broker, listener, kerr.BrokerNotAvailable)
 	}
 	return config.JoinHostPort(ep.Host, ep.Port), nil

@@ -116,10 +116,13 @@ func (m *Manager) Partition(tp wire.TopicPartition) (*partition.Partition, error
 	case h != nil && h.p != nil && h.p.Log().Err() == nil:
 		return h.p, nil
 	case h != nil:
+		markPartitionKafkaStorageError.Hit()
 		return nil, fmt.Errorf("partition %s: %w", tp, kerr.KafkaStorageError)
 	case m.o.Metadata.Snapshot().Partition(tp) != nil:
+		markPartitionNotLeaderForPartition.Hit()
 		return nil, fmt.Errorf("partition %s is elsewhere: %w", tp, kerr.NotLeaderForPartition)
 	default:
+		markPartitionUnknownTopicOrPartition.Hit()
 		return nil, fmt.Errorf("partition %s: %w", tp, kerr.UnknownTopicOrPartition)
 	}
 }
@@ -127,8 +130,11 @@ func (m *Manager) Partition(tp wire.TopicPartition) (*partition.Partition, error
 // Partitions lists the hosted partitions whose logs could be opened, sorted.
 func (m *Manager) Partitions() []*partition.Partition { return m.partitions() }
 
-// SetTopicConfig gives the topic's partitions a new configuration.
+// SetTopicConfig gives the topic's partitions a new configuration. A partition that is being made at the same time has
+// either read the new one already, or gets it here.
 func (m *Manager) SetTopicConfig(topic string, c config.Topic) {
+	m.changes.Lock()
+	defer m.changes.Unlock()
 	for _, p := range m.partitions() {
 		if p.TP().Topic == topic {
 			p.Log().SetConfig(c)
@@ -182,9 +188,11 @@ func (m *Manager) topicConfig(topic string) config.Topic {
 // Errors: STALE_BROKER_EPOCH, STALE_CONTROLLER_EPOCH. Source: KafkaApis#isBrokerEpochStale, KIP-380.
 func (m *Manager) fence(controllerEpoch int32, brokerEpoch int64) *kerr.Error {
 	if brokerEpoch >= 0 && brokerEpoch < m.o.BrokerEpoch() {
+		markFenceStaleBrokerEpoch.Hit()
 		return kerr.StaleBrokerEpoch
 	}
 	if controllerEpoch < m.controllerEpoch {
+		markFenceStaleControllerEpoch.Hit()
 		return kerr.StaleControllerEpoch
 	}
 	m.controllerEpoch = controllerEpoch

@@ -183,6 +183,15 @@ func DecodeISRChange(path string, data []byte) ([]wire.TopicPartition, error) {
 	return tps, nil
 }
 
+// EncodeReassignment writes the content of /admin/reassign_partitions, version 1, in the order of the partitions.
+func EncodeReassignment(wanted map[wire.TopicPartition][]int32) []byte {
+	j := partitionsJSON{1, []partitionJSON{}}
+	for _, tp := range slices.SortedFunc(maps.Keys(wanted), wire.TopicPartition.Compare) {
+		j.Partitions = append(j.Partitions, partitionJSON{Topic: tp.Topic, Partition: &tp.Partition, Replicas: wanted[tp]})
+	}
+	return encodeJSON(j)
+}
+
 // DecodeReassignment reads /admin/reassign_partitions, version 1: the replicas that an old tool asks for.
 func DecodeReassignment(data []byte) (map[wire.TopicPartition][]int32, error) {
 	var j partitionsJSON

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"os/signal"
 	"path/filepath"
 	"regexp"
@@ -262,23 +261,6 @@ func (f *benchFlags) finish(failed error, runs ...*load.Run) error {
 		return fmt.Errorf("every repetition is void: see the reasons above")
 	}
 	return nil
-}
-
-func reportCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "report DIR",
-		Short: "Make the report of load tests anew from their records",
-		Long: `Read every record of a load test in DIR (*.json made by bench) and write beside them: report.html (one file that stands
-alone), report.md, report.csv, report.json, the plots as PNG, percentile files (.hgrm) and interval logs (.hlog) that
-HDR histogram tools read.`,
-		Args: exactly(1, "one directory"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			if _, err := os.Stat(args[0]); err != nil {
-				return usage("%w", err)
-			}
-			return writeReport(args[0])
-		},
-	}
 }
 
 func writeReport(dir string) error {

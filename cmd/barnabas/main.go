@@ -19,6 +19,9 @@ delay, crash, lost write and interleaving. A run is judged: was anything that wa
   barnabas run leader-failover               one seeded run, judged; prints a card
   barnabas run leader-failover --seeds 1..50 many, over all cores; a report in out/report.html
   barnabas replay out/leader-failover-7      the same run again, with its trace
+  barnabas shrink out/leader-failover-7      the smallest run that still fails
+  barnabas cause out/leader-failover-7       from which moment on it was bound to fail
+  barnabas soak --for 10m                    seed after seed of all scenarios, and what is new
   barnabas up --brokers 3                    a real cluster on this machine, with its own ZooKeeper
 
 Exit codes: 0 pass, 1 error, 2 usage, 10 a broker crashed, 11 liveness, 12 safety, 13 nondeterminism, 14 vacuous.`
@@ -58,7 +61,7 @@ func main() {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage("%w; see '%s --help'", err, cmd.CommandPath())
 	})
-	root.AddCommand(runCommand(), replayCommand(), checkCommand(), scenariosCommand(), brokerCommand(), zookeeperCommand(), upCommand(), benchCommand(), reportCommand())
+	root.AddCommand(runCommand(), replayCommand(), shrinkCommand(), causeCommand(), soakCommand(), reportCommand(), checkCommand(), scenariosCommand(), brokerCommand(), zookeeperCommand(), upCommand(), benchCommand())
 	err := root.Execute()
 	if err == nil {
 		return

@@ -12,6 +12,7 @@ import (
 	"barnabas/linearizability/history"
 	"barnabas/reports"
 	"barnabas/scenarios"
+	"barnabas/scenarios/workload"
 )
 
 // The files of a run's directory.
@@ -22,6 +23,7 @@ const (
 	fileHistory  = "history.jsonl"
 	filePage     = "report.html"
 	fileTrace    = "trace.txt"
+	fileTimeline = "timeline.html"
 )
 
 // writeRun writes everything about one run to dir, which alone is enough to replay it.
@@ -40,7 +42,7 @@ func writeRun(dir string, result *scenarios.Result) error {
 	if err := reports.Page(&page, []*reports.Run{r}); err != nil {
 		return err
 	}
-	header := faults.Header{Scenario: r.Scenario, Seed: r.Seed, Commit: r.Commit}
+	header := faults.Header{Scenario: r.Scenario, Seed: r.Seed, Commit: r.Commit, Bugs: r.Bugs, Changes: result.Changes}
 	files := map[string][]byte{
 		fileRecord:   record,
 		fileCard:     card.Bytes(),
@@ -55,7 +57,28 @@ func writeRun(dir string, result *scenarios.Result) error {
 	if result.History == nil {
 		return nil
 	}
+	if err := writeTo(filepath.Join(dir, fileTimeline), func(w io.Writer) error { return reports.Explore(w, r, operations(result.History)) }); err != nil {
+		return err
+	}
 	return writeTo(filepath.Join(dir, fileHistory), func(w io.Writer) error { return history.Write(w, result.History) })
+}
+
+// operations are the history's, for the timeline.
+func operations(h *history.History) []reports.Op {
+	out := make([]reports.Op, 0, len(h.Ops))
+	for i := range h.Ops {
+		op := &h.Ops[i]
+		o := reports.Op{Client: workload.ClientOf(op.Process), What: op.Kind.String(), Partition: fmt.Sprintf("%s-%d", op.Topic, op.Partition),
+			Call: op.Call, Return: op.Return, Outcome: op.Outcome.String(), Offset: op.Offset, Next: op.Next, Error: op.Error}
+		if op.Kind == history.Fetch {
+			o.Offset = op.From
+		}
+		for _, r := range op.Records {
+			o.Values = append(o.Values, r.Value)
+		}
+		out = append(out, o)
+	}
+	return out
 }
 
 func writeTo(name string, write func(io.Writer) error) error {

@@ -20,7 +20,7 @@ type progress struct {
 
 func newProgress(name string, total int) *progress {
 	p := &progress{}
-	if total < 2 || !term.IsTerminal(int(os.Stderr.Fd())) {
+	if total < 2 || !isTerminal(os.Stderr) {
 		return p
 	}
 	p.bars = mpb.New(mpb.WithOutput(os.Stderr), mpb.WithRefreshRate(150*time.Millisecond))
@@ -60,3 +60,5 @@ func (p *progress) end() {
 		p.bars.Wait()
 	}
 }
+
+func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }

@@ -72,6 +72,7 @@ type plan struct {
 	seeds    seedRange
 	bugs     bug.Set
 	schedule *faults.File
+	stateAt  time.Duration // for replay
 }
 
 func newPlan(name string, f runFlags, seedGiven bool) (*plan, error) {
@@ -224,12 +225,12 @@ func (p *plan) attempt(seed uint64, t trace.Options) (result *scenarios.Result) 
 	defer func() {
 		if v := recover(); v != nil {
 			result = &scenarios.Result{Report: &reports.Run{Scenario: p.scenario.Name, Summary: p.scenario.Summary, Seed: seed, World: "sim",
-				Verdict: reports.Error, Reason: fmt.Sprint("the harness panicked: ", v), Stack: string(debug.Stack())}}
+				Converged: -1, Verdict: reports.Error, Reason: fmt.Sprint("the harness panicked: ", v), Stack: string(debug.Stack())}}
 		}
 		result.Report.Wall = time.Since(started)
 		result.Report.Commit = commit()
 	}()
-	return scenarios.Run(scenarios.Options{Scenario: p.scenario, Seed: seed, Schedule: p.schedule, Bugs: p.bugs, Trace: t})
+	return scenarios.Run(scenarios.Options{Scenario: p.scenario, Seed: seed, Schedule: p.schedule, Bugs: p.bugs, Trace: t, StateAt: p.stateAt})
 }
 
 // firstDifference runs the seed two more times with the stretch recorded in which the first two parted, and names the

@@ -2,21 +2,21 @@ package nemesis
 
 import (
 	"slices"
+	"time"
 
+	"barnabas/broker/env"
 	"barnabas/faults"
 )
 
 // link is one direction between two nodes.
 type link struct{ from, to faults.Node }
 
-// lasts tells whether a fault of this kind has an end to wait for.
-func lasts(k faults.Kind) bool { return k != faults.ZooKeeperExpire && k != faults.ZooKeeperRestart }
-
 // felt tells whether a fault of this kind counts as fired only once somebody has felt it: a link that nobody uses can
 // be cut without effect.
 func felt(k faults.Kind) bool {
 	switch k {
-	case faults.Partition, faults.PartitionOneWay, faults.Isolate, faults.SlowLink, faults.SlowDisk, faults.FailSync:
+	case faults.Partition, faults.PartitionOneWay, faults.Isolate, faults.SlowLink, faults.SlowDisk, faults.FailSync,
+		faults.ZooKeeperCut, faults.Clog, faults.Refuse, faults.Halves, faults.Ring, faults.StallDisk, faults.FailRead, faults.FailWrite, faults.FullDisk:
 		return true
 	}
 	return false
@@ -25,8 +25,13 @@ func felt(k faults.Kind) bool {
 // links lists the directed links that the fault changes.
 func (n *Nemesis) links(f faults.Fault) []link {
 	from, to := f.From, f.To
-	if f.Kind == faults.Isolate {
+	switch f.Kind {
+	case faults.Isolate:
 		from, to = []faults.Node{f.Node}, append(slices.Clone(n.o.World.Brokers()), faults.ZooKeeper, faults.Clients)
+	case faults.ZooKeeperCut:
+		from, to = []faults.Node{f.Node}, []faults.Node{faults.ZooKeeper}
+	case faults.Ring:
+		return ring(f.From)
 	}
 	var out []link
 	add := func(l link) {
@@ -45,6 +50,19 @@ func (n *Nemesis) links(f faults.Fault) []link {
 	return out
 }
 
+// ring lists the links between brokers that are no neighbours in the ring.
+func ring(order []faults.Node) []link {
+	var out []link
+	for i, a := range order {
+		for j, b := range order {
+			if apart := (j - i + len(order)) % len(order); apart > 1 && apart < len(order)-1 {
+				out = append(out, link{a, b})
+			}
+		}
+	}
+	return out
+}
+
 // apply makes the world suffer the fault, which is among the active ones if it lasts.
 func (n *Nemesis) apply(r *running) faults.Outcome {
 	w, f := n.o.World, r.fault
@@ -55,10 +73,25 @@ func (n *Nemesis) apply(r *running) faults.Outcome {
 		return w.PowerLoss(f.Node, f.Keep)
 	case faults.Pause:
 		return w.Pause(f.Node)
-	case faults.Partition, faults.PartitionOneWay, faults.Isolate, faults.SlowLink:
+	case faults.Partition, faults.PartitionOneWay, faults.Isolate, faults.SlowLink, faults.ZooKeeperCut, faults.Halves, faults.Ring:
 		return n.setLinks(r.links)
-	case faults.SlowDisk, faults.FailSync:
+	case faults.SlowDisk, faults.FailSync, faults.StallDisk, faults.FailRead, faults.FailWrite, faults.FullDisk:
 		return n.setDisk(f.Node)
+	case faults.Clog:
+		return n.each(f, func(a, b faults.Node) faults.Outcome { return w.Clog(a, b, n.left(f)) })
+	case faults.Reset:
+		return n.each(f, w.Reset)
+	case faults.Refuse:
+		return n.setRefuse(f.Node)
+	case faults.Wipe:
+		return w.Wipe(f.Node)
+	case faults.ClockJump:
+		n.jumped[f.Node] += f.Wall
+		return n.setClock(f.Node)
+	case faults.ClockOffset, faults.ClockDrift:
+		return n.setClock(f.Node)
+	case faults.ClientCrash:
+		return w.CrashClient(f.Client)
 	case faults.ZooKeeperExpire:
 		return w.ExpireSession(f.Node)
 	case faults.ZooKeeperOutage:
@@ -76,7 +109,7 @@ func (n *Nemesis) apply(r *running) faults.Outcome {
 // undo ends the fault's effect; it is not among the active ones any more.
 func (n *Nemesis) undo(r *running) {
 	switch node := downs(r.fault); r.fault.Kind {
-	case faults.Crash, faults.Power, faults.ZooKeeperOutage:
+	case faults.Crash, faults.Power, faults.ZooKeeperOutage, faults.Wipe:
 		if !n.heldDown(node) {
 			n.o.World.Restart(node)
 		}
@@ -84,9 +117,18 @@ func (n *Nemesis) undo(r *running) {
 		if !n.paused(r.fault.Node) {
 			n.o.World.Resume(r.fault.Node)
 		}
-	case faults.SlowDisk:
+	case faults.SlowDisk, faults.StallDisk:
 		n.setDisk(r.fault.Node)
-	case faults.FailSync:
+	case faults.Clog: // ends by itself
+	case faults.Refuse:
+		n.setRefuse(r.fault.Node)
+	case faults.ClockOffset, faults.ClockDrift:
+		n.setClock(r.fault.Node)
+	case faults.ClientCrash:
+		if !slices.ContainsFunc(n.active, func(o *running) bool { return o.fault.Kind == faults.ClientCrash && o.fault.Client == r.fault.Client }) {
+			n.o.World.RestartClient(r.fault.Client)
+		}
+	case faults.FailSync, faults.FailRead, faults.FailWrite, faults.FullDisk:
 		n.setDisk(r.fault.Node)
 		if !n.heldDown(r.fault.Node) {
 			// A broker that lost its only log directory has stopped; an operator mends the disk and starts it again.
@@ -109,7 +151,7 @@ func downs(f faults.Fault) faults.Node {
 func (n *Nemesis) heldDown(node faults.Node) bool {
 	return slices.ContainsFunc(n.active, func(r *running) bool {
 		switch r.fault.Kind {
-		case faults.Crash, faults.Power, faults.ZooKeeperOutage:
+		case faults.Crash, faults.Power, faults.ZooKeeperOutage, faults.Wipe:
 			return downs(r.fault) == node
 		}
 		return false
@@ -131,9 +173,11 @@ func (n *Nemesis) setLinks(links []link) faults.Outcome {
 			if !slices.Contains(r.links, l) {
 				continue
 			}
-			if r.fault.Kind == faults.SlowLink {
+			switch r.fault.Kind {
+			case faults.SlowLink:
 				c.Delay = max(c.Delay, r.fault.Delay)
-			} else {
+			case faults.Clog:
+			default:
 				c.Cut = true
 			}
 		}
@@ -156,18 +200,87 @@ func (n *Nemesis) setDisk(node faults.Node) faults.Outcome {
 			d.Slow = max(d.Slow, r.fault.Slow)
 		case faults.FailSync:
 			d.FailSync = true
+		case faults.FailRead:
+			d.FailRead = true
+		case faults.FailWrite:
+			d.FailWrite = true
+		case faults.FullDisk:
+			d.Full = true
+		case faults.StallDisk:
+			d.Stall = max(d.Stall, n.entryEnd(r).Sub(n.o.Timers.Now()))
 		}
 	}
 	return n.o.World.SetDisk(node, d)
 }
 
+// left is how long a fault that begins now lasts.
+func (n *Nemesis) left(f faults.Fault) time.Duration {
+	now := n.o.Timers.Now()
+	if f.For == faults.UntilEnd || f.For == faults.Forever {
+		return n.o.End.Sub(now)
+	}
+	return min(f.For, n.o.End.Sub(now))
+}
+
+// entryEnd is when an active fault will have ended.
+func (n *Nemesis) entryEnd(r *running) env.Instant {
+	if f := r.fault; f.For != faults.UntilEnd && f.For != faults.Forever {
+		return min(r.began.Add(f.For), n.o.End)
+	}
+	return n.o.End
+}
+
+// each does something between every node of one side and every one of the other; it is applied if any of it was.
+func (n *Nemesis) each(f faults.Fault, do func(a, b faults.Node) faults.Outcome) faults.Outcome {
+	total := faults.Outcome{Detail: "no such link"}
+	for _, a := range f.From {
+		for _, b := range f.To {
+			if out := do(a, b); out.Applied || !total.Applied {
+				total = out
+			}
+		}
+	}
+	return total
+}
+
+// setRefuse makes the node refuse dials as long as any active fault says so.
+func (n *Nemesis) setRefuse(node faults.Node) faults.Outcome {
+	return n.o.World.SetRefuse(node, slices.ContainsFunc(n.active, func(r *running) bool {
+		return r.fault.Kind == faults.Refuse && r.fault.Node == node
+	}))
+}
+
+// setClock gives the node's wall clock the jumps so far and what all active faults together make.
+func (n *Nemesis) setClock(node faults.Node) faults.Outcome {
+	off, drift := n.jumped[node], 0
+	for _, r := range n.active {
+		if f := r.fault; f.Node == node && f.Kind == faults.ClockOffset {
+			off += f.Wall
+		} else if f.Node == node && f.Kind == faults.ClockDrift {
+			drift += f.Drift
+		}
+	}
+	return n.o.World.SetClock(node, off, drift)
+}
+
 // hurt is what the world has counted so far where the fault strikes.
 func (n *Nemesis) hurt(r *running) int64 {
+	disk := func() faults.DiskHurt { return n.o.World.DiskHurt(r.fault.Node) }
 	switch r.fault.Kind {
 	case faults.SlowDisk:
-		return n.o.World.DiskHurt(r.fault.Node).Slow
+		return disk().Slow
 	case faults.FailSync:
-		return n.o.World.DiskHurt(r.fault.Node).FailSync
+		return disk().FailSync
+	case faults.FailRead:
+		return disk().FailRead
+	case faults.FailWrite:
+		return disk().FailWrite
+	case faults.FullDisk:
+		return disk().Full
+	case faults.StallDisk:
+		return disk().Stall
+	case faults.Clog, faults.Refuse:
+		return n.o.World.Hurt(r.fault.Kind)
 	}
 	var total int64
 	for _, l := range r.links {

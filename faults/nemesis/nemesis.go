@@ -2,6 +2,7 @@ package nemesis
 
 import (
 	"slices"
+	"time"
 
 	"barnabas/broker/env"
 	"barnabas/faults"
@@ -36,6 +37,7 @@ type Nemesis struct {
 	entries []Entry
 	active  []*running // applied and not healed, in the order they began
 	ended   bool
+	jumped  map[faults.Node]time.Duration // how far each wall clock has jumped in all
 }
 
 // running is a fault that was applied and lasts.
@@ -43,11 +45,12 @@ type running struct {
 	fault faults.Fault // roles resolved
 	entry int          // its index in the timeline
 	links []link       // those it changes
-	hurt  int64        // what the world had counted on them, or on the disk, before
+	began env.Instant
+	hurt  int64 // what the world had counted on them, or on the disk, before
 }
 
 // New makes a nemesis; Start sets it going.
-func New(o Options) *Nemesis { return &Nemesis{o: o} }
+func New(o Options) *Nemesis { return &Nemesis{o: o, jumped: map[faults.Node]time.Duration{}} }
 
 // Start registers all faults and the final healing with the timers. Call it once.
 func (n *Nemesis) Start() {
@@ -95,8 +98,8 @@ func (n *Nemesis) begin(index int) {
 			return
 		}
 	}
-	r := &running{fault: f, entry: len(n.entries)}
-	if lasts(f.Kind) {
+	r := &running{fault: f, entry: len(n.entries), began: now}
+	if f.Kind.Lasts() {
 		r.links = n.links(f)
 		r.hurt = n.hurt(r)
 		n.active = append(n.active, r)
@@ -109,7 +112,7 @@ func (n *Nemesis) begin(index int) {
 		return
 	}
 	e.Status, e.Fired = Applied, !felt(f.Kind)
-	if lasts(f.Kind) {
+	if f.Kind.Lasts() {
 		e.End = env.Never
 		if f.For != faults.UntilEnd && f.For != faults.Forever {
 			n.o.Timers.At(now.Add(f.For), func() { n.heal(r) })

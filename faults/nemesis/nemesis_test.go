@@ -19,6 +19,7 @@ type world struct {
 	down     map[faults.Node]bool
 	roles    map[faults.Node]faults.Node
 	linkHurt map[link]int64
+	kindHurt map[faults.Kind]int64
 	diskHurt map[faults.Node]faults.DiskHurt
 	noExpire bool
 }
@@ -101,6 +102,30 @@ func (w *world) LinkHurt(from, to faults.Node) int64 { return w.linkHurt[link{fr
 
 func (w *world) SetDisk(n faults.Node, d faults.Disk) faults.Outcome {
 	return w.did(true, "disk %s slow=%d fail=%v", n, d.Slow, d.FailSync)
+}
+
+func (w *world) Clog(from, to faults.Node, d time.Duration) faults.Outcome {
+	return w.did(true, "clog %s-%s %s", from, to, d)
+}
+func (w *world) Reset(from, to faults.Node) faults.Outcome {
+	return w.did(true, "reset %s-%s", from, to)
+}
+func (w *world) SetRefuse(n faults.Node, on bool) faults.Outcome {
+	return w.did(true, "refuse %s %t", n, on)
+}
+func (w *world) Hurt(k faults.Kind) int64 { return w.kindHurt[k] }
+func (w *world) SetClock(n faults.Node, off time.Duration, drift int) faults.Outcome {
+	return w.did(true, "clock %s off=%s drift=%d", n, off, drift)
+}
+func (w *world) Wipe(n faults.Node) faults.Outcome {
+	w.down[n] = true
+	return w.did(true, "wipe %s", n)
+}
+func (w *world) CrashClient(number int) faults.Outcome {
+	return w.did(true, "client %d down", number)
+}
+func (w *world) RestartClient(number int) faults.Outcome {
+	return w.did(true, "client %d up", number)
 }
 
 func (w *world) DiskHurt(n faults.Node) faults.DiskHurt { return w.diskHurt[n] }

@@ -11,7 +11,8 @@ import (
 )
 
 // Budget bounds what goes wrong at once. A broker is impaired while it is down, paused, cut off, without a session or
-// with a disk that fails its syncs, and for Settle after. Slow links and disks impair nobody. A role (leader,
+// with a disk that fails or stalls, and for Settle after. Slow links and disks, a ring, wrong clocks and crashing clients
+// impair no broker. An emptied disk is always beyond the budget. A role (leader,
 // controller) counts as a broker of its own, as it may be any.
 type Budget struct {
 	// Impaired is how many brokers may be impaired at once.
@@ -57,6 +58,9 @@ func (b Budget) exceeded(s faults.Schedule, power int) string {
 	if len(strikes) == 0 {
 		return ""
 	}
+	if f.Kind == faults.Wipe {
+		return "an emptied disk: Kafka promises nothing for a replica that comes back without its log"
+	}
 	if f.Kind == faults.Power && power > b.PowerLosses {
 		return fmt.Sprintf("power loss %d of at most %d", power, b.PowerLosses)
 	}
@@ -91,8 +95,7 @@ func (b Budget) exceeded(s faults.Schedule, power int) string {
 
 // end is when the fault's impairment is over.
 func (b Budget) end(f faults.Fault) time.Duration {
-	lasts := f.Kind != faults.ZooKeeperExpire && f.Kind != faults.ZooKeeperRestart
-	if lasts && (f.For == faults.UntilEnd || f.For == faults.Forever) {
+	if f.Kind.Lasts() && (f.For == faults.UntilEnd || f.For == faults.Forever) {
 		return math.MaxInt64
 	}
 	return f.At + f.For + b.Settle
@@ -101,11 +104,12 @@ func (b Budget) end(f faults.Fault) time.Duration {
 // impairs lists whom the fault impairs: brokers, roles, or ZooKeeper.
 func impairs(f faults.Fault) []faults.Node {
 	switch f.Kind {
-	case faults.Crash, faults.Power, faults.Pause, faults.Isolate, faults.FailSync, faults.ZooKeeperExpire:
+	case faults.Crash, faults.Power, faults.Pause, faults.Isolate, faults.FailSync, faults.ZooKeeperExpire,
+		faults.Wipe, faults.ZooKeeperCut, faults.StallDisk, faults.FailRead, faults.FailWrite, faults.FullDisk, faults.Refuse:
 		return []faults.Node{f.Node}
 	case faults.ZooKeeperRestart, faults.ZooKeeperOutage:
 		return []faults.Node{faults.ZooKeeper}
-	case faults.Partition, faults.PartitionOneWay:
+	case faults.Partition, faults.PartitionOneWay, faults.Halves, faults.Clog:
 		return smallerSide(brokers(f.From), brokers(f.To))
 	}
 	return nil

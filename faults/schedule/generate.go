@@ -13,6 +13,8 @@ import (
 // Plan is what Generate draws from.
 type Plan struct {
 	Brokers []faults.Node
+	// Clients is how many clients there are to crash.
+	Clients int
 	// Roles lets faults strike the leader and the controller by name, besides brokers by their ids.
 	Roles bool
 	// Target is a role (faults.Leader, faults.Controller) that half of the faults strike, wherever a kind strikes one
@@ -45,6 +47,19 @@ var spans = [faults.KindCount]Span{
 	faults.SlowDisk:        {time.Second, 8 * time.Second},
 	faults.FailSync:        {200 * time.Millisecond, 3 * time.Second},
 	faults.ZooKeeperOutage: {time.Second, 10 * time.Second},
+	faults.ZooKeeperCut:    {500 * time.Millisecond, 8 * time.Second},
+	faults.Clog:            {100 * time.Millisecond, 6 * time.Second},
+	faults.Refuse:          {500 * time.Millisecond, 6 * time.Second},
+	faults.Halves:          {500 * time.Millisecond, 8 * time.Second},
+	faults.Ring:            {time.Second, 8 * time.Second},
+	faults.StallDisk:       {100 * time.Millisecond, 6 * time.Second},
+	faults.FailRead:        {200 * time.Millisecond, 3 * time.Second},
+	faults.FailWrite:       {200 * time.Millisecond, 3 * time.Second},
+	faults.FullDisk:        {200 * time.Millisecond, 4 * time.Second},
+	faults.Wipe:            {500 * time.Millisecond, 8 * time.Second},
+	faults.ClockOffset:     {time.Second, 8 * time.Second},
+	faults.ClockDrift:      {time.Second, 8 * time.Second},
+	faults.ClientCrash:     {200 * time.Millisecond, 4 * time.Second},
 }
 
 const (
@@ -160,7 +175,8 @@ func (g *generator) fault(kind faults.Kind) faults.Fault {
 	}
 	f.At = (g.p.Start + time.Duration(g.r.Float64()*float64(max(0, window-f.For)))).Truncate(time.Millisecond)
 	switch kind {
-	case faults.Crash, faults.Pause, faults.Isolate, faults.FailSync, faults.ZooKeeperExpire:
+	case faults.Crash, faults.Pause, faults.Isolate, faults.FailSync, faults.ZooKeeperExpire,
+		faults.ZooKeeperCut, faults.Refuse, faults.StallDisk, faults.FailRead, faults.FailWrite, faults.FullDisk, faults.Wipe:
 		f.Node = g.target()
 	case faults.Power:
 		f.Node = g.target()
@@ -175,6 +191,22 @@ func (g *generator) fault(kind faults.Kind) faults.Fault {
 		if kind == faults.PartitionOneWay && g.r.IntN(2) == 0 {
 			f.From, f.To = f.To, f.From
 		}
+	case faults.Clog, faults.Reset:
+		f.From, f.To = g.sides()
+	case faults.Halves:
+		f.From, f.To = g.halves()
+	case faults.Ring:
+		for _, i := range g.r.Perm(len(g.p.Brokers)) {
+			f.From = append(f.From, g.p.Brokers[i])
+		}
+	case faults.ClockOffset, faults.ClockJump:
+		f.Node = g.target()
+		f.Wall = g.either(g.between(50*time.Millisecond, 2*time.Hour).Round(time.Millisecond))
+	case faults.ClockDrift:
+		f.Node = g.target()
+		f.Drift = int(g.either(g.between(50, 300_000)))
+	case faults.ClientCrash:
+		f.Client = 1 + g.r.IntN(max(1, g.p.Clients))
 	case faults.SlowLink:
 		f.From, f.To = g.sides()
 		f.Delay = g.between(5*time.Millisecond, 500*time.Millisecond).Round(time.Millisecond)
@@ -185,6 +217,36 @@ func (g *generator) fault(kind faults.Kind) faults.Fault {
 // between draws from low to high, evenly on a logarithmic scale.
 func (g *generator) between(low, high time.Duration) time.Duration {
 	return time.Duration(float64(low) * math.Pow(float64(high)/float64(low), g.r.Float64()))
+}
+
+// either turns d the other way half of the time.
+func (g *generator) either(d time.Duration) time.Duration {
+	if g.r.IntN(2) == 0 {
+		return -d
+	}
+	return d
+}
+
+// halves draws two sides of brokers, neither empty, and puts ZooKeeper and the clients on one of them, or on none.
+func (g *generator) halves() (from, to []faults.Node) {
+	order := g.r.Perm(len(g.p.Brokers))
+	cut := 1 + g.r.IntN(max(1, len(order)-1))
+	for i, at := range order {
+		if i < cut {
+			from = append(from, g.p.Brokers[at])
+		} else {
+			to = append(to, g.p.Brokers[at])
+		}
+	}
+	for _, n := range []faults.Node{faults.ZooKeeper, faults.Clients} {
+		switch g.r.IntN(3) {
+		case 0:
+			from = append(from, n)
+		case 1:
+			to = append(to, n)
+		}
+	}
+	return faults.SortNodes(from), faults.SortNodes(to)
 }
 
 // target draws the node that a fault strikes.

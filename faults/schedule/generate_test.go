@@ -81,6 +81,9 @@ func TestSwarmSwitchesKindsOffAndMakesOthersHeavy(t *testing.T) {
 		total += len(s)
 	}
 	for k := range faults.KindCount {
+		if k == faults.Wipe { // beyond every budget
+			continue
+		}
 		if with[k] < seeds/10 || with[k] > seeds*9/10 {
 			t.Errorf("%s is in %d of %d schedules", k, with[k], seeds)
 		}

@@ -30,8 +30,10 @@ type Registered struct {
 	Leader         int32 // -1 for none
 	LeaderEpoch    int32
 	PartitionEpoch int32 // the znode's version
-	ISR            []int32
-	Replicas       []int32
+	// ControllerEpoch is that of the controller which wrote it, Controllers that of the newest controller when it was written.
+	ControllerEpoch, Controllers int32
+	ISR                          []int32
+	Replicas                     []int32
 }
 
 // View is what there is to see at one moment.
@@ -57,6 +59,7 @@ type Oracle struct {
 	registered map[wire.TopicPartition]Registered
 	broken     map[string]bool
 	violations []Violation
+	lossy      bool
 }
 
 type term struct {
@@ -75,6 +78,7 @@ type seen struct {
 	role   partition.Role
 	epoch  int32
 	hw     int64
+	shy    int32 // the partition epoch in which a leader was seen with fewer in its ISR than min.insync.replicas, else -1
 	cursor cursor
 }
 
@@ -82,6 +86,15 @@ type seen struct {
 func New(disks Disks) *Oracle {
 	return &Oracle{disks: disks, logs: map[wire.TopicPartition]*canonical{}, leaders: map[term]int32{},
 		replicas: map[replicaKey]*seen{}, registered: map[wire.TopicPartition]Registered{}, broken: map[string]bool{}}
+}
+
+// AllowLoss tells that more was destroyed than the replication can bear: from now on a replica may lack what was
+// committed, and only what does not rest on data is held to.
+func (o *Oracle) AllowLoss() { o.lossy = true }
+
+// aboutData are the invariants that a loss beyond the replication breaks.
+func aboutData(id string) bool {
+	return id == "INV-ISR-COMPLETE" || id == "INV-COMMITTED-EQUAL" || id == "INV-COMMITTED-KEPT" || id == "INV-LOG-CONTIGUOUS"
 }
 
 // Violations are all that were found, in order. Each invariant is reported once per partition and broker.
@@ -100,6 +113,7 @@ func (o *Oracle) Look(v View) {
 	for i := range v.Partitions {
 		o.lookRegistered(v.At, &v.Partitions[i])
 	}
+	o.forgetGone(v.Replicas)
 	// Leaders first: they are who may extend the canonical log.
 	for i := range v.Replicas {
 		if v.Replicas[i].State.Role == partition.Leader {
@@ -116,9 +130,35 @@ func (o *Oracle) Look(v View) {
 	}
 }
 
+// forgetGone forgets replicas that are not there any more, deleted or with their broker down: one that is made anew in
+// their place has a log of its own.
+func (o *Oracle) forgetGone(there []Replica) {
+	if len(there) >= len(o.replicas) {
+		gone := false
+		for i := range there {
+			if _, known := o.replicas[replicaKey{there[i].State.TP, there[i].Broker}]; !known {
+				gone = true // or new
+				break
+			}
+		}
+		if !gone {
+			return
+		}
+	}
+	have := map[replicaKey]bool{}
+	for i := range there {
+		have[replicaKey{there[i].State.TP, there[i].Broker}] = true
+	}
+	for key, was := range o.replicas { // unordered: each on its own
+		if !have[key] {
+			was.life = 0 // no broker's
+		}
+	}
+}
+
 func (o *Oracle) violated(at env.Instant, id string, tp wire.TopicPartition, broker int32, format string, args ...any) {
 	key := fmt.Sprintf("%s %s %d", id, tp, broker)
-	if o.broken[key] {
+	if o.broken[key] || o.lossy && aboutData(id) {
 		return
 	}
 	o.broken[key] = true
@@ -130,6 +170,9 @@ func (o *Oracle) lookRegistered(at env.Instant, r *Registered) {
 	old, known := o.registered[r.TP]
 	if known && old.PartitionEpoch == r.PartitionEpoch && old.LeaderEpoch == r.LeaderEpoch {
 		return
+	}
+	if r.ControllerEpoch < r.Controllers {
+		o.violated(at, "INV-CONTROLLER-FENCED", r.TP, 0, "the controller of epoch %d wrote leader epoch %d when there was one of epoch %d", r.ControllerEpoch, r.LeaderEpoch, r.Controllers)
 	}
 	if known && r.LeaderEpoch < old.LeaderEpoch {
 		o.violated(at, "INV-EPOCH-MONOTONIC", r.TP, 0, "leader epoch in ZooKeeper went from %d back to %d", old.LeaderEpoch, r.LeaderEpoch)
@@ -160,7 +203,7 @@ func (o *Oracle) lookReplica(at env.Instant, r *Replica) {
 	key := replicaKey{tp, r.Broker}
 	was := o.replicas[key]
 	if was == nil || was.life != r.Life {
-		was = &seen{life: r.Life, epoch: -1}
+		was = &seen{life: r.Life, epoch: -1, shy: -1}
 		o.replicas[key] = was
 	}
 	if s.LeaderEpoch < was.epoch {
@@ -183,6 +226,13 @@ func (o *Oracle) lookLeader(at env.Instant, r *Replica, was *seen) {
 	}
 	if was.role == partition.Leader && was.epoch == s.LeaderEpoch && s.HighWatermark < was.hw {
 		o.violated(at, "INV-HW-MONOTONIC", tp, r.Broker, "leader %d took its high watermark back from %d to %d in epoch %d", r.Broker, was.hw, s.HighWatermark, s.LeaderEpoch)
+	}
+	if was.role == partition.Leader && was.epoch == s.LeaderEpoch && was.shy == s.PartitionEpoch && s.HighWatermark > was.hw && len(s.ISR) < s.MinISR {
+		o.violated(at, "INV-MIN-ISR", tp, r.Broker, "leader %d took its high watermark from %d to %d with the ISR %v, although min.insync.replicas is %d", r.Broker, was.hw, s.HighWatermark, s.ISR, s.MinISR)
+	}
+	was.shy = -1
+	if len(s.ISR) < s.MinISR {
+		was.shy = s.PartitionEpoch
 	}
 	for _, member := range s.ISR {
 		if !slices.Contains(s.Replicas, member) {

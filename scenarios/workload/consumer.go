@@ -2,6 +2,7 @@ package workload
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"barnabas/broker/client"
@@ -17,13 +18,16 @@ const firstConsumer = 500
 // then it jumps back and reads again what it has read, which must not have changed.
 func (l *Load) Consume(index int) func(env.Env) {
 	return func(e env.Env) {
-		defer func() { l.active-- }()
+		name := ConsumerName(index)
+		defer l.ended(name, l.lives[name])
+		number := l.identity(name, index)
 		r := e.Rand("workload")
-		c := l.client(e, fmt.Sprintf("consumer-%d", index))
+		l.sleepUntilBegin(e)
+		c := l.client(e, fmt.Sprintf("consumer-%d", number))
 		defer c.Close()
 		k := client.NewConsumer(c, client.ConsumerOptions{WaitMax: 250 * time.Millisecond, PartitionBytesMax: 64 << 10, BytesMax: 256 << 10})
 		defer k.Close()
-		process := int32((firstConsumer + index) * processesPerClient)
+		process := int32((firstConsumer + number) * processesPerClient)
 		seek := make([]bool, l.Partitions)
 		for p := range l.Partitions {
 			k.Assign(l.partition(p), client.Earliest)
@@ -104,15 +108,15 @@ func (l *Load) drain(e env.Env, c *client.Client, deadline env.Instant) error {
 			k.Assign(tp, first.Offset)
 		}
 	}
+	at := slices.Clone(start) // what has been handed over
 	process := int32((2 * firstConsumer) * processesPerClient)
 	for {
-		behind := l.behind(k, start, end)
+		behind := l.behind(at, end)
 		if behind == nil {
 			break
 		}
 		if e.Mono() >= deadline {
-			at, _ := k.Position(*behind)
-			return fmt.Errorf("drain: %s is read to %d of %d", *behind, at, end[behind.Partition])
+			return fmt.Errorf("drain: %s is read to %d of %d", *behind, at[behind.Partition], end[behind.Partition])
 		}
 		fetched, err := k.Poll(time.Second)
 		if err != nil {
@@ -123,6 +127,7 @@ func (l *Load) drain(e env.Env, c *client.Client, deadline env.Instant) error {
 				return fmt.Errorf("drain: %s: %w", fetched[i].TP, fetched[i].Err)
 			}
 			l.fetched(e, process, &fetched[i], seek, true)
+			at[fetched[i].TP.Partition] = fetched[i].Next
 		}
 	}
 	for p := range l.Partitions {
@@ -131,14 +136,12 @@ func (l *Load) drain(e env.Env, c *client.Client, deadline env.Instant) error {
 	return nil
 }
 
-// behind is a partition that is not read to its end, or nil.
-func (l *Load) behind(k *client.Consumer, start, end []int64) *wire.TopicPartition {
+// behind is a partition that has not been read to its end, or nil. What counts is what Poll has handed over: the consumer's own
+// position is ahead of that while answers wait to be polled.
+func (l *Load) behind(at, end []int64) *wire.TopicPartition {
 	for p := range l.Partitions {
-		if start[p] == end[p] {
-			continue
-		}
-		tp := l.partition(p)
-		if at, ok := k.Position(tp); !ok || at < end[p] {
+		if at[p] < end[p] {
+			tp := l.partition(p)
 			return &tp
 		}
 	}

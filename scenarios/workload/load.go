@@ -32,6 +32,10 @@ type Config struct {
 	// SeekEvery is the mean number of polls between two jumps of a consumer back to an offset it has seen; 0 for never.
 	SeekEvery int
 	Groups    Groups
+	// RecordsMax bounds how many records all producers together hand over; 0 for no bound.
+	RecordsMax int
+	// Begin is when clients start to work.
+	Begin env.Instant
 }
 
 // Load is the clients' common state. It lives outside of every node, and is safe because a world is one thread.
@@ -44,6 +48,10 @@ type Load struct {
 	active  int
 	members int // of groups, so far
 	counts  Counts
+	handed  int                      // records handed over
+	lives   map[string]int           // of each client, by name
+	running map[string]int           // the life that runs, 0 for none
+	pending map[string][]*history.Op // of producers, by name: not answered yet, in order
 }
 
 // Counts is what the clients were told.
@@ -56,7 +64,7 @@ type Counts struct {
 
 // New makes a load whose operations go to sink; observe, if not nil, is shown each as well.
 func New(c Config, sink history.Sink, observe func(history.Op)) *Load {
-	return &Load{Config: c, sink: sink, observe: observe}
+	return &Load{Config: c, sink: sink, observe: observe, lives: map[string]int{}, running: map[string]int{}, pending: map[string][]*history.Op{}}
 }
 
 // Stop lets every client finish what it has under way and end.
@@ -68,8 +76,67 @@ func (l *Load) Active() int { return l.active }
 // Counts is what the clients were told so far.
 func (l *Load) Counts() Counts { return l.counts }
 
-// Begin counts a client that will run; it must be called before its node starts.
-func (l *Load) Begin() { l.active++ }
+// Starting counts a life of the named client that will run; it must be called before its node starts.
+func (l *Load) Starting(name string) {
+	l.active++
+	l.lives[name]++
+	l.running[name] = l.lives[name]
+}
+
+// Crashed tells that the named client's process is about to go, at this instant: nobody will ever know how what it had
+// under way ended.
+func (l *Load) Crashed(name string, at env.Instant) {
+	for _, op := range l.pending[name] {
+		op.Return, op.Outcome, op.Error = int64(at), history.Unknown, "the client crashed"
+		l.record(*op)
+	}
+	delete(l.pending, name)
+	l.ended(name, l.lives[name])
+}
+
+// ended tells, once for each life, that a client works no more.
+func (l *Load) ended(name string, life int) {
+	if life > 0 && l.running[name] == life {
+		l.running[name] = 0
+		l.active--
+	}
+}
+
+// identity is a number for this life of the named client that no other client and no other life has.
+func (l *Load) identity(name string, index int) int { return index + livesApart*(l.lives[name]-1) }
+
+// ClientOf is the node of the client that a process of the history belongs to; "drain" for the final drain,
+// "members" for those of groups, who come and go.
+func ClientOf(process int32) string {
+	switch number := int(process) / processesPerClient % livesApart; {
+	case number > firstMember:
+		return "members"
+	case number >= 2*firstConsumer:
+		return "drain"
+	case number >= firstConsumer:
+		return ConsumerName(number - firstConsumer)
+	default:
+		return ProducerName(number)
+	}
+}
+
+// livesApart is the distance between the numbers of two lives of one client.
+const livesApart = 2000
+
+// more tells whether producers may hand over another record, and counts it.
+func (l *Load) more() bool {
+	if l.RecordsMax > 0 && l.handed >= l.RecordsMax {
+		return false
+	}
+	l.handed++
+	return true
+}
+
+func (l *Load) sleepUntilBegin(e env.Env) {
+	if d := l.Begin.Sub(e.Mono()); d > 0 {
+		e.Sleep(d)
+	}
+}
 
 func (l *Load) record(op history.Op) {
 	switch op.Outcome {

@@ -10,8 +10,8 @@ import (
 	"barnabas/linearizability/history"
 )
 
-// firstMember is added to a member's number, so that its process numbers are no consumer's.
-const firstMember = 2000
+// firstMember is added to a member's number, so that its process numbers are no consumer's and not the final drain's.
+const firstMember = 2*firstConsumer + 100
 
 // Groups says what the members of the scenario's group do.
 type Groups struct {
@@ -27,11 +27,15 @@ type Groups struct {
 	KeepRevoked bool
 }
 
+// MemberName is the node of a group member.
+func MemberName(index int) string { return fmt.Sprintf("m%d", index) }
+
 // Member is a node's main function: one member of the group after the other, until Stop. Each is a process of its own: it reads what it
 // owns, commits where it is, leaves, and another takes its place.
 func (l *Load) Member(index int) func(env.Env) {
 	return func(e env.Env) {
-		defer func() { l.active-- }()
+		name := MemberName(index)
+		defer l.ended(name, l.lives[name])
 		r := e.Rand("workload")
 		for life := 0; !l.stopped; life++ {
 			// Assignors go by the order of the members' ids, which begin with this: a new member is not to get its predecessor's share.

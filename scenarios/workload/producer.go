@@ -3,6 +3,7 @@ package workload
 import (
 	"fmt"
 	"hash/crc32"
+	"slices"
 
 	"barnabas/broker/client"
 	"barnabas/broker/env"
@@ -17,9 +18,13 @@ const processesPerClient = 1000
 // process of its own.
 func (l *Load) Produce(index int) func(env.Env) {
 	return func(e env.Env) {
-		defer func() { l.active-- }()
+		name := ProducerName(index)
+		life := l.lives[name]
+		defer l.ended(name, life)
+		number := l.identity(name, index)
 		r := e.Rand("workload")
-		c := l.client(e, fmt.Sprintf("producer-%d", index))
+		l.sleepUntilBegin(e)
+		c := l.client(e, fmt.Sprintf("producer-%d", number))
 		defer c.Close()
 		p, err := client.NewProducer(c, client.ProducerOptions{
 			Acks: l.Acks, Idempotent: l.Idempotent, Linger: l.Linger, InFlightMax: 5, Compression: l.Compression,
@@ -32,16 +37,25 @@ func (l *Load) Produce(index int) func(env.Env) {
 		for seq := int64(0); !l.stopped; seq++ {
 			e.Sleep(jitter(r, l.Pause))
 			slot := s.take()
+			if !l.more() {
+				s.give(slot)
+				break
+			}
 			op := history.NewOp(history.Produce, l.Topic, r.Int32N(l.Partitions))
 			id, value := l.newValue(r)
-			op.Process = int32(index*processesPerClient + slot)
+			op.Process = int32(number*processesPerClient + slot)
 			op.Acks = l.Acks
 			if l.Idempotent {
-				op.Producer, op.Seq = int64(index), seq
+				op.Producer, op.Seq = int64(number), seq
 			}
 			op.Records = []history.Record{{Offset: history.None, Value: id, Sum: crc32.Checksum(value, castagnoli)}}
 			op.Call = int64(e.Mono())
+			l.pending[name] = append(l.pending[name], &op)
 			p.Produce(client.Record{Topic: l.Topic, Partition: op.Partition, Value: value}, func(res client.Result) {
+				if l.running[name] != life { // it crashed, and what it had under way is recorded as unknown
+					return
+				}
+				l.pending[name] = slices.DeleteFunc(l.pending[name], func(o *history.Op) bool { return o == &op })
 				l.produced(e, op, res)
 				s.give(slot)
 			})
@@ -49,6 +63,10 @@ func (l *Load) Produce(index int) func(env.Env) {
 		p.Close(l.DeliveryTimeout)
 	}
 }
+
+// ProducerName is the node of a producer, ConsumerName that of a consumer.
+func ProducerName(index int) string { return fmt.Sprintf("p%d", index) }
+func ConsumerName(index int) string { return fmt.Sprintf("c%d", index) }
 
 // produced records how a record ended.
 func (l *Load) produced(e env.Env, op history.Op, res client.Result) {

@@ -80,6 +80,7 @@ func (l *life) Emit(ev env.Event) {
 		}
 		task = t.Name()
 	}
+	ev.Kind.Hit()
 	w.log.Add(w.s.Now(), trace.Emit, l.n.name, task, ev)
 	if len(w.onEmit) == 0 {
 		return

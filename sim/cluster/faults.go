@@ -61,6 +61,16 @@ var (
 	evHeal  = env.NewKind("heal", env.Info)
 )
 
+// Wipe kills the node's process, if there is one, and empties its disk.
+func (w *World) Wipe(name string) {
+	n := w.node(name)
+	w.event(evWipe, name, "", int64(n.lives))
+	w.endLife(n, Off)
+	n.disk.Erase()
+}
+
+var evWipe = env.NewKind("wipe", env.Info, "life")
+
 // Partition cuts the links from the hosts in from to those in to, and unless oneWay, back. heal undoes it.
 func (w *World) Partition(from, to []string, oneWay bool) (heal func()) {
 	return w.healer(w.net.Partition(from, to, oneWay), "partition "+hosts(from, to))

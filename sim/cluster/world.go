@@ -22,6 +22,7 @@ type Options struct {
 	Disk      *disk.Profile    // of every node added; default disk.NVMe
 	Trace     trace.Options    // what is recorded besides the hash
 	HookEvery int              // OnStep hooks run at least so many scheduling points apart; default 1
+	Redraws   bool             // Redraw will be called: remember every random stream
 	Epoch     time.Time        // the wall clock at Instant 0; default 2024-01-01 UTC
 }
 
@@ -70,6 +71,9 @@ func New(o Options) *World {
 		o.Disk = &p
 	}
 	w := &World{opts: o, src: rng.New(o.Seed), log: trace.New(o.Trace), byName: map[string]*node{}}
+	if o.Redraws {
+		w.src = w.src.Remembering()
+	}
 	policy := newPolicy(o.Policy, w.src)
 	w.policy = policy.String()
 	w.s = sched.New(sched.Options{
@@ -148,6 +152,10 @@ func (w *World) Trace() *trace.Log { return w.log }
 
 // Rand is the source of random streams for the harness's own use.
 func (w *World) Rand() rng.Source { return w.src.Sub("harness") }
+
+// Redraw gives every random stream of the world other numbers from now on, so that what follows is another run with
+// the same past. Options.Redraws must be set.
+func (w *World) Redraw(salt uint64) { w.src.Redraw(salt) }
 
 // PolicyName names the scheduler's policy and its parameters, for reports.
 func (w *World) PolicyName() string { return w.policy }

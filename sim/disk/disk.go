@@ -119,6 +119,14 @@ func (d *Disk) PowerLoss(keep Keep) Loss {
 	return loss
 }
 
+// Erase ends the life, if there is one, and leaves an empty disk, as a new one in the place of one that broke.
+func (d *Disk) Erase() {
+	d.ops, d.dirty = nil, nil
+	d.root = d.newInode(true)
+	d.endLife()
+	d.busy, d.stalled = 0, 0
+}
+
 // Unsynced is what a power loss could destroy now: bytes of writes, and directory operations.
 func (d *Disk) Unsynced() (bytes int64, ops int) {
 	for _, ino := range d.dirty {

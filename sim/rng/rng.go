@@ -6,22 +6,54 @@ import (
 )
 
 // Source opens streams. It is a value without state, safe to copy and share.
-type Source struct{ hi, lo uint64 }
+type Source struct {
+	hi, lo uint64
+	opened *opened // nil: streams are not remembered
+}
+
+// opened remembers every stream of a source, in order, to redraw them all.
+type opened struct {
+	streams []*rand.PCG
+	salt    uint64 // stirred into streams opened from now on; 0 for none
+}
+
+// Remembering is the source with a memory of its streams and those of its Subs, for Redraw. It gives the same numbers.
+func (s Source) Remembering() Source {
+	s.opened = &opened{}
+	return s
+}
+
+// Redraw gives every stream that was opened, and all that will be, other numbers from now on. Only a Remembering source
+// can.
+func (s Source) Redraw(salt uint64) {
+	s.opened.salt = salt
+	for i, p := range s.opened.streams {
+		p.Seed(mix(salt, uint64(i)+saltHi), mix(salt, uint64(i)+saltLo))
+	}
+}
 
 // New makes the source of a seed. Neighbouring seeds share nothing.
 func New(seed uint64) Source {
-	return Source{mix(seed, saltHi), mix(seed, saltLo)}
+	return Source{hi: mix(seed, saltHi), lo: mix(seed, saltLo)}
 }
 
 // Stream opens the named stream: a PCG seeded with a 128-bit hash of the seed and the name.
 func (s Source) Stream(name string) *rand.Rand {
 	sub := s.Sub(name)
-	return rand.New(rand.NewPCG(sub.hi, sub.lo))
+	if s.opened == nil {
+		return rand.New(rand.NewPCG(sub.hi, sub.lo))
+	}
+	if salt := s.opened.salt; salt != 0 {
+		sub.hi, sub.lo = mix(sub.hi, salt), mix(sub.lo, salt)
+	}
+	p := rand.NewPCG(sub.hi, sub.lo)
+	s.opened.streams = append(s.opened.streams, p)
+	return rand.New(p)
 }
 
 // Sub is the source of everything below a name: Sub("a").Stream("b") is a stream of its own, not Stream("a/b").
 func (s Source) Sub(name string) Source {
-	return Source{hash(s.hi, name), hash(s.lo, name)}
+	return Source{hash(s.hi, name), hash(s.lo, name), s.opened}
 }
 
 // Uint64 is the first number of a name: for choices made once per seed (a policy, a fault weight).

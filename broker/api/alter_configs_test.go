@@ -1,0 +1,65 @@
+package api_test
+
+import (
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Goal: single configs are set, deleted, appended to and subtracted from, for a topic, this broker and all brokers; what does not
+// hold is refused with Kafka's codes and changes nothing; DescribeConfigs tells the source of what is in force.
+func TestIncrementalAlterConfigs(t *testing.T) {
+	onDesk(t, 1, func(d *desk) {
+		d.addTopic("t", topicID(1), 1)
+		alter := func(kind kmsg.ConfigResourceType, name, key string, op kmsg.IncrementalAlterConfigOp, value string) int16 {
+			req := kmsg.NewPtrIncrementalAlterConfigsRequest()
+			req.SetVersion(1)
+			res := kmsg.IncrementalAlterConfigsRequestResource{ResourceType: kind, ResourceName: name,
+				Configs: []kmsg.IncrementalAlterConfigsRequestResourceConfig{{Name: key, Op: op, Value: &value}}}
+			req.Resources = append(req.Resources, res)
+			return do[*kmsg.IncrementalAlterConfigsResponse](d, req).Resources[0].ErrorCode
+		}
+		const topic, broker = kmsg.ConfigResourceTypeTopic, kmsg.ConfigResourceTypeBroker
+		for _, c := range []struct {
+			kind             kmsg.ConfigResourceType
+			name, key, value string
+			op               kmsg.IncrementalAlterConfigOp
+			code             int16
+		}{
+			{topic, "t", "retention.ms", "5000", 0, 0},
+			{topic, "t", "cleanup.policy", "compact", 2, 0},
+			{topic, "t", "cleanup.policy", "delete", 3, 0},
+			{topic, "t", "retention.ms", "x", 0, kerr.InvalidConfig.Code},
+			{topic, "t", "retention.ms", "x", 2, kerr.InvalidConfig.Code},
+			{topic, "t", "nosuch", "1", 0, kerr.InvalidConfig.Code},
+			{topic, "nosuch", "retention.ms", "1", 0, kerr.UnknownTopicOrPartition.Code},
+			{topic, "t", "retention.ms", "1", 9, kerr.InvalidRequest.Code},
+			{broker, "1", "log.retention.ms", "7000", 0, 0},
+			{broker, "", "min.insync.replicas", "2", 0, 0},
+			{broker, "2", "log.retention.ms", "7000", 0, kerr.InvalidRequest.Code},
+			{broker, "1", "broker.id", "7", 0, kerr.InvalidRequest.Code},
+			{broker, "1", "log.retention.ms", "x", 0, kerr.InvalidRequest.Code},
+		} {
+			if code := alter(c.kind, c.name, c.key, c.op, c.value); code != c.code {
+				t.Errorf("%+v: code %d", c, code)
+			}
+		}
+		if got := d.configs["topics/t"]; len(got) != 2 || got["retention.ms"] != "5000" || got["cleanup.policy"] != "compact" {
+			t.Errorf("topic configs %v", got)
+		}
+		if alter(topic, "t", "retention.ms", 1, "") != 0 || len(d.configs["topics/t"]) != 1 {
+			t.Errorf("topic configs %v after the deletion", d.configs["topics/t"])
+		}
+		if err := d.cfg.SetDynamic(d.configs["brokers/1"], d.configs["brokers/<default>"]); err != nil {
+			t.Fatal(err)
+		}
+		req := describe(4, kmsg.ConfigResourceTypeBroker, "1", "log.retention.ms", "min.insync.replicas")
+		for _, c := range do[*kmsg.DescribeConfigsResponse](d, req).Resources[0].Configs {
+			want := map[string]kmsg.ConfigSource{"log.retention.ms": kmsg.ConfigSourceDynamicBrokerConfig, "min.insync.replicas": kmsg.ConfigSourceDynamicDefaultBrokerConfig}[c.Name]
+			if c.Source != want || c.ReadOnly || *c.Value != map[string]string{"log.retention.ms": "7000", "min.insync.replicas": "2"}[c.Name] {
+				t.Errorf("%s=%s from %v", c.Name, *c.Value, c.Source)
+			}
+		}
+	})
+}

@@ -1,0 +1,54 @@
+package api
+
+import (
+	"barnabas/broker/server"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// What administrators ask of the controller about partitions. Each waits for the decision; another broker answers
+// NOT_CONTROLLER, and the client then asks the right one.
+
+// CreatePartitions v0-v3. v2 flexible; v3 as v2 (KIP-599).
+//
+// Source: KafkaApis#handleCreatePartitionsRequest.
+var createPartitionsRoute = on(kmsg.CreatePartitions, (*API).createPartitions)
+
+func (a *API) createPartitions(_ *server.Request, req *kmsg.CreatePartitionsRequest) server.Reply {
+	resp := a.Controller.CreatePartitions(req)
+	resp.SetVersion(req.Version)
+	return server.Now(resp)
+}
+
+// AlterPartitionReassignments v0 (KIP-455). Null replicas cancel.
+//
+// Source: KafkaApis#handleAlterPartitionReassignmentsRequest.
+var alterReassignmentsRoute = on(kmsg.AlterPartitionAssignments, (*API).alterReassignments)
+
+func (a *API) alterReassignments(_ *server.Request, req *kmsg.AlterPartitionAssignmentsRequest) server.Reply {
+	resp := a.Controller.AlterPartitionReassignments(req)
+	resp.SetVersion(req.Version)
+	return server.Now(resp)
+}
+
+// ListPartitionReassignments v0 (KIP-455). Null topics are all.
+//
+// Source: KafkaApis#handleListPartitionReassignmentsRequest.
+var listReassignmentsRoute = on(kmsg.ListPartitionReassignments, (*API).listReassignments)
+
+func (a *API) listReassignments(_ *server.Request, req *kmsg.ListPartitionReassignmentsRequest) server.Reply {
+	resp := a.Controller.ListPartitionReassignments(req)
+	resp.SetVersion(req.Version)
+	return server.Now(resp)
+}
+
+// ElectLeaders v0-v2. v0 preferred only (KIP-183); v1 unclean too (KIP-460); v2 flexible.
+//
+// Source: KafkaApis#handleElectLeaders.
+var electLeadersRoute = on(kmsg.ElectLeaders, (*API).electLeaders)
+
+func (a *API) electLeaders(_ *server.Request, req *kmsg.ElectLeadersRequest) server.Reply {
+	resp := a.Controller.ElectLeaders(req)
+	resp.SetVersion(req.Version)
+	return server.Now(resp)
+}

@@ -1,0 +1,18 @@
+package replica
+
+import "barnabas/broker/env"
+
+// The points that a trial should reach, by the function they are in.
+var (
+	markAddressBrokerNotAvailable        = env.NewMark("address-broker-not-available")
+	markAddressBrokerNotAvailable2       = env.NewMark("address-broker-not-available-2")
+	markFenceStaleBrokerEpoch            = env.NewMark("fence-stale-broker-epoch")
+	markFenceStaleControllerEpoch        = env.NewMark("fence-stale-controller-epoch")
+	markObeyInconsistentTopicId          = env.NewMark("obey-inconsistent-topic-id")
+	markObeyUnknownTopicOrPartition      = env.NewMark("obey-unknown-topic-or-partition")
+	markPartitionKafkaStorageError       = env.NewMark("partition-kafka-storage-error")
+	markPartitionNotLeaderForPartition   = env.NewMark("partition-not-leader-for-partition")
+	markPartitionUnknownTopicOrPartition = env.NewMark("partition-unknown-topic-or-partition")
+	markStopReplicaFencedLeaderEpoch     = env.NewMark("stop-replica-fenced-leader-epoch")
+	markStopReplicaKafkaStorageError     = env.NewMark("stop-replica-kafka-storage-error")
+)

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"barnabas/faults"
+	"barnabas/faults/shrink"
+	"barnabas/linearizability/history"
+	"barnabas/reports"
+	"barnabas/scenarios"
+	"barnabas/sim/trace"
+)
+
+// fileRegression is the shrunk failure's schedule, in the form of scenarios/testdata/regressions.
+const fileRegression = "regression.txt"
+
+// shrinkFlags are the flags of shrink.
+type shrinkFlags struct {
+	limit time.Duration
+	jobs  int
+	to    string
+}
+
+func shrinkCommand() *cobra.Command {
+	var f shrinkFlags
+	cmd := &cobra.Command{
+		Use:   "shrink DIR",
+		Short: "Make a failing run as small as it can be and still fail",
+		Long: `Take the failing run of DIR and drop faults, shorten and move them, drop clients, records, partitions and brokers, as
+long as the same invariant breaks. The smallest run goes to DIR/shrunk, which is a run's directory like any other, and
+its schedule to DIR/regression.txt: the schedule with a header that says all it takes to run it.`,
+		Example: `  barnabas shrink out/isr-shrink-12-ack-before-isr
+  barnabas shrink out/leader-failover-88 --for 10m --to scenarios/testdata/regressions`,
+		Args: exactly(1, "the directory of a failing run"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if f.jobs < 1 || f.limit <= 0 {
+				return usage("--jobs and --for must be above zero")
+			}
+			return shrinkRun(args[0], f)
+		},
+	}
+	cmd.Flags().DurationVar(&f.limit, "for", 2*time.Minute, "stop after so long, with what was found by then")
+	cmd.Flags().IntVar(&f.jobs, "jobs", runtime.NumCPU(), "runs at once")
+	cmd.Flags().StringVar(&f.to, "to", "", "also write the regression file into this directory, under the failure's name")
+	return cmd
+}
+
+func shrinkRun(dir string, flags shrinkFlags) error {
+	f, err := readFailure(dir)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	first := f.run(f.schedule, f.changes, trace.Options{})
+	if !first.Report.Breaks(f.broken) {
+		reports.Card(os.Stdout, first.Report)
+		return &exitError{1, fmt.Errorf("%s does not break %s any more; the code has changed since, or see 'barnabas replay %s'", dir, f.broken, dir)}
+	}
+	fmt.Printf("shrinking %s: %s\n", f.record.ID(), sizeOf(first))
+	best := f.shrink(first, flags)
+	result := f.run(best.Schedule, best.Changes, trace.Options{})
+	if !result.Report.Breaks(f.broken) {
+		return &exitError{13, fmt.Errorf("the smallest run broke %s once and not again: nondeterminism", f.broken)}
+	}
+	shrunk := filepath.Join(dir, "shrunk")
+	if err := writeRun(shrunk, result); err != nil {
+		return err
+	}
+	text := f.regression(best, result.Report)
+	if err := os.WriteFile(filepath.Join(dir, fileRegression), text, 0o644); err != nil {
+		return err
+	}
+	fmt.Printf("\n%s\nshrunk in %s to %s\nreplay: barnabas replay %s\nregression: %s\n", bytes.TrimSpace(text), round(time.Since(began)), sizeOf(result), shrunk, filepath.Join(dir, fileRegression))
+	if flags.to == "" {
+		return nil
+	}
+	name := filepath.Join(flags.to, f.record.ID()+".txt")
+	fmt.Printf("regression: %s\n", name)
+	return os.WriteFile(name, text, 0o644)
+}
+
+// shrink looks for the smallest case until nothing helps or the time is over.
+func (f *failure) shrink(first *scenarios.Result, flags shrinkFlags) shrink.Case {
+	began := time.Now()
+	bar := newStatus()
+	defer bar.clear()
+	var runs atomic.Int64
+	stop := func() bool { return time.Since(began) > flags.limit }
+	size := scenarios.SizeOf(f.plan.scenario, f.record.Seed, f.changes)
+	best := shrink.Case{Schedule: first.Schedule, Changes: f.changes}
+	need := min(robustMin, f.ways(best, robustWays, flags.jobs, stop))
+	return shrink.Shrink(best, shrink.Options{
+		Size: shrink.Size{Brokers: size.Brokers, Partitions: size.Partitions, Producers: size.Producers, Consumers: size.Consumers,
+			Records: records(first), Pause: size.Pause, Heal: size.Heal},
+		Stop: stop,
+		Judge: func(cases []shrink.Case) int {
+			return firstOf(len(cases), flags.jobs, stop, func(i int) bool {
+				bar.show("%d runs in %s; %d faults, %s", runs.Add(1), time.Since(began).Round(time.Second), len(best.Schedule), best.Changes)
+				return f.fails(cases[i].Schedule, cases[i].Changes) && f.robust(cases[i], need)
+			})
+		},
+		Smaller: func(c shrink.Case, step string) {
+			best = c
+			bar.clear()
+			fmt.Printf("%6s  %-18s %d faults  %s\n", time.Since(began).Round(100*time.Millisecond), step, len(c.Schedule), c.Changes)
+		},
+	})
+}
+
+// A regression file is to outlast changes of the broker, each of which shifts every random choice. So a smaller case must
+// fail in some of robustWays other ways, too: robustMin of them, or as many as the original does.
+const robustWays, robustMin = 10, 3
+
+// redrawn is the case in its i-th other way.
+func redrawn(c shrink.Case, i int) shrink.Case {
+	c.Changes.Redraw = 1_000_000 + uint64(i)
+	return c
+}
+
+// ways counts in how many of n other ways the case fails.
+func (f *failure) ways(c shrink.Case, n, jobs int, stop func() bool) int {
+	var fails atomic.Int64
+	firstOf(n, jobs, stop, func(i int) bool {
+		if r := redrawn(c, i); f.fails(r.Schedule, r.Changes) {
+			fails.Add(1)
+		}
+		return false
+	})
+	return int(fails.Load())
+}
+
+// robust tells whether the case fails in as many other ways as are needed.
+func (f *failure) robust(c shrink.Case, need int) bool {
+	for i := 0; need > 0 && i < robustWays && need <= robustWays-i; i++ {
+		if r := redrawn(c, i); f.fails(r.Schedule, r.Changes) {
+			need--
+		}
+	}
+	return need <= 0
+}
+
+// records counts what was handed over to the producers.
+func records(r *scenarios.Result) int {
+	n := 0
+	for i := range r.History.Ops {
+		if op := &r.History.Ops[i]; op.Kind == history.Produce {
+			n += len(op.Records)
+		}
+	}
+	return n
+}
+
+// sizeOf says how large a run is.
+func sizeOf(r *scenarios.Result) string {
+	return fmt.Sprintf("%d faults, %d operations, %s virtual", len(r.Schedule), len(r.History.Ops), round(r.Report.Virtual))
+}
+
+// regression is the schedule file of a shrunk failure: header, what it breaks and how, faults.
+func (f *failure) regression(c shrink.Case, r *reports.Run) []byte {
+	text := faults.File{Header: f.header(c.Changes), Schedule: c.Schedule}.Format()
+	head, rest, _ := strings.Cut(string(text), "\n")
+	return []byte(fmt.Sprintf("%s\n# %s\n%s", head, strings.Join(strings.Fields(r.Reason), " "), rest))
+}
+
+func round(d time.Duration) time.Duration { return d.Round(100 * time.Millisecond) }

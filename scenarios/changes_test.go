@@ -1,0 +1,118 @@
+package scenarios
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"barnabas/faults"
+	"barnabas/reports"
+	"barnabas/sim/trace"
+)
+
+// Goal: a branch has the run's past and another future, and the same branch is the same run. Method: the traces agree up
+// to the moment and part after it.
+func TestBranchSharesThePastOnly(t *testing.T) {
+	s := find(t, "leader-failover")
+	const at = 9 * time.Second
+	o := Options{Scenario: s, Seed: 5, Trace: trace.Options{Last: 1 << 22, NoChoices: true}}
+	whole := Run(o)
+	o.Changes = faults.Changes{Redraw: 3, RedrawAt: at}
+	branch, again := Run(o), Run(o)
+	if branch.Report.Hash != again.Report.Hash {
+		t.Errorf("one branch gave two hashes, %s and %s", branch.Report.Hash, again.Report.Hash)
+	}
+	if branch.Report.Hash == whole.Report.Hash {
+		t.Error("the branch is the run")
+	}
+	a, b := whole.Trace.Entries(), branch.Trace.Entries()
+	for i := range min(len(a), len(b)) {
+		if a[i] == b[i] {
+			continue
+		}
+		if time.Duration(a[i].At) < at {
+			t.Errorf("the branch parts before %s:\n%s\n%s", at, a[i], b[i])
+		}
+		if time.Duration(a[i].At) > at+time.Second {
+			t.Errorf("the branch parts only at %s", a[i])
+		}
+		return
+	}
+	t.Error("the traces are equal")
+}
+
+// Goal: asking for the state at a moment changes nothing, and shows every replica.
+func TestStateIsShownAndChangesNothing(t *testing.T) {
+	o := Options{Scenario: find(t, "steady"), Seed: 4}
+	plain := Run(o)
+	o.StateAt = 12345 * time.Millisecond
+	shown := Run(o)
+	if plain.Report.Hash != shown.Report.Hash {
+		t.Error("looking changed the run")
+	}
+	for _, want := range []string{"at 12.345s", "t-0  leader", "b1  ", "b3  ", "high watermark"} {
+		if !strings.Contains(shown.State, want) {
+			t.Errorf("no %q in\n%s", want, shown.State)
+		}
+	}
+}
+
+// Goal: changes make the trial what they say, and a schedule's header alone carries them.
+func TestChangesMakeTheTrialSmaller(t *testing.T) {
+	file, err := faults.Parse("x", []byte("# scenario=leader-failover seed=2 brokers=2 partitions=1 producers=1 consumers=0 records=5 heal=5s\n3s crash node=leader for=1s\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := Run(Options{Scenario: find(t, "leader-failover"), Seed: 2, Schedule: &file})
+	if c := r.Report.Counts; r.Report.Verdict != reports.Pass || c.RecordsAcked != 5 || c.RecordsRead != 0 || c.RecordsDrained != 5 || len(r.History.Drains) != 1 {
+		t.Errorf("\n%s", describe(r.Report))
+	}
+	file.Schedule[0].Node = 3
+	if r := Run(Options{Scenario: find(t, "leader-failover"), Seed: 2, Schedule: &file}).Report; r.Verdict != reports.Error || !strings.Contains(r.Reason, "broker 3") {
+		t.Errorf("a fault for a broker that is not there:\n%s", describe(r))
+	}
+}
+
+// Goal: an emptied disk is beyond what Kafka promises, and judged by the weaker promise. Method: two replicas lose their
+// disks one after the other.
+func TestEmptiedDisksAreJudgedByTheWeakerPromise(t *testing.T) {
+	file, err := faults.Parse("x", []byte("8s wipe node=1 for=3s\n14s wipe node=leader for=4s\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := Run(Options{Scenario: find(t, "leader-failover"), Seed: 3, Schedule: &file})
+	if r.Report.Verdict != reports.Pass || r.History.Header.Topics[0].Durable {
+		t.Errorf("durable %t\n%s", r.History.Header.Topics[0].Durable, describe(r.Report))
+	}
+}
+
+// Goal: each kind of fault strikes when it is asked for by its text. Method: one run with every lasting kind on three
+// brokers, in a row.
+func TestEveryNewKindFires(t *testing.T) {
+	for _, line := range []string{
+		"zookeeper cut node=2 for=5s", "clog from=leader to=others for=2s", "reset from=leader to=others", "refuse node=leader for=7s",
+		"halves from=1 to=2,3,zk for=4s", "ring order=1,4,2,5,3 for=4s", "disk node=leader op=all stall for=2s", "disk node=leader op=read fail for=2s",
+		"disk node=leader op=write fail for=2s", "disk node=leader full for=3s", "wipe node=2 for=3s", "clock node=1 offset=-3s for=4s",
+		"clock node=1 drift=20000 for=4s", "clock node=1 jump=30s", "client crash number=2 for=1s",
+	} {
+		t.Run(line, func(t *testing.T) {
+			t.Parallel()
+			text := "6s " + line + "\n"
+			if strings.HasPrefix(line, "refuse") {
+				text += "6.1s reset from=leader to=others,clients\n" // somebody must dial
+			}
+			file, err := faults.Parse("x", []byte(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := Run(Options{Scenario: find(t, "broken-links"), Seed: 1, Schedule: &file}).Report
+			kind := file.Schedule[0].Kind.String()
+			for _, f := range r.Fired {
+				if f.Kind == kind && f.Fired == 1 && r.Verdict == reports.Pass {
+					return
+				}
+			}
+			t.Errorf("%s\n%s", kind, describe(r))
+		})
+	}
+}
