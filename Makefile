@@ -59,7 +59,19 @@ fuzz: ## each fuzz target for FUZZTIME (20s)
 
 ZOOKEEPER_JAR ?= /usr/share/java/zookeeper.jar
 
-interop: build ## kcat, franz-go and Apache ZooKeeper against real processes (Debian: kcat zookeeper strace)
+KAFKA_LIB ?= $(HOME)/.cache/barnabas/kafka
+
+$(KAFKA_LIB)/.fetched:
+	mkdir -p $(KAFKA_LIB)
+	printf '%s\n' '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion><groupId>barnabas</groupId><artifactId>interop</artifactId><version>1</version><packaging>pom</packaging><dependencies>' \
+	  '<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>3.9.1</version></dependency>' \
+	  '<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>3.9.1</version></dependency>' \
+	  '<dependency><groupId>org.slf4j</groupId><artifactId>slf4j-reload4j</artifactId><version>1.7.36</version></dependency></dependencies></project>' > $(KAFKA_LIB)/pom.xml
+	mvn -q -B -f $(KAFKA_LIB)/pom.xml dependency:copy-dependencies -DoutputDirectory=$(KAFKA_LIB)
+	touch $@
+
+interop: build $(KAFKA_LIB)/.fetched ## kcat, franz-go, Apache ZooKeeper and Apache Kafka's files against real processes (Debian: kcat zookeeper strace maven default-jre)
+	BARNABAS_KAFKA_LIB=$(KAFKA_LIB) $(GO) test -count=1 -timeout 10m -run 'TestKafkaReads|TestWeRead' -v ./broker/log | grep -v '^=== '
 	BARNABAS_INTEROP=1 $(GO) test -count=1 -timeout 20m -run TestInterop -v ./cmd/barnabas | grep -v '^=== '
 	BARNABAS_ZK_CLASSPATH=$(ZOOKEEPER_JAR) $(GO) test -count=1 -timeout 10m ./broker/zookeeper/zktest
 

@@ -81,6 +81,9 @@ func TestHashDependsOnTheSeedAlone(t *testing.T) {
 	}
 }
 
+// foundElsewhere are bugs that a test below finds, TestZoo of broker/log: they need a disk or a cleaner at close range.
+var foundElsewhere = bug.TombstoneEarly | bug.TornTailAccepted | bug.AppendAfterIOError | bug.FsyncIgnored | bug.ProducerStateDropped
+
 // finders says which scenario is to find each bug.
 var finders = map[string]string{
 	"ack-before-isr":   "leader-failover",
@@ -97,6 +100,9 @@ var finders = map[string]string{
 // schedule. Method: seed after seed with the switch on, until one fails.
 func TestZoo(t *testing.T) {
 	for _, animal := range bug.Zoo {
+		if animal.Set&foundElsewhere != 0 {
+			continue
+		}
 		t.Run(animal.Name, func(t *testing.T) {
 			t.Parallel()
 			s := find(t, finders[animal.Name])

@@ -228,6 +228,11 @@ func (part *fetchPart) fill(version int16) {
 	out.LogStartOffset = part.result.LogStartOffset
 	if part.read.ReadCommitted {
 		out.AbortedTransactions = []kmsg.FetchResponseTopicPartitionAbortedTransaction{}
+		for _, t := range part.result.Aborted {
+			aborted := kmsg.NewFetchResponseTopicPartitionAbortedTransaction()
+			aborted.ProducerID, aborted.FirstOffset = t.ProducerID, t.FirstOffset
+			out.AbortedTransactions = append(out.AbortedTransactions, aborted)
+		}
 	}
 	if d := part.result.Diverging; d != nil && version >= 12 {
 		out.DivergingEpoch.Epoch, out.DivergingEpoch.EndOffset = d.Epoch, d.EndOffset

@@ -14,14 +14,19 @@ type Set uint64
 
 // The zoo. Names are those of --bug.
 const (
-	AckBeforeISR    Set = 1 << iota // acks=all answered at the leader's append
-	TruncateToHW                    // a follower truncates to its own high watermark, not by leader epoch (KIP-101)
-	ReadAboveHW                     // a fetch is bounded by the log end, not by the high watermark (KAFKA-9835)
-	DupOnRetry                      // the producer's sequence is not checked
-	UncleanElection                 // a replica outside the ISR is elected
-	GroupTwoOwners                  // a group member keeps its partitions past its generation
-	MinISRIgnored                   // min.insync.replicas is not checked
-	UncleanRestart                  // a new controller believes an ISR whose members have started anew since
+	AckBeforeISR         Set = 1 << iota // acks=all answered at the leader's append
+	TruncateToHW                         // a follower truncates to its own high watermark, not by leader epoch (KIP-101)
+	ReadAboveHW                          // a fetch is bounded by the log end, not by the high watermark (KAFKA-9835)
+	DupOnRetry                           // the producer's sequence is not checked
+	UncleanElection                      // a replica outside the ISR is elected
+	GroupTwoOwners                       // a group member keeps its partitions past its generation
+	MinISRIgnored                        // min.insync.replicas is not checked
+	UncleanRestart                       // a new controller believes an ISR whose members have started anew since
+	TombstoneEarly                       // the cleaner drops tombstones as soon as it meets them (KAFKA-4529)
+	TornTailAccepted                     // recovery does not check the batches at the end of the log
+	AppendAfterIOError                   // appends go on after a failed write (KAFKA-10778)
+	FsyncIgnored                         // a failed fsync is treated as done
+	ProducerStateDropped                 // producer state is lost when a log is opened (KIP-360)
 )
 
 // Animal describes one bug.
@@ -43,6 +48,11 @@ var Zoo = []Animal{
 	{GroupTwoOwners, "group-two-owners", "a group member keeps its partitions past its generation", "two owners of a partition", "-"},
 	{MinISRIgnored, "min-isr-ignored", "min.insync.replicas is not checked", "acked writes on too few replicas", "-"},
 	{UncleanRestart, "unclean-restart", "a new controller leaves a broker in the ISR that lost power and came back between two controllers", "an acked write is lost", "Kafka in ZooKeeper mode; KIP-966"},
+	{TombstoneEarly, "tombstone-early", "the cleaner drops tombstones as soon as it meets them", "a deleted key comes back", "KAFKA-4529"},
+	{TornTailAccepted, "torn-tail-accepted", "recovery does not check the batches at the end of the log", "corrupt records, or an endless loop", "-"},
+	{AppendAfterIOError, "append-after-io-error", "appends go on after a failed write", "acked, then lost", "KAFKA-10778"},
+	{FsyncIgnored, "fsync-ignored", "a failed fsync is treated as done", "acked, then lost", "-"},
+	{ProducerStateDropped, "producer-state-dropped", "producer state is lost when a log is opened", "duplicates, or a false OUT_OF_ORDER", "KIP-360"},
 }
 
 // Has reports whether b is on. In a production build it is constant false.

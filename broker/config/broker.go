@@ -47,6 +47,13 @@ type Broker struct {
 	ConnectionsIdleMax             time.Duration // connections.max.idle.ms
 	LogFlushOffsetCheckpoint       time.Duration // log.flush.offset.checkpoint.interval.ms
 	LogFlushSchedulerInterval      time.Duration // log.flush.scheduler.interval.ms
+	LogCleanerEnable               bool          // log.cleaner.enable
+	LogCleanerThreads              int           // log.cleaner.threads
+	LogCleanerIOBytesPerSecondMax  float64       // log.cleaner.io.max.bytes.per.second, reads and writes of all threads
+	LogCleanerDedupeBufferBytes    int64         // log.cleaner.dedupe.buffer.size, of all threads
+	LogCleanerIOBufferBytes        int32         // log.cleaner.io.buffer.size, a thread
+	LogCleanerLoadFactor           float64       // log.cleaner.io.buffer.load.factor
+	LogCleanerBackoff              time.Duration // log.cleaner.backoff.ms
 	FetchBytesMax                  int32         // fetch.max.bytes, a response
 	LogRetentionCheck              time.Duration // log.retention.check.interval.ms
 	ProducerIDExpiration           time.Duration // producer.id.expiration.ms
@@ -81,6 +88,10 @@ type Topic struct {
 	Retention                 time.Duration // retention.ms, -1 ms for no bound
 	CleanupPolicyCompact      bool          // cleanup.policy
 	CleanupPolicyDelete       bool
+	MinCleanableDirtyRatio    float64       // min.cleanable.dirty.ratio
+	MinCompactionLag          time.Duration // min.compaction.lag.ms
+	MaxCompactionLag          time.Duration // max.compaction.lag.ms; 0 or math.MaxInt64 for no bound
+	DeleteRetention           time.Duration // delete.retention.ms
 	MessageBytesMax           int32         // max.message.bytes
 	FlushMessages             int64         // flush.messages
 	Flush                     time.Duration // flush.ms

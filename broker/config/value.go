@@ -90,6 +90,41 @@ func millis[T any](name string, typ Type, def, lowest int64, field func(*T) *tim
 	}
 }
 
+// decimal is a number from lowest to highest, in Java's text form.
+func decimal[T any](name string, def, lowest, highest float64, field func(*T) *float64, doc string) *Key[T] {
+	return &Key[T]{Name: name, Type: Double, Default: javaDouble(def), Doc: doc,
+		set: func(c *T, text string) error {
+			v, err := strconv.ParseFloat(text, 64)
+			if err != nil || math.IsNaN(v) {
+				return fmt.Errorf("%q is not a number", text)
+			}
+			if v < lowest || v > highest {
+				return fmt.Errorf("%s is out of range; it must be from %s to %s", text, javaDouble(lowest), javaDouble(highest))
+			}
+			*field(c) = v
+			return nil
+		},
+		get: func(c *T) string { return javaDouble(*field(c)) },
+	}
+}
+
+// javaDouble is Double.toString, for the numbers that occur: 0.5, 1.0, 1.0E7, 1.7976931348623157E308.
+func javaDouble(v float64) string {
+	if a := math.Abs(v); a == 0 || a >= 1e-3 && a < 1e7 {
+		text := strconv.FormatFloat(v, 'f', -1, 64)
+		if !strings.Contains(text, ".") {
+			text += ".0"
+		}
+		return text
+	}
+	mantissa, exponent, _ := strings.Cut(strconv.FormatFloat(v, 'e', -1, 64), "e")
+	if !strings.Contains(mantissa, ".") {
+		mantissa += ".0"
+	}
+	n, _ := strconv.Atoi(exponent)
+	return mantissa + "E" + strconv.Itoa(n)
+}
+
 // minutes is a duration given in minutes.
 func minutes[T any](name string, def, lowest int64, field func(*T) *time.Duration, doc string) *Key[T] {
 	return &Key[T]{Name: name, Type: Int, Default: strconv.FormatInt(def, 10), Doc: doc,

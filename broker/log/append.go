@@ -176,7 +176,8 @@ func (l *Log) checkProducers(batches []byte, o Origin) (c *change, dup sent, sen
 //
 // Source: UnifiedLog#appendAsFollower (UnexpectedAppendOffsetException).
 //
-// DEVIATION(KIP-101): Kafka takes any gap; we know that without compaction there is none, and that one is lost data.
+// DEVIATION(KIP-101): Kafka takes any gap; we know that without compaction there is none, and that one is lost data. So
+// a new replica of a topic that was compacted, and is no longer, waits until the compacted segments are deleted.
 func (l *Log) AppendAsFollower(batches []byte) (AppendInfo, error) {
 	l.mu.Lock()
 	defer l.unlock()
@@ -242,7 +243,9 @@ func (l *Log) write(batches []byte, end int64, c *change) error {
 	}
 	l.unflushed += end - l.end
 	l.end = end
-	l.producers.commit(c, end, l.env.Mono())
+	if err := l.noteAborted(l.producers.commit(c, end, l.env.Mono())); err != nil {
+		return err
+	}
 	return l.settle(end)
 }
 

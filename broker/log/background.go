@@ -28,6 +28,7 @@ func (m *Manager) Start() {
 	m.mu.Unlock()
 	b.group.Go("log-background", func() { m.work(b) })
 	b.group.Go("log-retention", func() { m.retain(b.reaper) })
+	m.startCleaner()
 }
 
 func (m *Manager) stopBackground() {

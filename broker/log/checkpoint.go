@@ -18,6 +18,7 @@ const (
 	recoveryPointFile = "recovery-point-offset-checkpoint"
 	highWatermarkFile = "replication-offset-checkpoint"
 	startOffsetFile   = "log-start-offset-checkpoint"
+	cleanerFile       = "cleaner-offset-checkpoint"
 	metaFile          = "meta.properties"
 	cleanFile         = ".kafka_cleanshutdown"
 

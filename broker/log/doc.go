@@ -18,7 +18,12 @@
 // A read returns a Slice, a place in a segment's file, and the bytes go to the socket later. Bytes that a truncation
 // cut are never served to it, nor others that took their place: see slice.go.
 //
-// Source in Kafka: kafka.log.{UnifiedLog, LocalLog, LogSegment, LogManager, LogLoader},
-// org.apache.kafka.storage.internals.log.{ProducerStateManager, OffsetIndex, TimeIndex},
+// # What is compacted
+//
+// The cleaner writes segments anew with the last record of each key, beside the log, and puts them in the place of the
+// old ones in steps each of which is durable before the next: see cleaner_filter.go and cleaner_swap.go.
+//
+// Source in Kafka: kafka.log.{UnifiedLog, LocalLog, LogSegment, LogManager, LogLoader, LogCleaner, Cleaner},
+// org.apache.kafka.storage.internals.log.{ProducerStateManager, OffsetIndex, TimeIndex, TransactionIndex},
 // org.apache.kafka.storage.internals.epoch.LeaderEpochFileCache.
 package log

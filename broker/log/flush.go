@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"barnabas/broker/bug"
 	"barnabas/broker/env"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -158,7 +159,13 @@ func (l *Log) syncFiles() error {
 	var err error
 	for _, g := range dirty {
 		if err == nil {
-			err = g.file.Sync()
+			err = g.file.Sync() // the indexes are made again if they are lost
+			if l.bugs.Has(bug.FsyncIgnored) {
+				err = nil
+			}
+		}
+		if err == nil {
+			err = g.aborted.sync(l.path) // but this one below the recovery point
 		}
 		g.release()
 	}

@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"path"
 	"slices"
 	"strings"
 	"time"
 
+	"barnabas/broker/bug"
 	"barnabas/broker/env"
 	"barnabas/broker/record"
 
@@ -58,6 +60,7 @@ func (l *Log) load(o Options) (Recovery, error) {
 	if err := l.usable(); err != nil {
 		return Recovery{}, err
 	}
+	l.cleaned.Store(o.Cleaned)
 	files, created, err := l.openDir()
 	if err != nil {
 		return Recovery{}, l.fail("open", err)
@@ -93,7 +96,17 @@ func (l *Log) load(o Options) (Recovery, error) {
 			return r, err
 		}
 	}
-	if err := l.reloadProducers(l.end); err != nil {
+	rebuild := int64(math.MaxInt64)
+	if !r.Clean {
+		rebuild = r.From
+	}
+	if at, ok, err := l.checkAborted(files); err != nil {
+		return r, l.fail("read transaction index", err)
+	} else if !ok {
+		r.IndexesRebuilt++
+		rebuild = min(rebuild, at)
+	}
+	if err := l.reloadProducers(l.end, rebuild); err != nil {
 		return r, err
 	}
 	l.recoveryPoint.Store(min(o.RecoveryPoint, l.end))
@@ -115,7 +128,10 @@ func (l *Log) load(o Options) (Recovery, error) {
 }
 
 // openDir makes the partition's directory if there is none, removes what an interrupted replacement left, and lists it.
-func (l *Log) openDir() (names []string, created bool, err error) {
+func (l *Log) openDir() (names []string, created bool, err error) { return l.listDir(false) }
+
+// listDir is openDir; again says that interrupted replacements are finished.
+func (l *Log) listDir(again bool) (names []string, created bool, err error) {
 	entries, err := l.env.ReadDir(l.path)
 	if errors.Is(err, env.ErrNotExist) {
 		if err := l.env.MkdirAll(l.path); err != nil {
@@ -134,6 +150,15 @@ func (l *Log) openDir() (names []string, created bool, err error) {
 			continue
 		}
 		names = append(names, e.Name)
+	}
+	if !again {
+		changed, err := l.finishSwaps(names)
+		if err != nil {
+			return nil, false, err
+		}
+		if changed {
+			return l.listDir(true)
+		}
 	}
 	return names, false, nil
 }
@@ -193,7 +218,7 @@ func (l *Log) openSegments(names []string, first int64) error {
 	}
 	for _, name := range names {
 		offset, suffix, ok := parseFileName(name)
-		if ok && (suffix == suffixIndex || suffix == suffixTime) && !have[offset] {
+		if ok && (suffix == suffixIndex || suffix == suffixTime || suffix == suffixTxn) && !have[offset] {
 			if err := l.env.Remove(path.Join(l.path, name)); err != nil {
 				return err
 			}
@@ -292,6 +317,27 @@ func (g *segment) endOffset() (int64, error) {
 	return end, err
 }
 
+// endBefore is the offset behind the last batch below position pos, which is a batch's or the end.
+func (g *segment) endBefore(pos int64) (int64, error) {
+	h, err := g.hintBelow(pos - 1)
+	if err != nil || pos == 0 {
+		return g.base, err
+	}
+	end := g.base
+	s := newScanner(g.file, h.pos, pos, walkWindow)
+	defer s.done()
+	for ; ; s.next() {
+		b, err := s.header()
+		if err == io.EOF {
+			return end, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+		end = b.NextOffset()
+	}
+}
+
 // trim cuts what lies behind the log's end: leader epochs, and the recovered file's tail is cut already.
 func (l *Log) trim() error {
 	if e, changed := l.epochs.Load().truncateEnd(l.end); changed {
@@ -306,10 +352,11 @@ func (l *Log) trim() error {
 }
 
 // reloadProducers sets the producers' state to what it was when the log ended at end: from the newest snapshot not
-// above it, and the batches behind that. Snapshots above end are removed.
+// above it, and the batches behind that. Snapshots above end are removed. The transaction indexes are made again from
+// offset rebuild on, if that is below end; the snapshot is then one that is not above it.
 //
 // Source: UnifiedLog#rebuildProducerState, ProducerStateManager#truncateAndReload.
-func (l *Log) reloadProducers(end int64) error {
+func (l *Log) reloadProducers(end, rebuild int64) error {
 	if err := l.removeSnapshots(func(offset int64) bool { return offset > end }); err != nil {
 		return err
 	}
@@ -319,6 +366,9 @@ func (l *Log) reloadProducers(end int64) error {
 	}
 	l.producers = newProducers(l.segments[0].base)
 	for _, offset := range slices.Backward(offsets) {
+		if offset > rebuild {
+			continue
+		}
 		ps, err := l.readSnapshot(offset)
 		if err != nil {
 			return err
@@ -328,7 +378,15 @@ func (l *Log) reloadProducers(end int64) error {
 			break
 		}
 	}
-	return l.replayProducers(end)
+	if rebuild < math.MaxInt64 {
+		if err := l.cutAborted(min(rebuild, end)); err != nil {
+			return err
+		}
+	}
+	if l.bugs.Has(bug.ProducerStateDropped) {
+		l.producers = newProducers(end)
+	}
+	return l.replayProducers(end, rebuild)
 }
 
 // readSnapshot reads one snapshot. One that makes no sense is removed, and nil.
@@ -347,9 +405,9 @@ func (l *Log) readSnapshot(offset int64) (*producers, error) {
 }
 
 // replayProducers takes the batches from the state's end up to end into it.
-func (l *Log) replayProducers(end int64) error {
+func (l *Log) replayProducers(end, rebuild int64) error {
 	for i := l.segmentFor(l.producers.end); i < len(l.segments) && l.producers.end < end; i++ {
-		if err := l.replaySegment(l.segments[i]); err != nil {
+		if err := l.replaySegment(l.segments[i], rebuild); err != nil {
 			return l.wrapIO("replay producers", err)
 		}
 	}
@@ -357,7 +415,7 @@ func (l *Log) replayProducers(end int64) error {
 	return nil
 }
 
-func (l *Log) replaySegment(g *segment) error {
+func (l *Log) replaySegment(g *segment, rebuild int64) error {
 	pos := int64(0)
 	if l.producers.end > g.base {
 		if err := l.ensureIndexed(g); err != nil {
@@ -392,6 +450,12 @@ func (l *Log) replaySegment(g *segment) error {
 		if err := c.add(b, b.BaseOffset(), believe); err != nil {
 			return err
 		}
-		l.producers.commit(c, b.NextOffset(), now)
+		for _, t := range l.producers.commit(c, b.NextOffset(), now) {
+			if t.LastOffset >= rebuild {
+				if err := g.aborted.append(t); err != nil {
+					return err
+				}
+			}
+		}
 	}
 }

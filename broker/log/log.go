@@ -25,6 +25,7 @@ type Options struct {
 	Config               config.Topic
 	RecoveryPoint        int64 // everything below it was synced, says the checkpoint
 	StartOffset          int64 // LogStartOffset, says the checkpoint
+	Cleaned              int64 // the cleaner has been up to here, says the checkpoint
 	CleanShutdown        bool  // nothing needs recovery
 	Bugs                 bug.Set
 	ProducerIDExpiration time.Duration // 0: Kafka's default of one day
@@ -62,6 +63,8 @@ type Log struct {
 	producers *producers
 	unflushed int64 // records since the last sync
 	closed    bool
+	// uncleanable says that the cleaner met a batch that it cannot read, and leaves the log alone.
+	uncleanable bool
 
 	// Written with mu held, read without.
 	leo           atomic.Int64
@@ -73,6 +76,7 @@ type Log struct {
 	unstable      atomic.Int64 // first offset of an undecided transaction, or math.MaxInt64
 	size          atomic.Int64
 	first         atomic.Int64  // base offset of the first segment
+	cleaned       atomic.Int64  // offset up to which the cleaner has been; 0: nowhere
 	flushed       atomic.Int64  // env.Instant of the last sync of everything
 	generation    atomic.Uint64 // counts truncations
 	epochs        atomic.Pointer[epochs]
@@ -91,6 +95,9 @@ func withDefaults(c config.Topic) *config.Topic {
 	}
 	if c.IndexIntervalBytes <= 0 {
 		c.IndexIntervalBytes = 4096
+	}
+	if c.CleanupPolicyCompact && c.MaxCompactionLag > 0 { // what is in the active segment cannot be compacted
+		c.Segment = min(c.Segment, c.MaxCompactionLag)
 	}
 	if c.FlushMessages <= 0 {
 		c.FlushMessages = math.MaxInt64
@@ -127,6 +134,9 @@ func (l *Log) usable() error {
 
 // fail takes the log's directory offline.
 func (l *Log) fail(op string, cause error) error {
+	if l.bugs.Has(bug.AppendAfterIOError) {
+		return fmt.Errorf("%s: %s: %w: %w", l.tp, op, cause, kerr.KafkaStorageError)
+	}
 	return l.health.fail(l.tp.String()+": "+op, cause)
 }
 

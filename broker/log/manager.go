@@ -34,6 +34,7 @@ type Manager struct {
 	listener func(dir string, err error)
 
 	background *background
+	cleaner    *cleaner
 }
 
 // held is a log and where it lives.
@@ -245,6 +246,14 @@ func (m *Manager) CheckpointRecoveryPoints() error { return m.eachDir(m.checkpoi
 func (m *Manager) checkpointDir(d *logDir) error {
 	err := d.checkpoint(recoveryPointFile, func() map[wire.TopicPartition]int64 {
 		return m.offsets(d, (*Log).verified)
+	})
+	if err != nil {
+		return err
+	}
+	err = d.checkpoint(cleanerFile, func() map[wire.TopicPartition]int64 {
+		cleaned := m.offsets(d, func(l *Log) int64 { return l.cleaned.Load() })
+		maps.DeleteFunc(cleaned, func(_ wire.TopicPartition, offset int64) bool { return offset == 0 })
+		return cleaned
 	})
 	if err != nil {
 		return err

@@ -59,14 +59,14 @@ func (m *Manager) openDir(d *logDir) error {
 		}
 		return err
 	}
-	var offsets [3]map[wire.TopicPartition]int64
-	for i, name := range []string{recoveryPointFile, startOffsetFile, highWatermarkFile} {
+	var offsets [4]map[wire.TopicPartition]int64
+	for i, name := range []string{recoveryPointFile, startOffsetFile, highWatermarkFile, cleanerFile} {
 		if offsets[i], err = d.read(name); err != nil {
 			return d.health.fail("read "+name, err)
 		}
 	}
-	recoveryPoints, starts, hws := offsets[0], offsets[1], offsets[2]
-	if err := m.loadLogs(d, tps, recoveryPoints, starts); err != nil {
+	recoveryPoints, starts, hws, cleaned := offsets[0], offsets[1], offsets[2], offsets[3]
+	if err := m.loadLogs(d, tps, recoveryPoints, starts, cleaned); err != nil {
 		return err
 	}
 	for _, tp := range tps {
@@ -85,7 +85,7 @@ func (m *Manager) openDir(d *logDir) error {
 }
 
 // loadLogs opens the logs in several tasks, each taking the next.
-func (m *Manager) loadLogs(d *logDir, tps []wire.TopicPartition, recoveryPoints, starts map[wire.TopicPartition]int64) error {
+func (m *Manager) loadLogs(d *logDir, tps []wire.TopicPartition, recoveryPoints, starts, cleaned map[wire.TopicPartition]int64) error {
 	var failed error
 	var cut int64
 	next := 0
@@ -103,7 +103,7 @@ func (m *Manager) loadLogs(d *logDir, tps []wire.TopicPartition, recoveryPoints,
 				}
 				tp := tps[i]
 				l, r, err := Open(m.env, m.options(d, tp, Options{
-					Config: m.cfg.Topic, RecoveryPoint: recoveryPoints[tp], StartOffset: starts[tp], CleanShutdown: d.clean,
+					Config: m.cfg.Topic, RecoveryPoint: recoveryPoints[tp], StartOffset: starts[tp], Cleaned: cleaned[tp], CleanShutdown: d.clean,
 				}))
 				if err == nil && m.Get(tp) != nil {
 					l.abandon()
@@ -139,6 +139,7 @@ func (m *Manager) loadLogs(d *logDir, tps []wire.TopicPartition, recoveryPoints,
 //
 // Source: LogManager#shutdown.
 func (m *Manager) Shutdown(clean bool) error {
+	m.stopCleaner()
 	m.stopBackground()
 	m.changing.Lock()
 	defer m.changing.Unlock()

@@ -111,6 +111,7 @@ type txn struct {
 	producer int64
 	first    int64
 	last     int64 // of its marker; -1 while it is open
+	aborted  bool
 }
 
 // producers is the state of all producers of a log, up to end (ProducerStateManager). It belongs to the log's lock.
@@ -209,23 +210,30 @@ func (c *change) add(b record.Batch, first int64, check checks) error {
 // addMarker ends a transaction (ProducerAppendInfo#appendEndTxnMarker).
 func (c *change) addMarker(p *producer, b record.Batch, offset int64, check checks) error {
 	m, ok, err := b.EndTxn()
-	if err != nil || !ok {
+	if err != nil {
 		return err
+	}
+	if !ok {
+		if b.Count() == 0 { // a marker that compaction emptied and kept for the producer's epoch
+			p.setEpoch(b.ProducerEpoch())
+		}
+		return nil
 	}
 	if check != believe && m.CoordinatorEpoch < p.coordinatorEpoch {
 		markAddMarkerTransactionCoordinatorFenced.Hit()
 		return fmt.Errorf("producer %d: coordinator epoch %d is older than %d: %w", p.id, m.CoordinatorEpoch, p.coordinatorEpoch, kerr.TransactionCoordinatorFenced)
 	}
 	if p.txnStart >= 0 {
-		c.done = append(c.done, txn{p.id, p.txnStart, offset})
+		c.done = append(c.done, txn{p.id, p.txnStart, offset, m.Type == record.ControlAbort})
 	}
 	p.setEpoch(b.ProducerEpoch())
 	p.coordinatorEpoch, p.lastTimestamp, p.txnStart = m.CoordinatorEpoch, b.MaxTimestamp(), -1
 	return nil
 }
 
-// commit makes a change part of the state, once its batches are written and the log ends at end.
-func (ps *producers) commit(c *change, end int64, now env.Instant) {
+// commit makes a change part of the state, once its batches are written and the log ends at end. It returns the
+// transactions that were aborted (#completeTxn, #lastStableOffset).
+func (ps *producers) commit(c *change, end int64, now env.Instant) (aborted []AbortedTxn) {
 	for i := range c.touched {
 		p := &c.touched[i]
 		p.seen = now
@@ -236,14 +244,31 @@ func (ps *producers) commit(c *change, end int64, now env.Instant) {
 			ps.byID[p.id] = before
 		}
 		if p.txnStart >= 0 && p.txnStart != before.txnStart {
-			ps.begin(txn{p.id, p.txnStart, -1})
+			ps.begin(txn{p.id, p.txnStart, -1, false})
 		}
 		*before = *p
 	}
 	for _, t := range c.done {
 		ps.begin(t)
 	}
+	for _, t := range c.done {
+		if t.aborted {
+			aborted = append(aborted, AbortedTxn{t.producer, t.first, t.last, ps.stableAfter(t)})
+		}
+	}
 	ps.end = end
+	return aborted
+}
+
+// stableAfter is the last stable offset once the marker of t is replicated: where the first other open transaction
+// begins, or the offset behind the marker.
+func (ps *producers) stableAfter(t txn) int64 {
+	for _, other := range ps.txns {
+		if other.last < 0 {
+			return other.first
+		}
+	}
+	return t.last + 1
 }
 
 // begin enters a transaction, or its end, keeping the order by first offset.

@@ -19,7 +19,6 @@ const (
 	suffixIndex    = ".index"
 	suffixTime     = ".timeindex"
 	suffixSnapshot = ".snapshot"
-	suffixTxn      = ".txnindex"
 	suffixCleaned  = ".cleaned" // an unfinished replacement; Kafka, too, removes it at start
 )
 
@@ -33,14 +32,15 @@ func fileName(dir string, offset int64, suffix string) string {
 //
 // Source: LogSegment.
 type segment struct {
-	fs     env.FS
-	dir    string
-	base   int64 // offset: no record in it is below
-	file   env.File
-	size   int64 // bytes of whole batches; what is behind them in the file is not part of the log
-	refs   atomic.Int32
-	times  *index
-	places *index // offsets to positions
+	fs      env.FS
+	dir     string
+	base    int64 // offset: no record in it is below
+	file    env.File
+	size    int64 // bytes of whole batches; what is behind them in the file is not part of the log
+	refs    atomic.Int32
+	times   *index
+	places  *index // offsets to positions
+	aborted *txnIndex
 
 	sinceEntry   int64 // bytes since the last index entry
 	firstTime    int64 // the first batch's max timestamp, ms; -1 if none: what segment.ms counts from
@@ -54,8 +54,9 @@ type segment struct {
 func openSegment(fs env.FS, dir string, base int64, mode env.OpenMode) (*segment, error) {
 	g := &segment{
 		fs: fs, dir: dir, base: base, firstTime: -1, maxTime: -1,
-		places: newIndex(fs, fileName(dir, base, suffixIndex), offsetEntrySize),
-		times:  newIndex(fs, fileName(dir, base, suffixTime), timeEntrySize),
+		places:  newIndex(fs, fileName(dir, base, suffixIndex), offsetEntrySize),
+		times:   newIndex(fs, fileName(dir, base, suffixTime), timeEntrySize),
+		aborted: newTxnIndex(fs, fileName(dir, base, suffixTxn), base),
 	}
 	var err error
 	if g.file, err = fs.Open(fileName(dir, base, suffixLog), mode); err != nil {
@@ -86,6 +87,10 @@ func createSegment(fs env.FS, dir string, base, nowMs int64) (*segment, error) {
 	g.places.reset()
 	g.times.reset()
 	g.maxTimeKnown, g.createdMs = true, nowMs
+	if err := g.aborted.truncate(0); err != nil {
+		g.release()
+		return nil, err
+	}
 	if err := fs.SyncDir(dir); err != nil {
 		g.release()
 		return nil, err
@@ -132,7 +137,7 @@ func (g *segment) note(b record.Batch, pos, interval int64) error {
 	if g.firstTime < 0 {
 		g.firstTime = b.MaxTimestamp()
 	}
-	if b.MaxTimestamp() > g.maxTime {
+	if b.MaxTimestamp() > g.maxTime && b.Count() > 0 { // compaction leaves batches without records
 		g.maxTime, g.maxTimeAt = b.MaxTimestamp(), b.LastOffset()
 	}
 	if g.sinceEntry > interval {
@@ -355,7 +360,7 @@ func (g *segment) resume(interval int64) error {
 		if g.firstTime < 0 {
 			g.firstTime = b.MaxTimestamp()
 		}
-		if b.MaxTimestamp() > g.maxTime {
+		if b.MaxTimestamp() > g.maxTime && b.Count() > 0 {
 			g.maxTime, g.maxTimeAt = b.MaxTimestamp(), b.LastOffset()
 		}
 		g.sinceEntry += b.Size()
@@ -368,6 +373,9 @@ func (g *segment) sync() error {
 	if err := g.file.Sync(); err != nil {
 		return err
 	}
+	if err := g.aborted.sync(g.dir); err != nil {
+		return err
+	}
 	if err := g.places.sync(); err != nil {
 		return err
 	}
@@ -377,7 +385,7 @@ func (g *segment) sync() error {
 // removeFiles removes what belongs to the segment. The last is the log itself, so that a crash leaves no orphans that
 // could be taken for another segment's. Those who hold the file may go on reading it.
 func (g *segment) removeFiles() error {
-	for _, suffix := range []string{suffixIndex, suffixTime, suffixSnapshot, suffixLog} {
+	for _, suffix := range []string{suffixIndex, suffixTime, suffixTxn, suffixSnapshot, suffixLog} {
 		if err := g.fs.Remove(fileName(g.dir, g.base, suffix)); err != nil && !errors.Is(err, env.ErrNotExist) {
 			return err
 		}

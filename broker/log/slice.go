@@ -26,7 +26,8 @@ type Slice struct {
 	Len     int32    // bytes
 	Release func()   // never nil in what Read returns
 
-	log *Log
+	log     *Log
+	segment *segment
 }
 
 // Check is nil as long as the log's directory can be trusted: to be asked before the file is sent.
@@ -81,7 +82,7 @@ func (l *Log) Read(offset int64, maxBytes int32, upper int64, minOne bool) (Slic
 		pos, n, err := r.locate(offset, maxBytes, upper, minOne)
 		stale := r.generation != l.generation.Load()
 		if err == nil && !stale && n > 0 {
-			return Slice{File: r.segment.file, Pos: pos, Len: int32(n), Release: once(r.segment), log: l}, nil
+			return Slice{File: r.segment.file, Pos: pos, Len: int32(n), Release: once(r.segment), log: l, segment: r.segment}, nil
 		}
 		r.segment.release()
 		switch {

@@ -84,7 +84,7 @@ func parseSnapshot(data []byte, end int64, now env.Instant) (*producers, error) 
 		p.coordinatorEpoch = int32(be.Uint32(data[34:]))
 		p.txnStart = int64(be.Uint64(data[38:]))
 		if p.txnStart >= 0 {
-			ps.begin(txn{p.id, p.txnStart, -1})
+			ps.begin(txn{p.id, p.txnStart, -1, false})
 		}
 		ps.byID[p.id] = &p
 	}

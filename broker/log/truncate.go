@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"path"
 
 	"barnabas/broker/assert"
@@ -27,7 +28,8 @@ var evTruncate = env.NewKind("log-truncate", env.Info, "to", "from", "end")
 // Step 3 is synced because recovery could not tell a batch that was cut, and came back, from one that was never cut.
 //
 // Source: UnifiedLog#truncateTo. DEVIATION(KIP-101): inside a batch, Kafka sets LogEndOffset to offset and leaves a
-// hole before it; we end where the last whole batch ends.
+// hole before it; we end where the last whole batch ends, also if the cut is in a gap that compaction left:
+// what the log ends with after the next start, it ends with now.
 func (l *Log) TruncateTo(offset int64) error {
 	l.mu.Lock()
 	defer l.unlock()
@@ -51,16 +53,17 @@ func (l *Log) TruncateTo(offset int64) error {
 	if err := l.ensureIndexed(g); err != nil {
 		return err
 	}
-	pos, end := g.size, offset
-	at, b, err := g.locate(offset, l.interval())
+	pos := g.size
+	at, _, err := g.locate(offset, l.interval())
 	switch {
 	case err == nil:
-		pos, end = at, min(offset, b.BaseOffset())
+		pos = at
 	case err != io.EOF: // EOF: the cut is exactly at the segment's end
 		return l.fail("truncate", err)
 	}
-	if pos == 0 {
-		end = g.base
+	end, err := g.endBefore(pos)
+	if err != nil {
+		return l.fail("truncate", err)
 	}
 	if err := l.cut(i, pos, end); err != nil {
 		return err
@@ -78,7 +81,7 @@ func (l *Log) TruncateTo(offset int64) error {
 			return err
 		}
 	}
-	if err := l.reloadProducers(end); err != nil {
+	if err := l.reloadProducers(end, math.MaxInt64); err != nil {
 		return err
 	}
 	l.publish()
@@ -90,6 +93,7 @@ func (l *Log) TruncateTo(offset int64) error {
 func (l *Log) cut(i int, pos, end int64) error {
 	assert.That(end <= l.end && end >= l.segments[i].base, "INV-TRUNCATE: %s: cut at %d, segment %d, end %d", l.tp, end, l.segments[i].base, l.end)
 	l.generation.Add(1) // before any file changes: see Read
+	l.lowerCleaned(end)
 	if err := l.lowerRecoveryPoint(end); err != nil {
 		return err
 	}
@@ -104,6 +108,9 @@ func (l *Log) cut(i int, pos, end int64) error {
 	}
 	if err := g.truncate(pos, end, l.interval()); err != nil {
 		return l.fail("truncate", err)
+	}
+	if err := g.aborted.truncate(end); err != nil {
+		return l.fail("truncate transaction index", err)
 	}
 	if g.read() {
 		return l.leave(g, end)
@@ -168,6 +175,13 @@ func (l *Log) drop(i int) error {
 	l.segments = append(l.segments[:i:i], l.segments[i+1:]...)
 	g.release()
 	return nil
+}
+
+// lowerCleaned forgets that the cleaner has been above offset; the checkpoint follows when the recovery point's does.
+func (l *Log) lowerCleaned(offset int64) {
+	if l.cleaned.Load() > offset {
+		l.cleaned.Store(offset)
+	}
 }
 
 // lowerRecoveryPoint makes sure, durably, that what will be written above offset is verified at the next start.

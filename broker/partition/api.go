@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"barnabas/broker/log"
 	"barnabas/broker/wire"
 )
 
@@ -60,7 +61,8 @@ type ReadResult struct {
 	LogStartOffset   int64
 	LogEndOffset     int64
 	LeaderEpoch      int32
-	Diverging        *EpochEnd // set if the reader's LastFetchedEpoch is not in this log where it thinks (KIP-595)
+	Aborted          []log.AbortedTxn // with ReadCommitted: what of the records the reader must leave out
+	Diverging        *EpochEnd        // set if the reader's LastFetchedEpoch is not in this log where it thinks (KIP-595)
 }
 
 // Timestamps that ListOffset understands besides real ones.

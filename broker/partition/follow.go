@@ -253,6 +253,7 @@ func (p *Partition) cut(offset int64) error {
 	if err := p.log.TruncateTo(offset); err != nil {
 		return err
 	}
+	p.lowerHW(p.log.EndOffset()) // the cut may be inside a batch, which goes as a whole
 	return p.forgetUnwrittenEpochs()
 }
 

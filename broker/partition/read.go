@@ -124,6 +124,12 @@ func (p *Partition) readLog(o ReadOptions, res ReadResult) (ReadResult, error) {
 	}
 	slice, err := p.log.Read(o.Offset, o.MaxBytes, upper, o.MinOne)
 	res.Slice = wire.Slice{File: slice.File, Pos: slice.Pos, Len: slice.Len, Release: slice.Release}
+	if err == nil && o.ReadCommitted && slice.Len > 0 {
+		if res.Aborted, err = p.log.AbortedTransactions(slice, o.Offset); err != nil {
+			res.Slice.Done()
+			res.Slice = wire.Slice{}
+		}
+	}
 	return res, err
 }
 

@@ -1,0 +1,114 @@
+package log
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"barnabas/broker/env"
+	"barnabas/broker/wire"
+)
+
+// cleaner compacts the logs whose topics want it: log.cleaner.threads tasks, each taking the log with the largest part
+// of dirty bytes, one log after the other.
+//
+// Source: LogCleaner, LogCleanerManager#grabFilthiestCompactedLog.
+type cleaner struct {
+	m        *Manager
+	stopped  *env.Queue[struct{}] // nothing is ever put into it; it closes
+	group    *env.Group
+	throttle *throttle // nil: none
+
+	mu   env.Mutex
+	busy map[wire.TopicPartition]bool // being cleaned
+}
+
+func (m *Manager) startCleaner() {
+	if !m.cfg.LogCleanerEnable {
+		return
+	}
+	c := &cleaner{m: m, stopped: env.NewQueue[struct{}](m.env, 0), group: env.NewGroup(m.env), mu: m.env.NewMutex(), busy: map[wire.TopicPartition]bool{}}
+	if rate := m.cfg.LogCleanerIOBytesPerSecondMax; rate > 0 && rate < math.MaxInt64 {
+		c.throttle = &throttle{env: m.env, rate: rate}
+	}
+	m.mu.Lock()
+	m.cleaner = c
+	m.mu.Unlock()
+	for i := range max(m.cfg.LogCleanerThreads, 1) {
+		c.group.Go(fmt.Sprintf("log-cleaner-%d", i), c.work)
+	}
+}
+
+func (m *Manager) stopCleaner() {
+	m.mu.Lock()
+	c := m.cleaner
+	m.cleaner = nil
+	m.mu.Unlock()
+	if c != nil {
+		c.stopped.Close()
+		c.group.Wait()
+	}
+}
+
+func (c *cleaner) work() {
+	backoff := c.m.cfg.LogCleanerBackoff
+	if backoff <= 0 {
+		backoff = 15 * time.Second
+	}
+	for !c.stopped.Closed() {
+		l := c.grab()
+		if l == nil {
+			c.stopped.GetUntil(c.m.env.Mono().Add(backoff))
+			continue
+		}
+		_, _ = l.Clean(c.options()) // a failed disk is told to whoever listens, a damaged log is marked
+		c.mu.Lock()
+		delete(c.busy, l.tp)
+		c.mu.Unlock()
+	}
+}
+
+func (c *cleaner) options() CleanOptions {
+	cfg := c.m.cfg
+	o := CleanOptions{
+		MapBytes: cfg.LogCleanerDedupeBufferBytes / int64(max(cfg.LogCleanerThreads, 1)), MapLoad: cfg.LogCleanerLoadFactor,
+		BufferBytes: int64(cfg.LogCleanerIOBufferBytes), Stop: c.stopped.Closed,
+	}
+	if c.throttle != nil {
+		o.Throttle = func(bytes int64) {
+			c.mu.Lock()
+			wait := c.throttle.take(bytes)
+			c.mu.Unlock()
+			if wait > 0 {
+				c.m.env.Sleep(wait)
+			}
+		}
+	}
+	return o
+}
+
+// grab takes the filthiest log: of those that are overdue, or whose dirty ratio is above min.cleanable.dirty.ratio, the
+// one with the highest. nil if there is none.
+func (c *cleaner) grab() *Log {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var best *Log
+	most := -1.0
+	for _, l := range c.m.all() {
+		cfg := l.config.Load()
+		if !cfg.CleanupPolicyCompact || c.busy[l.tp] {
+			continue
+		}
+		s, err := l.cleanable()
+		if err != nil || s.uncleanable || s.from >= s.to || s.dirty == 0 {
+			continue
+		}
+		if ratio := s.ratio(); (s.overdue || ratio > cfg.MinCleanableDirtyRatio) && ratio > most {
+			best, most = l, ratio
+		}
+	}
+	if best != nil {
+		c.busy[best.tp] = true
+	}
+	return best
+}
