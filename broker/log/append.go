@@ -305,7 +305,7 @@ func (l *Log) room(batches []byte, at int64) (run []byte, end int64, err error) 
 }
 
 // roll seals the active segment and begins one at base, where the log ends. The state of the producers at
-// that point goes into a snapshot, which is not synced now: its CRC tells if it survived.
+// that point goes into a snapshot, which the next flush syncs: until then its CRC tells if it survived.
 //
 // Source: UnifiedLog#roll, LocalLog#roll.
 func (l *Log) roll(base int64) error {
@@ -318,6 +318,7 @@ func (l *Log) roll(base int64) error {
 		if err := l.writeSnapshot(false); err != nil {
 			return err
 		}
+		l.snapped = append(l.snapped, base)
 	}
 	next, err := createSegment(l.env, l.path, base, l.env.Now().UnixMilli())
 	if err != nil {

@@ -3,6 +3,7 @@ package log
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"barnabas/broker/bug"
 	"barnabas/broker/env"
@@ -31,7 +32,8 @@ func (l *Log) flushTo(sealedOnly bool) error {
 		end = l.active().base
 	}
 	from := min(l.recoveryPoint.Load(), l.indexes.Load())
-	if sealedOnly && l.indexes.Load() >= end || from >= end {
+	snapshots := l.takeSnapped(end)
+	if len(snapshots) == 0 && (sealedOnly && l.indexes.Load() >= end || from >= end) {
 		return nil
 	}
 	dirty, err := l.dirty(from, end)
@@ -47,7 +49,7 @@ func (l *Log) flushTo(sealedOnly bool) error {
 		g.release()
 	}
 	if err == nil {
-		err = l.syncSnapshots(dirty[1:])
+		err = l.syncSnapshots(snapshots)
 	}
 	l.mu.Lock()
 	if err != nil {
@@ -192,10 +194,22 @@ func (l *Log) quiet() {
 	}
 }
 
-// syncSnapshots makes the producer snapshots durable that were taken at the starts of the segments.
-func (l *Log) syncSnapshots(segments []*segment) error {
-	for _, g := range segments {
-		f, err := l.env.Open(fileName(l.path, g.base, suffixSnapshot), env.ReadWrite)
+// takeSnapped takes out the producer snapshots up to offset end that somebody must sync now.
+func (l *Log) takeSnapped(end int64) (offsets []int64) {
+	l.snapped = slices.DeleteFunc(l.snapped, func(offset int64) bool {
+		if offset <= end {
+			offsets = append(offsets, offset)
+		}
+		return offset <= end
+	})
+	return offsets
+}
+
+// syncSnapshots makes producer snapshots durable. The names are: each was written before its segment was made, which
+// syncs the directory.
+func (l *Log) syncSnapshots(offsets []int64) error {
+	for _, offset := range offsets {
+		f, err := l.env.Open(fileName(l.path, offset, suffixSnapshot), env.ReadWrite)
 		if errors.Is(err, env.ErrNotExist) {
 			continue
 		}

@@ -109,6 +109,9 @@ func (l *Log) load(o Options) (Recovery, error) {
 	if err := l.reloadProducers(l.end, rebuild); err != nil {
 		return r, err
 	}
+	if err := l.removeStrays(); err != nil {
+		return r, err
+	}
 	l.recoveryPoint.Store(min(o.RecoveryPoint, l.end))
 	if r.Clean {
 		l.recoveryPoint.Store(l.end)
@@ -374,6 +377,9 @@ func (l *Log) reloadProducers(end, rebuild int64) error {
 			return err
 		}
 		if ps != nil {
+			if err := l.forgetCleaned(ps); err != nil {
+				return err
+			}
 			l.producers = ps
 			break
 		}

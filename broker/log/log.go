@@ -61,7 +61,8 @@ type Log struct {
 	segments  []*segment // ascending; the last one is active. Never empty while the log is open
 	end       int64      // LogEndOffset of what was written; published as leo once it may be seen
 	producers *producers
-	unflushed int64 // records since the last sync
+	unflushed int64   // records since the last sync
+	snapped   []int64 // producer snapshots, by offset, that are not synced yet
 	closed    bool
 	// uncleanable says that the cleaner met a batch that it cannot read, and leaves the log alone.
 	uncleanable bool

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"slices"
 
 	"barnabas/broker/env"
@@ -89,4 +90,74 @@ func parseSnapshot(data []byte, end int64, now env.Instant) (*producers, error) 
 		ps.byID[p.id] = &p
 	}
 	return ps, nil
+}
+
+// forgetCleaned ends the transactions that a snapshot knows as open, and of which no batch is left below it. Behind the
+// snapshot the cleaner may have removed the marker of such a one, and nothing would ever end it; a marker stays as long
+// as a batch of its transaction does. If one is open indeed, then without any record below the snapshot: it begins at
+// the next.
+//
+// DEVIATION(KIP-98): Kafka trusts the snapshot, and relies on newer ones, which it syncs when it rolls, being there.
+func (l *Log) forgetCleaned(ps *producers) error {
+	for _, t := range slices.Clone(ps.txns) {
+		left, err := l.batchLeft(t, ps.end)
+		if err != nil {
+			return err
+		}
+		if !left {
+			ps.txns = slices.DeleteFunc(ps.txns, func(other txn) bool { return other == t })
+			ps.byID[t.producer].txnStart = -1
+		}
+	}
+	return nil
+}
+
+// batchLeft says that the log holds a batch of an open transaction below end. Usually that is the first it looks at.
+func (l *Log) batchLeft(t txn, end int64) (bool, error) {
+	for _, g := range l.segments[l.segmentFor(t.first):] {
+		if g.base >= end {
+			break
+		}
+		if err := l.ensureIndexed(g); err != nil {
+			return false, err
+		}
+		pos, _, err := g.locate(t.first, l.interval())
+		if err == io.EOF {
+			continue
+		}
+		left := false
+		if err == nil {
+			err = g.walk(pos, func(b record.Batch, _ int64) error {
+				left = b.BaseOffset() < end && b.ProducerID() == t.producer && b.IsTransactional() && !b.IsControl()
+				if left || b.BaseOffset() >= end {
+					return errEnough
+				}
+				return nil
+			})
+		}
+		if err == errEnough {
+			return left, nil
+		}
+		if err != nil && isBad(err) { // not ours to find
+			return true, nil
+		}
+		if err != nil {
+			return false, l.fail("look for a transaction", err)
+		}
+	}
+	return false, nil
+}
+
+// removeStrays removes the producer snapshots that belong to no segment: those of clean stops, but for the newest.
+//
+// Source: ProducerStateManager#removeStraySnapshots.
+func (l *Log) removeStrays() error {
+	offsets, err := l.snapshots()
+	if err != nil || len(offsets) == 0 {
+		return err
+	}
+	newest := offsets[len(offsets)-1]
+	return l.removeSnapshots(func(offset int64) bool {
+		return offset != newest && l.segments[l.segmentFor(offset)].base != offset
+	})
 }

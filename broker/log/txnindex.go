@@ -37,8 +37,9 @@ type txnIndex struct {
 	base    int64 // of the segment
 	loaded  bool
 	entries []AbortedTxn
-	dirty   atomic.Bool // written since the last sync
-	made    atomic.Bool // the file was created since the last sync
+	written atomic.Int64 // counts changes
+	durable atomic.Int64 // of them, those that a sync that is over has covered
+	made    atomic.Bool  // the file was created since the last sync
 }
 
 const (
@@ -125,7 +126,7 @@ func (x *txnIndex) append(t AbortedTxn) error {
 	}
 	if err == nil {
 		x.entries = append(x.entries, t)
-		x.dirty.Store(true)
+		x.written.Add(1)
 	}
 	return err
 }
@@ -154,16 +155,18 @@ func (x *txnIndex) truncate(offset int64) error {
 		err = cerr
 	}
 	x.entries, x.loaded = x.entries[:keep], true
-	x.dirty.Store(true)
+	x.written.Add(1)
 	return err
 }
 
-// sync makes the entries durable, with the file's name. Appends may go on meanwhile.
+// sync makes the entries durable, with the file's name. Appends may go on meanwhile, and so may another sync: each
+// returns only when what was written before it began is durable, whoever did that.
 func (x *txnIndex) sync(dir string) error {
-	if !x.dirty.Swap(false) { // an append that comes in between sets it again
+	written := x.written.Load()
+	if x.durable.Load() >= written {
 		return nil
 	}
-	made := x.made.Swap(false)
+	made := x.made.Load()
 	f, err := x.fs.Open(x.name, env.ReadWrite)
 	if errors.Is(err, env.ErrNotExist) {
 		return nil
@@ -176,7 +179,12 @@ func (x *txnIndex) sync(dir string) error {
 		err = cerr
 	}
 	if err == nil && made {
-		err = x.fs.SyncDir(dir)
+		if err = x.fs.SyncDir(dir); err == nil {
+			x.made.Store(false)
+		}
+	}
+	for before := x.durable.Load(); err == nil && before < written && !x.durable.CompareAndSwap(before, written); {
+		before = x.durable.Load()
 	}
 	return err
 }
