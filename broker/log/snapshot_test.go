@@ -3,6 +3,7 @@
 package log_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -34,6 +35,9 @@ func TestSnapshotsOfRollsSurviveAPowerLoss(t *testing.T) {
 				}
 				lives++
 				return
+			}
+			if err := errors.Join(e.MkdirAll("/data"), e.SyncDir("/")); err != nil { // as the manager does
+				panic(err)
 			}
 			f := open(t, e, func(o *log.Options) { o.Config.FlushMessages = every })
 			for i := range 60 {
