@@ -9,7 +9,7 @@ SEEDS   ?= 1..200
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test race tidy fmt sim determinism zoo replay fuzz interop bench-sim bench-log bench-vs-kafka bench-control shrink cause soak regress
+.PHONY: help build test race tidy fmt sim determinism zoo replay fuzz interop interop-core bench-sim bench-log bench-vs-kafka bench-control shrink cause soak regress
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -63,6 +63,10 @@ ZOOKEEPER_JAR ?= /usr/share/java/zookeeper.jar
 
 interop: build ## kcat, franz-go and Apache ZooKeeper against real processes (Debian: kcat zookeeper strace)
 	BARNABAS_INTEROP=1 $(GO) test -count=1 -timeout 20m -run TestInterop -v ./cmd/barnabas | grep -v '^=== '
+	BARNABAS_ZK_CLASSPATH=$(ZOOKEEPER_JAR) $(GO) test -count=1 -timeout 10m ./broker/zookeeper/zktest
+
+interop-core: build ## the part of interop that every change must pass: kcat, franz-go, sendfile, both ZooKeepers
+	BARNABAS_INTEROP=1 $(GO) test -count=1 -timeout 10m -run 'TestInterop(Kcat|FranzGo|Sendfile)$$' -v ./cmd/barnabas | grep -v '^=== '
 	BARNABAS_ZK_CLASSPATH=$(ZOOKEEPER_JAR) $(GO) test -count=1 -timeout 10m ./broker/zookeeper/zktest
 
 bench-sim: ## speed of the simulator: virtual seconds a second, events a second, heap
