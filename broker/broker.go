@@ -72,10 +72,11 @@ type Broker struct {
 	api        *api.API
 	server     *server.Server
 
-	clusterID string
-	host      string // advertised
-	port      int32
-	epoch     atomic.Int64 // broker epoch; noEpoch while not registered
+	clusterID  string
+	host       string // advertised
+	port       int32
+	epoch      atomic.Int64 // broker epoch of the last registration; noEpoch before the first
+	registered atomic.Bool  // in a session that lives, as far as we know
 	// firstEpoch is the broker epoch of this life's first registration, 0 before it.
 	firstEpoch atomic.Int64
 	ready      atomic.Bool
@@ -134,7 +135,7 @@ func (b *Broker) Stop() {
 }
 
 // Ready reports whether the broker is registered and serves.
-func (b *Broker) Ready() bool { return b.ready.Load() && b.epoch.Load() != noEpoch }
+func (b *Broker) Ready() bool { return b.ready.Load() && b.registered.Load() }
 
 // Replicas is the state of every replica on this broker, sorted, for an all-seeing checker; nil before the start. It
 // takes no lock.

@@ -22,7 +22,7 @@ func (b *Broker) keepRegistered(store *zookeeper.Store) {
 	for {
 		ended := store.Run()
 		b.controller.Stop()
-		b.epoch.Store(noEpoch)
+		b.registered.Store(false) // the epoch stays until there is a newer one: it still tells old requests from new
 		if ended == zookeeper.StateClosed || b.stopping() {
 			return
 		}
@@ -81,6 +81,7 @@ func (b *Broker) register(store *zookeeper.Store) error {
 		return fmt.Errorf("register broker %d: %w", b.cfg.BrokerID, err)
 	}
 	b.epoch.Store(epoch)
+	b.registered.Store(true)
 	b.firstEpoch.CompareAndSwap(0, epoch)
 	b.setStore(store)
 	b.e.Emit(env.Event{Kind: evRegistered, V: [4]int64{int64(b.cfg.BrokerID), epoch}})

@@ -229,6 +229,7 @@ func (p *Plan) brokers(n int) {
 	for id := range n {
 		p.Faults.Brokers = append(p.Faults.Brokers, faults.Node(id+1))
 	}
+	p.spread()
 }
 
 // retain lets the log lose its beginning: what is beyond a few segments.

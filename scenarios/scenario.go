@@ -95,7 +95,7 @@ func newPlan(r *rand.Rand) *Plan {
 		},
 		Least: Least{Acked: 200, Read: 200},
 	}
-	p.Load.Partitions = p.Partitions
+	p.spread()
 	switch r.IntN(12) {
 	case 0:
 		p.Load.Idempotent = false
@@ -126,6 +126,14 @@ func newPlan(r *rand.Rand) *Plan {
 		Budget: schedule.Budget{Impaired: 1 + r.IntN(3), Settle: 2 * time.Second, PowerLosses: 3, PowerAlone: true},
 	}
 	return p
+}
+
+// spread sees to it that every broker has replicas: one that has none can be harmed without anybody noticing.
+func (p *Plan) spread() {
+	if p.Brokers > int(p.Replicas) {
+		p.Partitions = max(p.Partitions, int32(p.Brokers))
+	}
+	p.Load.Partitions = p.Partitions
 }
 
 // settings lists the plan for the record.

@@ -114,7 +114,7 @@ func TestSoakTellsNewOngoingAndGone(t *testing.T) {
 	if i := slices.IndexFunc(second.Failures, func(o reports.SoakFailure) bool { return o.Signature() == f.Signature() }); i < 0 || second.Failures[i].Standing != reports.StandingOngoing {
 		t.Errorf("second: %+v", second.Failures)
 	}
-	if second.Scenarios[0].SeedFirst == first.Scenarios[0].SeedFirst {
+	if second.Scenarios[0].SeedLast == first.Scenarios[0].SeedLast { // the first ones are those of regressions
 		t.Error("the second soak ran the seeds of the first")
 	}
 	third, err := soakOnce(t, soakFlags{out: out, runs: runs}, "leader-failover")
