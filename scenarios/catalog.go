@@ -212,7 +212,7 @@ var catalog = append([]*Scenario{
 		Summary: "one of a broker's two log directories breaks; its partitions fail over, the others are served; often with retention",
 		Draw: func(r *rand.Rand, p *Plan) {
 			p.weigh(map[faults.Kind]int{faults.FailDir: 6, faults.Crash: 2, faults.ZooKeeperExpire: 1, faults.PartitionOneWay: 1})
-			p.Faults.Must = []faults.Kind{faults.FailDir}
+			p.Faults.Must = []faults.Kind{faults.FailDir, faults.FailDir, faults.FailDir} // one may find its broker down
 			p.Least.Fired = []faults.Kind{faults.FailDir}
 			p.LogDirs, p.Faults.LogDirs = 2, 2
 			p.Partitions, p.Load.Partitions = 6, 6 // some in each directory

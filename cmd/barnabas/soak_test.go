@@ -181,7 +181,8 @@ func TestSoakGoesOnAfterAKill(t *testing.T) {
 	}
 }
 
-// Goal: a failing run shrinks to a regression file that fails alone. Method: a bug that is found at once.
+// Goal: a failing run shrinks to one that fails in the same way and is no larger, whatever time the machine gives it. (How
+// small it gets is the matter of package shrink's own tests.) Method: a bug that is found at once.
 func TestShrinkWritesARegression(t *testing.T) {
 	if testing.Short() {
 		t.Skip("some hundreds of runs")
@@ -195,11 +196,15 @@ func TestShrinkWritesARegression(t *testing.T) {
 		t.Skipf("the bug is not found at seed 1 any more: exit code %d", code)
 	}
 	dir := filepath.Join(out, "leader-failover-1-truncate-to-hw")
+	_, whole, err := readRun(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := shrinkRun(dir, shrinkFlags{limit: 15e9, jobs: 2}); err != nil {
 		t.Fatal(err)
 	}
 	small, file, err := readRun(filepath.Join(dir, "shrunk"))
-	if err != nil || small.Verdict != reports.Safety || len(file.Schedule) > 5 {
+	if err != nil || small.Verdict != reports.Safety || len(file.Schedule) > len(whole.Schedule) {
 		t.Errorf("%v: %v, %d faults", err, small, len(file.Schedule))
 	}
 }
