@@ -13,6 +13,7 @@ import (
 // Goal: a branch has the run's past and another future, and the same branch is the same run. Method: the traces agree up
 // to the moment and part after it.
 func TestBranchSharesThePastOnly(t *testing.T) {
+	skipUnderRace(t)
 	s := find(t, "leader-failover")
 	const at = 9 * time.Second
 	o := Options{Scenario: s, Seed: 5, Trace: trace.Options{Last: 1 << 22, NoChoices: true}}
@@ -89,6 +90,7 @@ func TestEmptiedDisksAreJudgedByTheWeakerPromise(t *testing.T) {
 // Goal: each kind of fault strikes when it is asked for by its text. Method: one run with every lasting kind on three
 // brokers, in a row.
 func TestEveryNewKindFires(t *testing.T) {
+	skipUnderRace(t)
 	for _, line := range []string{
 		"zookeeper cut node=2 for=5s", "clog from=leader to=others for=2s", "reset from=leader to=others", "refuse node=leader for=7s",
 		"halves from=1 to=2,3,zk for=4s", "ring order=1,4,2,5,3 for=4s", "disk node=leader op=all stall for=2s", "disk node=leader op=read fail for=2s",

@@ -13,6 +13,7 @@ const redraws = 60
 // Goal: no failure of the past comes back, and each file still reproduces what it is kept for. Method: every file runs
 // without its bugs and must pass; and with them, in its own way or a redrawn one, it must break its invariant.
 func TestRegressions(t *testing.T) {
+	skipUnderRace(t)
 	list, err := Regressions()
 	if err != nil {
 		t.Fatal(err)

@@ -33,6 +33,9 @@ func describe(r *reports.Run) string {
 func TestEveryScenarioPasses(t *testing.T) {
 	for _, s := range Catalog() {
 		t.Run(s.Name, func(t *testing.T) {
+			if underRace && s.Name == "large-cluster" {
+				t.Skip("ten minutes under the race detector")
+			}
 			t.Parallel()
 			seeds := *seedsFlag
 			if underRace || s.Name == "large-cluster" { // twenty times the work
@@ -42,6 +45,9 @@ func TestEveryScenarioPasses(t *testing.T) {
 				first := Run(Options{Scenario: s, Seed: seed})
 				if first.Report.Verdict != reports.Pass {
 					t.Fatalf("\n%s", describe(first.Report))
+				}
+				if underRace {
+					continue // the second run would race no differently
 				}
 				if again := Run(Options{Scenario: s, Seed: seed}); again.Report.Hash != first.Report.Hash {
 					t.Fatalf("seed %d gave the hashes %s and %s", seed, first.Report.Hash, again.Report.Hash)
@@ -99,6 +105,7 @@ var finders = map[string]string{
 // Goal: every bug of the zoo is found, as a broken promise, and a found one fails in the same way again from its
 // schedule. Method: seed after seed with the switch on, until one fails.
 func TestZoo(t *testing.T) {
+	skipUnderRace(t)
 	for _, animal := range bug.Zoo {
 		if animal.Set&foundElsewhere != 0 {
 			continue
@@ -213,7 +220,8 @@ func BenchmarkLeaderFailover(b *testing.B) {
 
 // Goal: memory does not grow with the number of seeds run. Method: the heap after many runs is that after a few.
 func TestMemoryDoesNotGrowWithSeeds(t *testing.T) {
-	if testing.Short() || underRace {
+	skipUnderRace(t)
+	if testing.Short() {
 		t.Skip("several runs")
 	}
 	s := find(t, "steady")
@@ -231,6 +239,14 @@ func TestMemoryDoesNotGrowWithSeeds(t *testing.T) {
 	many := inUse(6)
 	if many > few+4<<20 {
 		t.Errorf("%s after 2 runs, %s after 8", megabytes(few), megabytes(many))
+	}
+}
+
+// skipUnderRace spares the race detector what runs the same code as the others, many times over.
+func skipUnderRace(t *testing.T) {
+	t.Helper()
+	if underRace {
+		t.Skip("many runs of the same code")
 	}
 }
 
