@@ -16,9 +16,11 @@ const firstConsumer = 500
 
 // Consume is a node's main function: one consumer, number index, of all partitions from the start, until Stop. Now and
 // then it jumps back and reads again what it has read, which must not have changed.
-func (l *Load) Consume(index int) func(env.Env) {
+func (l *Load) Consume(index int) func(env.Env) { return l.ConsumeAs(ConsumerName(index), index) }
+
+// ConsumeAs is Consume on a node of another name.
+func (l *Load) ConsumeAs(name string, index int) func(env.Env) {
 	return func(e env.Env) {
-		name := ConsumerName(index)
 		defer l.ended(name, l.lives[name])
 		number := l.identity(name, index)
 		r := e.Rand("workload")

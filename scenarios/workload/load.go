@@ -2,6 +2,7 @@ package workload
 
 import (
 	"encoding/binary"
+	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
 	"time"
@@ -49,7 +50,9 @@ type Load struct {
 	members int // of groups, so far
 	counts  Counts
 	handed  int                      // records handed over
+	slept   map[string]env.Instant   // when each client fell asleep last
 	lives   map[string]int           // of each client, by name
+	twins   map[string]int           // the number of each twin, by name
 	running map[string]int           // the life that runs, 0 for none
 	pending map[string][]*history.Op // of producers, by name: not answered yet, in order
 }
@@ -64,7 +67,7 @@ type Counts struct {
 
 // New makes a load whose operations go to sink; observe, if not nil, is shown each as well.
 func New(c Config, sink history.Sink, observe func(history.Op)) *Load {
-	return &Load{Config: c, sink: sink, observe: observe, lives: map[string]int{}, running: map[string]int{}, pending: map[string][]*history.Op{}}
+	return &Load{Config: c, sink: sink, observe: observe, lives: map[string]int{}, twins: map[string]int{}, slept: map[string]env.Instant{}, running: map[string]int{}, pending: map[string][]*history.Op{}}
 }
 
 // Stop lets every client finish what it has under way and end.
@@ -94,6 +97,9 @@ func (l *Load) Crashed(name string, at env.Instant) {
 	l.ended(name, l.lives[name])
 }
 
+// Sleeps tells that the named client's process stops at this instant, for a while.
+func (l *Load) Sleeps(name string, at env.Instant) { l.slept[name] = at }
+
 // ended tells, once for each life, that a client works no more.
 func (l *Load) ended(name string, life int) {
 	if life > 0 && l.running[name] == life {
@@ -103,7 +109,20 @@ func (l *Load) ended(name string, life int) {
 }
 
 // identity is a number for this life of the named client that no other client and no other life has.
-func (l *Load) identity(name string, index int) int { return index + livesApart*(l.lives[name]-1) }
+func (l *Load) identity(name string, index int) int {
+	life := l.lives[name] - 1
+	if n := l.twins[name]; n > 0 {
+		life += livesOfTwins + n
+	}
+	return index + livesApart*life
+}
+
+// Twin names the node of another process that takes itself for the named client beside the first.
+func (l *Load) Twin(name string) string {
+	twin := fmt.Sprintf("%s-twin-%d", name, len(l.twins)+1)
+	l.twins[twin] = len(l.twins) + 1
+	return twin
+}
 
 // ClientOf is the node of the client that a process of the history belongs to; "drain" for the final drain,
 // "members" for those of groups, who come and go.
@@ -120,8 +139,9 @@ func ClientOf(process int32) string {
 	}
 }
 
-// livesApart is the distance between the numbers of two lives of one client.
-const livesApart = 2000
+// livesApart is the distance between the numbers of two lives of one client, and livesOfTwins how many lives a client has
+// before its twins'.
+const livesApart, livesOfTwins = 2000, 500
 
 // more tells whether producers may hand over another record, and counts it.
 func (l *Load) more() bool {
