@@ -10,15 +10,18 @@ import (
 const (
 	backThroughput = 0.9 // of the median before the fault
 	backLatency    = 2.0 // times the median p99 before it
-	lateTimes      = 10  // a record that took so many times the p99 from before was late
+	backMargin     = 1.25
+	goodInRow      = 3
+	lateTimes      = 10 // a record that took so many times the p99 from before was late
 )
 
 // faultCost reads what the first fault of a repetition cost from its intervals; nil when there was none, or nothing before
 // it to compare with.
 //
-// Recovered is the end of the last interval that was bad, counted from the fault: an interval is bad when less than nine
-// tenths of what went through before did, or when its p99 was over twice that from before. Latencies are filed under the
-// interval in which records came through, so a backlog that is worked off late still counts as not recovered.
+// Recovered is when three intervals in a row begin to be good, counted from the fault: an interval is bad when less than
+// nine tenths of what went through before did, or when its p99 was over twice the median from before and over the worst of the
+// half before the fault by a quarter. Latencies are filed under the interval in which records came through, so a backlog that is worked off
+// late still counts as not recovered.
 func faultCost(r *load.Repetition) *load.FaultCost {
 	at, heal := -1.0, -1.0
 	for _, e := range r.Events {
@@ -44,9 +47,14 @@ func faultCost(r *load.Repetition) *load.FaultCost {
 	}
 	cost := &load.FaultCost{At: at, Before: middle(p99s)}
 	rate := middle(rates)
+	limit := backLatency * cost.Before
+	for _, p99 := range p99s[len(p99s)/2:] {
+		limit = math.Max(limit, backMargin*p99)
+	}
 	silent, late, all := 0.0, int64(0), int64(0)
-	lastBad := at
-	for n, i := range r.Intervals {
+	cost.Recovered = -1
+	good := 0
+	for _, i := range r.Intervals {
 		cost.Failed += i.Errors
 		if i.At+i.Seconds <= at {
 			continue
@@ -65,17 +73,13 @@ func faultCost(r *load.Repetition) *load.FaultCost {
 		} else {
 			silent = 0
 		}
-		bad := r.Mode == "open" && h.Count() > 0 && float64(h.At(99)) > backLatency*cost.Before || i.Produced.Rate() < backThroughput*rate
-		if bad {
-			lastBad = i.At + i.Seconds
-			if n == len(r.Intervals)-1 {
-				lastBad = -1
-			}
+		bad := h.Count() == 0 || r.Mode == "open" && float64(h.At(99)) > limit || i.Produced.Rate() < backThroughput*rate
+		if good++; bad {
+			good = 0
 		}
-	}
-	cost.Recovered = lastBad - at
-	if lastBad < 0 {
-		cost.Recovered = -1
+		if good == goodInRow && cost.Recovered < 0 {
+			cost.Recovered = math.Max(0, i.At-(goodInRow-1)*i.Seconds-at)
+		}
 	}
 	if all > 0 {
 		cost.LostBudget = float64(late) / float64(all)

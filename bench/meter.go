@@ -75,6 +75,13 @@ func (m *meter) cut(seconds float64) (load.Flow, *load.Histogram, int64) {
 	return part, latency, failed
 }
 
+// count is how many records that were meant for the stretch have come through.
+func (m *meter) count() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.latency.Count() + m.current.Count()
+}
+
 // total is the whole stretch; the last interval must have been cut.
 func (m *meter) total(seconds float64) (load.Flow, *load.Histogram) {
 	m.mu.Lock()

@@ -272,7 +272,7 @@ func (s *session) measure(ctx context.Context, rate float64) (*load.Repetition, 
 	r := &load.Repetition{Mode: s.w.Load.Mode, Offered: rate}
 	seen := newMeter()
 	times := &st.times
-	readers, err := s.startReaders(ctx, st, seen)
+	readers, err := s.startReaders(ctx, st, seen, true)
 	if err != nil {
 		return nil, err
 	}
@@ -304,6 +304,10 @@ func (s *session) measure(ctx context.Context, rate float64) (*load.Repetition, 
 	times.commit.reset()
 	watch := newWatch(s, r, g.acked, seen)
 	watch.times = times
+	behind, err := s.startReaders(ctx, st, seen, false) // those that catch up do so while it is measured
+	if readers = append(readers, behind...); err != nil {
+		return nil, err
+	}
 	stopEvents := s.watchEvents(ctx, st.topic, from)
 	fault := s.startScenario(ctx, st.topic, from)
 	for at := from; at < to && ctx.Err() == nil; {
@@ -324,9 +328,13 @@ func (s *session) measure(ctx context.Context, rate float64) (*load.Repetition, 
 	return r, nil
 }
 
-func (s *session) startReaders(ctx context.Context, st *stage, m *meter) (list []*consumers, err error) {
+// startReaders starts the consumers of one mode.
+func (s *session) startReaders(ctx context.Context, st *stage, m *meter, tail bool) (list []*consumers, err error) {
 	for _, o := range s.w.Consumers {
-		src, err := st.source(ctx, o.Mode == "tail")
+		if (o.Mode == "tail") != tail {
+			continue
+		}
+		src, err := st.source(ctx, tail)
 		var c *consumers
 		if err == nil {
 			c, err = startConsumers(ctx, s.clock, src, o, m, &st.times)

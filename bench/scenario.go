@@ -12,7 +12,6 @@ import (
 // Scenario is a fault in the middle of a measurement.
 type Scenario struct {
 	Name   string
-	Title  string
 	After  float64                         // when the fault comes, as a share of the measured stretch
 	Lasts  float64                         // until it heals, as a share of it
 	Inject func(leader int32) (Act, error) // does it to a broker, for real clusters; see Cluster
@@ -23,6 +22,11 @@ type Act struct {
 	Text string
 	Heal func() (string, error)
 }
+
+const (
+	faultAfter = 1.0 / 3 // when the fault of a scenario comes, as a share of the measured stretch
+	faultLasts = 1.0 / 4 // until it heals, as a share of it
+)
 
 // ScenarioNames are the faults that a bench can run through, in either world.
 var ScenarioNames = []string{"leader-failover", "leader-pause", "follower-down"}
@@ -68,7 +72,7 @@ func (s *session) startScenario(ctx context.Context, topic string, from int64) *
 	measure := float64(s.w.Phases.Measure)
 	go func() {
 		defer close(p.done)
-		s.sleepUntil(ctx, from+int64(sc.After*measure))
+		s.sleepUntil(ctx, from+int64(faultAfter*measure))
 		if ctx.Err() != nil {
 			return
 		}
@@ -81,7 +85,7 @@ func (s *session) startScenario(ctx context.Context, topic string, from int64) *
 		if note("fault", act.Text, err); err != nil {
 			return
 		}
-		s.sleepUntil(ctx, from+int64((sc.After+sc.Lasts)*measure))
+		s.sleepUntil(ctx, from+int64((faultAfter+faultLasts)*measure))
 		text, err := act.Heal() // also when interrupted: nothing is left broken behind us
 		note("heal", text, err)
 	}()

@@ -35,6 +35,8 @@ type Run struct {
 	Repetitions []Repetition `json:"repetitions"`
 	Interrupted bool         `json:"interrupted,omitempty"` // what follows is partial
 	File        string       `json:"-"`
+
+	pairedWith string // of Joined: the label in the other report that this run is compared with
 }
 
 // Goal is what a capacity search was after, and found.
@@ -120,6 +122,10 @@ type Usage struct {
 
 // Cores is how many cores were busy on average.
 func (u Usage) Cores() float64 { return ratio(u.CPUSeconds, u.Seconds) }
+
+// NetMBs is what went over the brokers' connections in both directions, DiskMBs what they wrote to devices.
+func (u Usage) NetMBs() float64  { return ratio(float64(u.NetIn+u.NetOut)/1e6, u.Seconds) }
+func (u Usage) DiskMBs() float64 { return ratio(float64(u.WroteBytes)/1e6, u.Seconds) }
 
 // Repetition is one measured stretch.
 type Repetition struct {
