@@ -54,11 +54,11 @@ func TestSimulatedRunsRepeat(t *testing.T) {
 
 // Goal: every kind of load runs in the simulated world: closed, groups that commit, fan-out, catch-up beside tail, zones.
 func TestSimulatedKinds(t *testing.T) {
-	r := simulated(t, "produce-64k", SimOptions{Seed: 1}).Repetitions[0]
+	r := simulated(t, "produce-64k", SimOptions{Seed: 1}, "phases.warmup=50ms", "phases.measure=100ms", "phases.interval=50ms").Repetitions[0]
 	if r.Produced.Records == 0 || r.Brokers.CPUSeconds == 0 {
 		t.Errorf("closed: %+v", r)
 	}
-	r = simulated(t, "tail-5k", SimOptions{Seed: 1}, "load.rate=2000", "topic.partitions=4", "consumers=[{mode: tail, group: true, members: 2, commit: 100ms}]", "phases.warmup=5s").Repetitions[0]
+	r = simulated(t, "tail-5k", SimOptions{Seed: 1}, "load.rate=2000", "topic.partitions=4", "consumers=[{mode: tail, group: true, members: 2, commit: 100ms}]", "phases.warmup=2s").Repetitions[0]
 	if r.EndToEnd.Count() != 1200 || r.Commit.Count() == 0 {
 		t.Errorf("group: %d records, %d commits, %v", r.EndToEnd.Count(), r.Commit.Count(), r.Errors)
 	}
