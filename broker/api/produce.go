@@ -15,7 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Produce v3-v11. v3 record batches and transactions (KIP-98); v5 log start offset; v7 zstd (KIP-110); v8 record errors
+// Produce v0-v12. v1 throttle time; v2 log-append time; v0-v2 may bring messages of magic 0 and 1 (KIP-31, KIP-32); v3 record batches and transactions (KIP-98); v5 log start offset; v7 zstd (KIP-110); v8 record errors
 // (KIP-467); v9 flexible; v10 current leader (KIP-951); v11 TRANSACTION_ABORTABLE; v12 adds partitions to transactions by itself (KIP-890,
 // transaction.version=2).
 // Ordered: that transactions are open is verified with their coordinators; then every partition's append, before the next request of the connection is looked at.
@@ -131,6 +131,8 @@ func transactional(req *kmsg.ProduceRequest) bool {
 func checkProduced(records []byte, version int16) error {
 	batch, rest, err := record.Next(records)
 	switch {
+	case version < 3 && record.IsOld(records):
+		return nil // converted, and so checked, by the log
 	case len(records) == 0 || err == record.ErrPartial:
 		return fmt.Errorf("no whole record batch: %w", kerr.InvalidRecord)
 	case errors.Is(err, kerr.UnsupportedForMessageFormat):
@@ -139,7 +141,7 @@ func checkProduced(records []byte, version int16) error {
 		return err
 	case len(rest) > 0:
 		return fmt.Errorf("more than one record batch: %w", kerr.InvalidRecord)
-	case batch.Codec() == record.Zstd && version < 7:
+	case batch.Codec() == record.Zstd && version >= 3 && version < 7:
 		return fmt.Errorf("zstd in a request of version %d: %w", version, kerr.UnsupportedCompressionType)
 	}
 	return nil

@@ -91,7 +91,7 @@ var inert = map[string]string{
 	"num.recovery.threads.per.data.dir":                           "logs recover in their own tasks",
 	"zookeeper.connection.timeout.ms":                             "the session time-out bounds the first connection too",
 	"inter.broker.protocol.version":                               "brokers speak 3.9",
-	"log.message.format.version":                                  "batches are version 2",
+	"log.message.format.version":                                  "batches are version 2, as with inter.broker.protocol.version 3.0 and later",
 	"controller.quorum.voters":                                    "coordination is by ZooKeeper",
 	"security.inter.broker.protocol":                              "brokers speak PLAINTEXT",
 	"reserved.broker.max.id":                                      "ids are given by broker.id",
