@@ -150,7 +150,7 @@ func (p *Plan) goBeyond() {
 }
 
 // promise says what the faults keep to, and so what the run is held to.
-func (p *Plan) promise() string {
+func (p *Plan) keepsTo() string {
 	b := p.Faults.Budget
 	switch {
 	case p.Beyond:
@@ -164,7 +164,7 @@ func (p *Plan) promise() string {
 // settings lists the plan for the record.
 func (p *Plan) settings(cfg *config.Broker) []reports.Setting {
 	list := []reports.Setting{
-		{Name: "faults", Value: p.promise()},
+		{Name: "faults", Value: p.keepsTo()},
 		{Name: "brokers", Value: fmt.Sprint(p.Brokers)},
 		{Name: "partitions", Value: fmt.Sprint(p.Partitions)},
 		{Name: "replicas", Value: fmt.Sprint(p.Replicas)},

@@ -79,6 +79,7 @@ type cluster struct {
 	procs     map[string]*exec.Cmd
 	done      sync.WaitGroup
 	failed    chan error
+	hold      map[string]chan struct{} // processes that come back when these close, and not after a second
 }
 
 func up(f upFlags) error {
@@ -214,8 +215,10 @@ num.partitions=3
 default.replication.factor=%d
 min.insync.replicas=%d
 offsets.topic.replication.factor=%d
+transaction.state.log.replication.factor=%d
+transaction.state.log.min.isr=%d
 group.initial.rebalance.delay.ms=0
-`, id, net.JoinHostPort(c.flags.host, fmt.Sprint(port)), filepath.Join(dir, "logs"), c.zookeeper, replicas, max(1, replicas-1), replicas)
+`, id, net.JoinHostPort(c.flags.host, fmt.Sprint(port)), filepath.Join(dir, "logs"), c.zookeeper, replicas, max(1, replicas-1), replicas, replicas, max(1, replicas-1))
 	file := filepath.Join(dir, "server.properties")
 	return file, os.WriteFile(file, []byte(text), 0o644)
 }
@@ -266,8 +269,15 @@ func (c *cluster) spawn(name string, args ...string) error {
 				c.failed <- fmt.Errorf("%s: %s; its log is %s", name, why, log.Name())
 				return
 			}
-			say("%s: %s; it comes back", name, why)
-			time.Sleep(time.Second)
+			c.mu.Lock()
+			held := c.hold[name]
+			c.mu.Unlock()
+			if held != nil {
+				<-held
+			} else {
+				say("%s: %s; it comes back", name, why)
+				time.Sleep(time.Second)
+			}
 			if p, err = start(); err != nil {
 				c.failed <- err
 				return

@@ -37,11 +37,15 @@ type Config struct {
 	RecordsMax int
 	// Begin is when clients start to work.
 	Begin env.Instant
+	// Negotiate makes clients ask each broker for its API versions first: for brokers that are not our own.
+	Negotiate bool
 }
 
-// Load is the clients' common state. It lives outside of every node, and is safe because a world is one thread.
+// Load is the clients' common state. It lives outside of every node, and is safe because a simulated world is one thread;
+// a real one shares a mutex with it (Share).
 type Load struct {
 	Config
+	mu      mutex
 	sink    history.Sink
 	observe func(history.Op)
 	nextID  int64
@@ -67,20 +71,57 @@ type Counts struct {
 
 // New makes a load whose operations go to sink; observe, if not nil, is shown each as well.
 func New(c Config, sink history.Sink, observe func(history.Op)) *Load {
-	return &Load{Config: c, sink: sink, observe: observe, lives: map[string]int{}, twins: map[string]int{}, slept: map[string]env.Instant{}, running: map[string]int{}, pending: map[string][]*history.Op{}}
+	return &Load{Config: c, mu: oneThread{}, sink: sink, observe: observe, lives: map[string]int{}, twins: map[string]int{}, slept: map[string]env.Instant{},
+		running: map[string]int{}, pending: map[string][]*history.Op{}}
 }
 
+// mutex is env.Mutex, without being a scheduling point where there is but one thread.
+type mutex interface {
+	Lock()
+	Unlock()
+}
+
+type oneThread struct{}
+
+func (oneThread) Lock()   {}
+func (oneThread) Unlock() {}
+
+// Share makes the load safe for clients that really run at the same time. Call it before any starts. The sink and
+// observe are called with mu held.
+func (l *Load) Share(mu env.Mutex) { l.mu = mu }
+
 // Stop lets every client finish what it has under way and end.
-func (l *Load) Stop() { l.stopped = true }
+func (l *Load) Stop() {
+	l.mu.Lock()
+	l.stopped = true
+	l.mu.Unlock()
+}
+
+// ending reports whether Stop was called.
+func (l *Load) ending() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.stopped
+}
 
 // Active is how many clients have not ended.
-func (l *Load) Active() int { return l.active }
+func (l *Load) Active() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.active
+}
 
 // Counts is what the clients were told so far.
-func (l *Load) Counts() Counts { return l.counts }
+func (l *Load) Counts() Counts {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.counts
+}
 
 // Starting counts a life of the named client that will run; it must be called before its node starts.
 func (l *Load) Starting(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.active++
 	l.lives[name]++
 	l.running[name] = l.lives[name]
@@ -89,36 +130,66 @@ func (l *Load) Starting(name string) {
 // Crashed tells that the named client's process is about to go, at this instant: nobody will ever know how what it had
 // under way ended.
 func (l *Load) Crashed(name string, at env.Instant) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for _, op := range l.pending[name] {
 		op.Return, op.Outcome, op.Error = int64(at), history.Unknown, "the client crashed"
-		l.record(*op)
+		l.keep(*op)
 	}
 	delete(l.pending, name)
-	l.ended(name, l.lives[name])
+	l.over(name, l.lives[name])
 }
 
 // Sleeps tells that the named client's process stops at this instant, for a while.
-func (l *Load) Sleeps(name string, at env.Instant) { l.slept[name] = at }
+func (l *Load) Sleeps(name string, at env.Instant) {
+	l.mu.Lock()
+	l.slept[name] = at
+	l.mu.Unlock()
+}
+
+// sleptSince tells whether the client has slept since then.
+func (l *Load) sleptSince(name string, since env.Instant) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at, ever := l.slept[name]
+	return ever && at >= since
+}
 
 // ended tells, once for each life, that a client works no more.
 func (l *Load) ended(name string, life int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.over(name, life)
+}
+
+func (l *Load) over(name string, life int) {
 	if life > 0 && l.running[name] == life {
 		l.running[name] = 0
 		l.active--
 	}
 }
 
+// life is which life of the named client runs.
+func (l *Load) life(name string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lives[name]
+}
+
 // identity is a number for this life of the named client that no other client and no other life has.
-func (l *Load) identity(name string, index int) int {
-	life := l.lives[name] - 1
+func (l *Load) identity(name string, life, index int) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if n := l.twins[name]; n > 0 {
 		life += livesOfTwins + n
 	}
-	return index + livesApart*life
+	return index + livesApart*(life-1)
 }
 
 // Twin names the node of another process that takes itself for the named client beside the first.
 func (l *Load) Twin(name string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	twin := fmt.Sprintf("%s-twin-%d", name, len(l.twins)+1)
 	l.twins[twin] = len(l.twins) + 1
 	return twin
@@ -145,6 +216,8 @@ const livesApart, livesOfTwins = 2000, 500
 
 // more tells whether producers may hand over another record, and counts it.
 func (l *Load) more() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.RecordsMax > 0 && l.handed >= l.RecordsMax {
 		return false
 	}
@@ -159,6 +232,12 @@ func (l *Load) sleepUntilBegin(e env.Env) {
 }
 
 func (l *Load) record(op history.Op) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.keep(op)
+}
+
+func (l *Load) keep(op history.Op) {
 	switch op.Outcome {
 	case history.OK:
 		l.counts.OK++
@@ -184,7 +263,7 @@ func (l *Load) record(op history.Op) {
 
 func (l *Load) client(e env.Env, id string) *client.Client {
 	return client.New(e, client.Options{Bootstrap: l.Bootstrap, ClientID: id, DialTimeout: time.Second, RequestTimeout: l.RequestTimeout,
-		RetryBackoff: 50 * time.Millisecond, RetryBackoffMax: 500 * time.Millisecond})
+		RetryBackoff: 50 * time.Millisecond, RetryBackoffMax: 500 * time.Millisecond, Negotiate: l.Negotiate})
 }
 
 func (l *Load) partition(p int32) wire.TopicPartition {
@@ -199,15 +278,18 @@ const idBytes = 8
 // newValue makes a value with the next id: the id, and filler that follows from it, so that a reader can tell content
 // that has changed.
 func (l *Load) newValue(r *rand.Rand) (id int64, value []byte) {
+	l.mu.Lock()
 	l.nextID++
+	id = l.nextID
+	l.mu.Unlock()
 	value = make([]byte, 2*idBytes+r.IntN(max(1, l.RecordBytesMax-2*idBytes+1)))
-	binary.BigEndian.PutUint64(value, uint64(l.nextID))
-	x := uint64(l.nextID)
+	binary.BigEndian.PutUint64(value, uint64(id))
+	x := uint64(id)
 	for i := idBytes; i < len(value); i++ {
 		x = x*6364136223846793005 + 1442695040888963407
 		value[i] = byte(x >> 56)
 	}
-	return l.nextID, value
+	return id, value
 }
 
 // read is a record as the history knows it. A value without a valid id has the id 0.

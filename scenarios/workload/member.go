@@ -37,22 +37,36 @@ func (l *Load) Member(index int) func(env.Env) { return l.MemberAs(MemberName(in
 // MemberAs is Member on a node of another name.
 func (l *Load) MemberAs(name string, index int) func(env.Env) {
 	return func(e env.Env) {
-		defer l.ended(name, l.lives[name])
+		defer l.ended(name, l.life(name))
 		r := e.Rand("workload")
-		for life := 0; !l.stopped; life++ {
+		for life := 0; !l.ending(); life++ {
 			// Assignors go by the order of the members' ids, which begin with this: a new member is not to get its predecessor's share.
 			c := l.client(e, fmt.Sprintf("%c-member-%d", 'a'+rune(r.IntN(26)), index))
 			stay := env.Never
 			if l.Groups.StayMean > 0 {
 				stay = e.Mono().Add(jitter(r, l.Groups.StayMean))
 			}
-			l.members++
-			m := &memberRun{l: l, e: e, name: name, process: int32(firstMember+l.members) * processesPerClient, owned: map[wire.TopicPartition]env.Instant{}, gives: map[wire.TopicPartition]env.Instant{}, seek: make([]bool, l.Partitions)}
+			m := &memberRun{l: l, e: e, name: name, process: int32(firstMember+l.nextMember()) * processesPerClient, owned: map[wire.TopicPartition]env.Instant{}, gives: map[wire.TopicPartition]env.Instant{}, seek: make([]bool, l.Partitions)}
 			m.run(c, stay, func() bool { return r.IntN(max(1, l.Groups.CommitEvery)) == 0 })
 			c.Close()
 			e.Sleep(jitter(r, time.Second))
 		}
 	}
+}
+
+// nextMember numbers the members of groups.
+func (l *Load) nextMember() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.members++
+	return l.members
+}
+
+// count adds to what the clients were told, in a way of its own.
+func (l *Load) count(add func(*Counts)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	add(&l.counts)
 }
 
 // memberRun is one member's life.
@@ -81,7 +95,7 @@ func (m *memberRun) run(c *client.Client, until env.Instant, commits func() bool
 		KeepRevoked: o.KeepRevoked,
 		Listener:    client.GroupListener{Assigned: m.assigned, Revoking: m.revoking, Revoked: m.revoked, Fetched: m.fetched, Committed: m.committed}})
 	defer m.died()
-	for !m.l.stopped && m.e.Mono() < until {
+	for !m.l.ending() && m.e.Mono() < until {
 		fetched, err := k.Poll(500 * time.Millisecond)
 		if err != nil {
 			m.e.Sleep(200 * time.Millisecond) // it is refused for now: another try may do
@@ -145,11 +159,11 @@ func (m *memberRun) revoked(generation int32, partitions []wire.TopicPartition, 
 			op.Return = int64(at)
 		}
 		// Who slept meanwhile may have been given up by the group, and cannot know before it is told.
-		if slept, ever := m.l.slept[m.name]; orderly && (!ever || slept < since) {
+		if orderly && !m.l.sleptSince(m.name, since) {
 			op.Outcome = history.OK
 		}
 		m.l.record(op)
-		m.l.counts.Owned++
+		m.l.count(func(c *Counts) { c.Owned++ })
 	}
 }
 
@@ -166,7 +180,7 @@ func (m *memberRun) committed(offsets []client.CommitOffset, called, returned en
 		if err != nil {
 			op.Outcome, op.Error = history.Unknown, err.Error()
 		} else {
-			m.l.counts.Commits++
+			m.l.count(func(c *Counts) { c.Commits++ })
 		}
 		m.l.record(op)
 	}
