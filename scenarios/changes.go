@@ -18,6 +18,7 @@ func drawPlan(s *Scenario, seed uint64) *Plan {
 	draw := rng.New(seed).Sub("harness").Stream("plan")
 	p := newPlan(draw)
 	s.Draw(draw, p)
+	p.turnKnobs(rng.New(seed).Sub("harness").Stream("knobs"))
 	p.settle()
 	return p
 }

@@ -76,7 +76,7 @@ func Run(o Options) *Result {
 		o.Changes = o.Schedule.Header.Changes
 	}
 	r := &run{o: o}
-	r.w = cluster.New(cluster.Options{Seed: worldSeed(o), Trace: o.Trace, HookEvery: lookEvery, Redraws: o.Changes.RedrawAt > 0})
+	r.w = cluster.New(cluster.Options{Seed: worldSeed(o), Trace: o.Trace, HookEvery: lookEvery, Rare: true, Redraws: o.Changes.RedrawAt > 0})
 	defer r.w.Close()
 	r.prepare()
 	r.play()

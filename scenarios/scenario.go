@@ -170,16 +170,14 @@ func (p *Plan) settings(cfg *config.Broker) []reports.Setting {
 		{Name: "replicas", Value: fmt.Sprint(p.Replicas)},
 		{Name: "producers", Value: fmt.Sprintf("%d, acks=%d, idempotent=%t, linger %s, compression %q", p.Producers, p.Load.Acks, p.Load.Idempotent, p.Load.Linger, p.Load.Compression)},
 		{Name: "consumers", Value: fmt.Sprint(p.Consumers)},
+		{Name: "batch bytes", Value: fmt.Sprintf("%d, fetch %d a partition, %d in all (0: the client's own)", p.Load.BatchBytesMax, p.Load.PartitionBytesMax, p.Load.FetchBytesMax)},
 		{Name: "record bytes", Value: fmt.Sprintf("16 to %d", p.Load.RecordBytesMax)},
 		{Name: "request time-out", Value: fmt.Sprint(p.Load.RequestTimeout)},
 		{Name: "delivery time-out", Value: fmt.Sprint(p.Load.DeliveryTimeout)},
 	}
-	show := map[string]bool{
-		"zookeeper.session.timeout.ms": true, "replica.lag.time.max.ms": true, "replica.high.watermark.checkpoint.interval.ms": true,
-	}
 	for _, k := range config.BrokerKeys() {
-		if show[k.Name] {
-			list = append(list, reports.Setting{Name: k.Name, Value: k.Value(cfg)})
+		if v := k.Value(cfg); v != k.Default && !unshown[k.Name] {
+			list = append(list, reports.Setting{Name: k.Name, Value: v})
 		}
 	}
 	for _, k := range config.TopicKeys() {

@@ -26,6 +26,9 @@ const (
 	loadRetry = time.Second
 )
 
+// rareSlowLoad lets clients wait for the groups of a new coordinator.
+var rareSlowLoad = env.NewRare("groups-load-slowly")
+
 // Elected says that this broker leads a partition of __consumer_offsets from epoch on. It does not wait: until the groups
 // are loaded clients are told COORDINATOR_LOAD_IN_PROGRESS. What was loaded in an earlier epoch is given up.
 //
@@ -72,6 +75,9 @@ func (c *Coordinator) Resigned(number int32) {
 func (s *shard) load() {
 	key := wire.TopicPartition{Topic: Topic, Partition: s.partition}
 	began := s.c.e.Mono()
+	if rareSlowLoad.Strikes(s.c.e) {
+		s.c.e.Sleep(loadRetry)
+	}
 	for !s.gone.Load() {
 		l, err := s.read(key)
 		if err == nil {

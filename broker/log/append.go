@@ -14,6 +14,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
+// rareRoll begins a new segment though the active one has room.
+var rareRoll = env.NewRare("segment-rolls-early")
+
 var evRoll = env.NewKind("log-roll", env.Debug, "base", "bytes", "new-base")
 
 // Origin says where an append comes from (AppendOrigin).
@@ -303,7 +306,7 @@ func (l *Log) room(batches []byte, at int64) (run []byte, end int64, err error) 
 		old = l.env.Now().UnixMilli()-g.createdMs > after
 	}
 	full := g.places.n >= int(cfg.SegmentIndexBytes/offsetEntrySize) || g.times.n >= int(cfg.SegmentIndexBytes/timeEntrySize)-1
-	if g.size > 0 && (g.size+int64(len(first)) > int64(cfg.SegmentBytes) || old || full || first.LastOffset()-g.base > math.MaxInt32) {
+	if g.size > 0 && (g.size+int64(len(first)) > int64(cfg.SegmentBytes) || rareRoll.Strikes(l.env) || old || full || first.LastOffset()-g.base > math.MaxInt32) {
 		if err := l.roll(at); err != nil {
 			return nil, 0, err
 		}

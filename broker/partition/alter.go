@@ -33,11 +33,17 @@ func (p *Partition) proposeShrink(now env.Instant) *Change {
 	return p.propose(rest, -1)
 }
 
+// rareExpand passes over a follower that has caught up.
+var rareExpand = env.NewRare("isr-expands-later")
+
 // proposeExpand proposes an ISR with this follower, if it has earned it and no other change is under way. The caller holds the
 // lock. Source: Partition#maybeExpandIsr.
 func (p *Partition) proposeExpand(r *replica) *Change {
 	if p.isr.pending != nil || slices.Contains(p.isr.committed, r.id) || !mayJoin(r, p.hw, p.epochStart) || !p.o.Alive(r.id) {
 		return nil
+	}
+	if rareExpand.Strikes(p.o.Env) {
+		return nil // its next fetch will do as well
 	}
 	return p.propose(append(slices.Clone(p.isr.committed), r.id), r.id)
 }

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -38,6 +39,9 @@ var (
 	evFetchRefused     = env.NewKind("fetch-refused", env.Warn, "leader", "epoch", "code")
 	evFetchFailed      = env.NewKind("fetch-failed", env.Warn, "leader", "epoch", "offset")
 )
+
+// rareLateFetch lets time pass between a leader's answer and its use, rareLostFetch loses the answer with its connection.
+var rareLateFetch, rareLostFetch = env.NewRare("fetch-used-late"), env.NewRare("fetch-answer-lost")
 
 // listener is the name of the one listener that brokers have for each other.
 const listener = "PLAINTEXT"
@@ -117,6 +121,13 @@ func (f *fetcher) fetch() error {
 	}
 	if resp.ErrorCode != 0 {
 		return kerr.ErrorForCode(resp.ErrorCode)
+	}
+	switch {
+	case rareLateFetch.Strikes(f.m.o.Env):
+		f.m.o.Env.Sleep(f.m.o.Config.ReplicaFetchWaitMax / 2)
+	case rareLostFetch.Strikes(f.m.o.Env):
+		f.disconnect(conn)
+		return errors.New("the answer was lost")
 	}
 	f.processAll(conn, resp)
 	return nil

@@ -14,6 +14,9 @@ var (
 	evDisconnect = env.NewKind("disconnect", env.Debug)
 )
 
+// rareHangUp closes a connection between two requests, as if it had been idle for too long.
+var rareHangUp = env.NewRare("connection-closed")
+
 // conn is one connection. The reader task runs read, the writer task write.
 //
 // Replies go out in the order of the requests. A reply that is ready when nothing is before it is sent by the reader
@@ -58,6 +61,9 @@ func newConn(s *Server, socket env.Conn) *conn {
 func (c *conn) read() {
 	defer c.endInput()
 	for {
+		if rareHangUp.Strikes(c.env) {
+			return // a broker may close a connection at any time; what was asked is answered first
+		}
 		c.idle.touch()
 		frame, err := c.in.next()
 		if err != nil {

@@ -26,6 +26,7 @@ type runFlags struct {
 	schedule string
 	bugs     string
 	twice    bool
+	beyond   bool
 	out      string
 	jobs     int
 }
@@ -60,6 +61,7 @@ A failure's files go to OUT/SCENARIO-SEED: the card, the schedule of faults (a t
 	flags.StringVar(&f.schedule, "schedule", "", "play the faults of this file instead of those drawn from the seed")
 	flags.StringVar(&f.bugs, "bug", "", "switch on these bugs of the zoo, comma-separated")
 	flags.BoolVar(&f.twice, "twice", false, "run each seed two times and compare the hashes")
+	flags.BoolVar(&f.beyond, "beyond", false, "let faults do more than Kafka promises to bear, and check the weaker promise")
 	flags.StringVar(&f.out, "out", "out", "directory for reports and failures")
 	flags.IntVar(&f.jobs, "jobs", runtime.NumCPU(), "runs at once")
 	return cmd
@@ -230,7 +232,19 @@ func (p *plan) attempt(seed uint64, t trace.Options) (result *scenarios.Result) 
 		result.Report.Wall = time.Since(started)
 		result.Report.Commit = commit()
 	}()
-	return scenarios.Run(scenarios.Options{Scenario: p.scenario, Seed: seed, Schedule: p.schedule, Bugs: p.bugs, Trace: t, StateAt: p.stateAt})
+	return scenarios.Run(scenarios.Options{Scenario: p.scenario, Seed: seed, Schedule: p.schedule, Bugs: p.bugs, Trace: t, StateAt: p.stateAt, Changes: p.changes()})
+}
+
+// changes are those of the schedule, and what the flags add.
+func (p *plan) changes() faults.Changes {
+	var c faults.Changes
+	if p.schedule != nil {
+		c = p.schedule.Header.Changes
+	}
+	if p.flags.beyond {
+		c.Beyond = 1
+	}
+	return c
 }
 
 // firstDifference runs the seed two more times with the stretch recorded in which the first two parted, and names the

@@ -35,6 +35,7 @@ type soakFlags struct {
 	first   uint64
 	recheck int
 	fresh   bool
+	beyond  bool
 }
 
 func soakCommand() *cobra.Command {
@@ -73,6 +74,7 @@ arrays and Kubernetes indexed jobs (there, set BARNABAS_SHARDS to their number);
 	flags.StringVar(&f.known, "known", "", "file of known failures, a line each: what breaks, the scenario or *, a note")
 	flags.Uint64Var(&f.first, "first", 0, "the first seed; by default where the last soak in --out ended")
 	flags.IntVar(&f.recheck, "recheck", 25, "run every so-many-th seed twice and compare the hashes; 0 for none")
+	flags.BoolVar(&f.beyond, "beyond", false, "let faults do more than Kafka promises to bear, and check the weaker promise")
 	flags.BoolVar(&f.fresh, "fresh", false, "do not go on with a soak that was killed")
 	return cmd
 }
@@ -163,7 +165,7 @@ func (s *soak) run() error {
 	if s.flags.first == 0 {
 		s.flags.first = s.nextSeed()
 	}
-	head := soakHead{Scenarios: names, Bugs: s.bugs.String(), Shard: s.shard.String(), Commit: commit(), First: s.flags.first, Started: time.Now()}
+	head := soakHead{Scenarios: names, Beyond: s.flags.beyond, Bugs: s.bugs.String(), Shard: s.shard.String(), Commit: commit(), First: s.flags.first, Started: time.Now()}
 	var done []soakLine
 	if s.store, done, err = openStore(s.flags.out, &head, s.flags.fresh); err != nil {
 		return err
@@ -286,6 +288,7 @@ func (s *soak) take() (int, bool) {
 // one runs a piece, judges it and keeps what is worth keeping.
 func (s *soak) one(w piece) {
 	p := &plan{scenario: w.scenario, seeds: seedRange{w.seed, w.seed}, bugs: s.bugs}
+	p.flags.beyond = s.flags.beyond && w.regression == nil
 	if w.regression != nil {
 		p.schedule = &w.regression.File
 	}

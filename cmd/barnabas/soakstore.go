@@ -25,6 +25,7 @@ const (
 type soakHead struct {
 	Scenarios []string  `json:"scenarios"`
 	Bugs      string    `json:"bugs"`
+	Beyond    bool      `json:"beyond,omitempty"`
 	Shard     string    `json:"shard"`
 	Commit    string    `json:"commit"`
 	First     uint64    `json:"first"`
@@ -33,7 +34,7 @@ type soakHead struct {
 
 // same tells whether a soak can go on where another was killed.
 func (h *soakHead) same(o *soakHead) bool {
-	return slices.Equal(h.Scenarios, o.Scenarios) && h.Bugs == o.Bugs && h.Shard == o.Shard && h.Commit == o.Commit
+	return slices.Equal(h.Scenarios, o.Scenarios) && h.Bugs == o.Bugs && h.Beyond == o.Beyond && h.Shard == o.Shard && h.Commit == o.Commit
 }
 
 // soakLine is one run that is done.

@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -28,7 +29,7 @@ func (l *Load) ConsumeAs(name string, index int) func(env.Env) {
 		l.sleepUntilBegin(e)
 		c := l.client(e, fmt.Sprintf("consumer-%d", number))
 		defer c.Close()
-		k := client.NewConsumer(c, client.ConsumerOptions{WaitMax: 250 * time.Millisecond, PartitionBytesMax: 64 << 10, BytesMax: 256 << 10})
+		k := client.NewConsumer(c, client.ConsumerOptions{WaitMax: 250 * time.Millisecond, PartitionBytesMax: cmp.Or(l.PartitionBytesMax, 64<<10), BytesMax: cmp.Or(l.FetchBytesMax, 256<<10)})
 		defer k.Close()
 		process := int32((firstConsumer + number) * processesPerClient)
 		seek := make([]bool, l.Partitions)

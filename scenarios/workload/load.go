@@ -30,6 +30,10 @@ type Config struct {
 	RequestTimeout  time.Duration
 	DeliveryTimeout time.Duration
 	Compression     string
+	// BatchBytesMax bounds a producer's batches, PartitionBytesMax and FetchBytesMax what a consumer asks for; 0 is the
+	// client's own.
+	BatchBytesMax                    int
+	PartitionBytesMax, FetchBytesMax int32
 	// SeekEvery is the mean number of polls between two jumps of a consumer back to an offset it has seen; 0 for never.
 	SeekEvery int
 	Groups    Groups

@@ -29,7 +29,7 @@ func (l *Load) ProduceAs(name string, index int) func(env.Env) {
 		c := l.client(e, fmt.Sprintf("producer-%d", number))
 		defer c.Close()
 		p, err := client.NewProducer(c, client.ProducerOptions{
-			Acks: l.Acks, Idempotent: l.Idempotent, Linger: l.Linger, InFlightMax: 5, Compression: l.Compression,
+			Acks: l.Acks, Idempotent: l.Idempotent, Linger: l.Linger, InFlightMax: 5, Compression: l.Compression, BatchBytesMax: l.BatchBytesMax,
 			DeliveryTimeout: l.DeliveryTimeout, RequestTimeout: l.RequestTimeout, BlockMax: l.DeliveryTimeout,
 		})
 		if err != nil {

@@ -22,8 +22,10 @@ type Options struct {
 	Disk      *disk.Profile    // of every node added; default disk.NVMe
 	Trace     trace.Options    // what is recorded besides the hash
 	HookEvery int              // OnStep hooks run at least so many scheduling points apart; default 1
-	Redraws   bool             // Redraw will be called: remember every random stream
-	Epoch     time.Time        // the wall clock at Instant 0; default 2024-01-01 UTC
+	// Rare makes rare things happen (env.Rare): each point on in one world of four, from then on one time in 2 to 200.
+	Rare    bool
+	Redraws bool      // Redraw will be called: remember every random stream
+	Epoch   time.Time // the wall clock at Instant 0; default 2024-01-01 UTC
 }
 
 // Outcome says why Run ended.
@@ -50,6 +52,7 @@ type World struct {
 	harness *node // runs the tasks of Go; nil before the first
 	policy  string
 	crashes []Crash
+	rares   map[string]*rare
 	onStep  []func()
 	onEmit  []func(node string, ev env.Event)
 }
