@@ -9,7 +9,7 @@ SEEDS   ?= 1..200
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test race tidy fmt sim determinism zoo replay fuzz interop interop-core bench-sim bench-log bench-vs-kafka bench-control shrink cause soak regress
+.PHONY: help build test race tidy fmt sim determinism zoo replay test-checkers fuzz interop interop-core bench-sim bench-log bench-vs-kafka bench-control shrink cause soak regress
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -40,6 +40,10 @@ determinism: build ## every scenario over SEEDS, each seed twice, hashes compare
 
 zoo: build ## every bug of the zoo must be found, with the seeds it took
 	$(GO) test -count=1 -run TestZoo -v ./scenarios -zoo 500 -timeout 60m | grep -v '^=== '
+
+test-checkers: ## every anomaly planted into sound histories, every weakened checker seen to fail, the gate held against porcupine; and its speed
+	$(GO) test -count=1 -v -run 'Planted|Mutated|Sound|Weaker|Agrees|Online|EveryInvariant' ./linearizability/... ./scenarios/oracle | grep -v '^=== '
+	$(GO) test -run '^$$' -bench 'Judge|Everything' -benchtime 3x -benchmem ./linearizability/...
 
 replay: build ## replay DIR=out/...
 	bin/barnabas replay $(DIR)

@@ -134,6 +134,34 @@ func TestCommitMeetsTruncationAndClose(t *testing.T) {
 	})
 }
 
+// Goal: an append that was to be synced and is truncated away holds up nobody who comes after it. Method: a sync is due
+// every few records; the log is cut below one whose sync fails to come, and appended to again.
+func TestTruncationForgetsTheSyncThatWasDue(t *testing.T) {
+	for _, cut := range []func(f *fixture) error{func(f *fixture) error { return f.TruncateTo(2) }, func(f *fixture) error { return f.TruncateFullyAndStartAt(3) }} {
+		run(t, func(e env.Env) {
+			c := &counting{Env: e}
+			f := open(t, c, func(o *log.Options) { o.Config.FlushMessages = 8 })
+			f.lead(1, "a", 2)
+			waits := env.NewGroup(e)
+			waits.Go("producer", func() { f.AppendAsLeader(build("b", 8, nil), 1, log.AppendOptions{}) })
+			e.Sleep(time.Millisecond) // it waits for its sync
+			f.must(cut(f))
+			waits.Wait()
+			done := false
+			e.Go("later", func() {
+				for range 3 {
+					f.AppendAsLeader(build("c", 1, nil), 1, log.AppendOptions{})
+				}
+				done = true
+			})
+			e.Sleep(time.Minute)
+			if !done {
+				t.Error("an append waits for ever")
+			}
+		})
+	}
+}
+
 func TestTimestampsOutOfBoundsAreRefused(t *testing.T) {
 	run(t, func(e env.Env) {
 		f := open(t, e, func(o *log.Options) { o.Config.TimestampBeforeMax, o.Config.TimestampAfterMax = time.Hour, time.Minute })

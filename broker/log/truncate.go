@@ -94,6 +94,7 @@ func (l *Log) cut(i int, pos, end int64) error {
 	assert.That(end <= l.end && end >= l.segments[i].base, "INV-TRUNCATE: %s: cut at %d, segment %d, end %d", l.tp, end, l.segments[i].base, l.end)
 	l.generation.Add(1) // before any file changes: see Read
 	l.lowerCleaned(end)
+	l.mustSync = min(l.mustSync, end) // what was to be synced behind the end is gone: nobody may wait for it
 	if err := l.lowerRecoveryPoint(end); err != nil {
 		return err
 	}
@@ -262,7 +263,7 @@ func (l *Log) restartAt(offset int64) error {
 		return err
 	}
 	l.producers = newProducers(offset)
-	l.unflushed = 0
+	l.unflushed, l.mustSync = 0, min(l.mustSync, offset)
 	l.recoveryPoint.Store(offset)
 	l.indexes.Store(offset)
 	l.publish()

@@ -15,6 +15,8 @@ type Options struct {
 	// DrainOptional judges a history whose partitions were not read out at the end. What such a history cannot show (a
 	// lost write above all) goes unseen, and a missing drain is otherwise a reason for no verdict.
 	DrainOptional bool
+	// Mutant weakens the gate, for the tests of the checkers alone: one of Mutants.
+	Mutant string
 }
 
 // Verdict is what a history comes to.

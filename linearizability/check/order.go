@@ -38,7 +38,7 @@ func (p *part) checkOrder() {
 	}
 	for _, i := range p.ops {
 		op := p.op(i)
-		if length, ok := p.length(op); ok {
+		if length, ok := p.length(op); ok && !p.j.is(MutantReadsBoundNothing) {
 			seen[length].bring(op.Return, i)
 		}
 	}
@@ -96,7 +96,7 @@ func (p *part) endOf(slot int, w int32) (at int64, op int32) {
 	if wrote.Outcome == history.OK && wrote.Acks != 0 && (here || wrote.Offset < 0 && p.topic.Once) {
 		e.bring(wrote.Return, wr.op)
 	}
-	if r := p.slots[slot].reader; r != none {
+	if r := p.slots[slot].reader; r != none && !p.j.is(MutantReadsBoundNothing) {
 		e.bring(p.op(r).Return, r)
 	}
 	return e.at, e.op

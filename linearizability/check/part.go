@@ -58,7 +58,7 @@ func (p *part) op(i int32) *history.Op { return &p.j.h.Ops[i] }
 
 // trusted reports whether an ack's word can be taken for where the record is.
 func (p *part) trusted(op *history.Op) bool {
-	return op.Kind == history.Produce && op.Outcome == history.OK && op.Acks == -1 && p.topic.Durable
+	return op.Kind == history.Produce && op.Outcome == history.OK && op.Acks == -1 && p.topic.Durable && !p.j.is(MutantAcksAreClaims)
 }
 
 // counts reports whether what the fetch read is a fact for good: without durability only the drain's word is.
@@ -164,6 +164,8 @@ func (p *part) readFact(i int32, op *history.Op, r *history.Record) {
 	switch {
 	case s.by == none:
 		*s = slot{write: w, value: r.Value, reader: i, by: i, drain: op.Drain}
+	case s.value != r.Value && p.j.is(MutantLastReadCounts):
+		*s = slot{write: w, value: r.Value, reader: i, by: i, drain: op.Drain}
 	case s.value != r.Value:
 		p.violate(OffsetStable, fmt.Sprintf("offset %d held value %d when operation %d read it, and value %d when operation %d did",
 			r.Offset, s.value, p.op(s.by).ID, r.Value, op.ID), s.by, i, p.writer(s.write), p.writer(w))
@@ -189,7 +191,7 @@ func (p *part) origin(i int32, op *history.Op, r *history.Record) int32 {
 		p.violate(NoPhantom, fmt.Sprintf("operation %d read value %d at offset %d, which was written to %s-%d",
 			op.ID, r.Value, r.Offset, wrote.Topic, wrote.Partition), i, from)
 		return none
-	case wrote.Outcome == history.Failed:
+	case wrote.Outcome == history.Failed || wrote.Outcome == history.Unknown && p.j.is(MutantUnknownFailed):
 		p.violate(FailedUnseen, fmt.Sprintf("operation %d read value %d at offset %d, whose write, operation %d, certainly failed",
 			op.ID, r.Value, r.Offset, wrote.ID), from, i)
 	case op.Return < wrote.Call:

@@ -1,0 +1,143 @@
+package oracle
+
+import (
+	"encoding/binary"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"barnabas/broker/env"
+	"barnabas/broker/log"
+	"barnabas/broker/partition"
+	"barnabas/broker/wire"
+)
+
+// batches are disks of batches of ten records, of which each broker's may differ from the second on.
+type batches struct{ sum map[int32]byte }
+
+func (d batches) Peek(broker int32, _ wire.TopicPartition, file string, p []byte, offset int64) int {
+	n := offset / headerSize
+	if file != segmentFile(0) || offset%headerSize != 0 || n > 9 {
+		return -1
+	}
+	var h [headerSize]byte
+	base := n * 10
+	if d.sum[broker] == gap && n > 0 {
+		base += 5
+	}
+	binary.BigEndian.PutUint64(h[0:], uint64(base))
+	binary.BigEndian.PutUint32(h[8:], headerSize-12)
+	binary.BigEndian.PutUint32(h[23:], 9)
+	if n > 0 {
+		h[headerSize-1] = d.sum[broker]
+	}
+	return copy(p, h[:])
+}
+
+const gap = 0xff
+
+// cluster is a view that changes from look to look.
+type cluster struct {
+	at    env.Instant
+	disks batches
+	view  View
+}
+
+// well is three replicas that agree, thirty records committed: nothing is wrong with it.
+func well() *cluster {
+	c := &cluster{disks: batches{map[int32]byte{}}}
+	tp := wire.TopicPartition{Topic: "t"}
+	for id := int32(1); id <= 3; id++ {
+		role := partition.Follower
+		if id == 1 {
+			role = partition.Leader
+		}
+		c.view.Replicas = append(c.view.Replicas, Replica{Broker: id, Life: 1, State: partition.State{TP: tp, Role: role, LeaderID: 1, LeaderEpoch: 3,
+			PartitionEpoch: 5, HighWatermark: 30, LogEndOffset: 30, ISR: []int32{1, 2, 3}, Replicas: []int32{1, 2, 3}, MinISR: 2, Log: new(log.Log)}})
+	}
+	c.view.Partitions = []Registered{{TP: tp, Leader: 1, LeaderEpoch: 3, PartitionEpoch: 5, ControllerEpoch: 2, Controllers: 2, ISR: []int32{1, 2, 3}, Replicas: []int32{1, 2, 3}}}
+	return c
+}
+
+func (c *cluster) replica(id int) *partition.State { return &c.view.Replicas[id-1].State }
+
+func (c *cluster) look(o *Oracle) {
+	c.at = c.at.Add(time.Second)
+	c.view.At = c.at
+	o.Look(c.view)
+}
+
+// planted is what goes wrong between the first look and those after it, by the invariant that it breaks.
+var planted = map[string]func(c *cluster){
+	"INV-HW-LEO":        func(c *cluster) { c.replica(2).HighWatermark = 40 },
+	"INV-HW-MONOTONIC":  func(c *cluster) { c.replica(1).HighWatermark = 20 },
+	"INV-LEADER-IN-ISR": func(c *cluster) { p := &c.view.Partitions[0]; p.PartitionEpoch, p.ISR = 6, []int32{2, 3} },
+	"INV-ISR-REPLICAS": func(c *cluster) {
+		p := &c.view.Partitions[0]
+		p.PartitionEpoch, p.ISR = 6, []int32{1, 2, 4}
+	},
+	"INV-EPOCH-MONOTONIC":   func(c *cluster) { c.replica(2).LeaderEpoch = 2 },
+	"INV-ONE-LEADER":        func(c *cluster) { c.replica(2).Role = partition.Leader },
+	"INV-CONTROLLER-FENCED": func(c *cluster) { p := &c.view.Partitions[0]; p.PartitionEpoch, p.ControllerEpoch = 6, 1 },
+	"INV-ISR-COMPLETE": func(c *cluster) {
+		c.replica(3).LogEndOffset, c.replica(3).HighWatermark = 20, 20
+		c.view.Replicas[2].Life = 2
+	},
+	"INV-COMMITTED-EQUAL": func(c *cluster) { c.disks.sum[3] = 1; c.view.Replicas[2].Life = 2 },
+	"INV-COMMITTED-KEPT":  func(c *cluster) { c.replica(2).LogEndOffset, c.replica(2).HighWatermark = 10, 10 },
+	"INV-LOG-CONTIGUOUS":  func(c *cluster) { c.disks.sum[3] = gap; c.view.Replicas[2].Life = 2 },
+	"INV-MIN-ISR": func(c *cluster) {
+		c.replica(1).ISR = []int32{1}
+		c.replica(1).PartitionEpoch = 6
+		c.view.Partitions[0].ISR = []int32{1}
+		c.view.Partitions[0].PartitionEpoch = 6
+	},
+}
+
+// Goal: each invariant that the oracle owns is seen to break when it does, under its own name, and a cluster that is well
+// is accused of nothing. Method: a cluster that is well, one thing planted in it, more looks.
+func TestPlantedAnomaliesAreSeen(t *testing.T) {
+	o := New(batches{})
+	c := well()
+	for range 5 {
+		c.look(o)
+	}
+	if v := o.Violations(); len(v) > 0 {
+		t.Fatalf("a cluster that is well: %v", v)
+	}
+	for id, plant := range planted {
+		t.Run(id, func(t *testing.T) {
+			c := well()
+			o := New(c.disks)
+			c.look(o)
+			plant(c)
+			for range 3 {
+				c.look(o)
+				if id == "INV-MIN-ISR" { // what the watermark must not do now
+					c.replica(1).HighWatermark, c.replica(1).LogEndOffset = 40+c.replica(1).HighWatermark-30, 60
+				}
+			}
+			if !slices.ContainsFunc(o.Violations(), func(v Violation) bool { return v.ID == id && v.Message != "" && v.At > 0 }) {
+				t.Errorf("not seen; seen were %v", o.Violations())
+			}
+		})
+	}
+}
+
+// Goal: no invariant of the oracle is without a planted anomaly. Method: its own source names them.
+func TestEveryInvariantOfTheOracleIsPlanted(t *testing.T) {
+	for _, name := range []string{"oracle.go", "canonical.go"} {
+		source, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range regexp.MustCompile(`"INV-[A-Z-]+"`).FindAllString(string(source), -1) {
+			if planted[strings.Trim(id, `"`)] == nil {
+				t.Errorf("%s: nothing is planted", id)
+			}
+		}
+	}
+}
