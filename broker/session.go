@@ -56,7 +56,7 @@ func (b *Broker) openStore(deadline env.Instant) (*zookeeper.Store, error) {
 	for {
 		session, err := b.openSession(b.e, b.cfg.ZookeeperConnect, b.cfg.ZookeeperSessionMs, min(deadline, b.e.Mono().Add(timeout)))
 		if err == nil {
-			store := zookeeper.NewStore(b.e, session, zookeeper.StoreOptions{Chroot: b.cfg.ZookeeperChroot, SessionTimeout: timeout})
+			store := zookeeper.NewStore(b.e, session, zookeeper.StoreOptions{Chroot: b.cfg.ZookeeperChroot, SessionTimeout: timeout, Bugs: b.cfg.Bugs})
 			return store, nil
 		}
 		if b.stopping() {

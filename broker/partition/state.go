@@ -34,6 +34,7 @@ type State struct {
 	Replicas        []int32
 	ISR             []int32 // committed; empty for a follower
 	ISRMaximal      []int32 // with the replica whose addition is under way (KIP-497)
+	ISRProposed     []int32 // leader: the ISR that it asks the controller for, nil for none
 	MinISR          int     // min.insync.replicas, or the number of replicas if that is lower
 	HighWatermark   int64
 	LogEndOffset    int64
@@ -48,7 +49,7 @@ type State struct {
 func (p *Partition) Snapshot() State {
 	return State{TP: p.tp, TopicID: p.topicID, Role: p.role, Offline: p.offline, Closed: p.closed, Changing: p.changing,
 		LeaderID: p.leaderID, LeaderEpoch: p.leaderEpoch, PartitionEpoch: p.partitionEpoch, ControllerEpoch: p.controllerEpoch,
-		Replicas: slices.Clone(p.replicas), ISR: slices.Clone(p.isr.committed), ISRMaximal: p.isr.maximalSet(),
+		Replicas: slices.Clone(p.replicas), ISR: slices.Clone(p.isr.committed), ISRMaximal: p.isr.maximalSet(), ISRProposed: p.isr.proposed(),
 		MinISR: min(p.minISR, len(p.replicas)), HighWatermark: p.hw, LogEndOffset: p.log.EndOffset(), LogStartOffset: p.log.StartOffset(),
 		LogFirstOffset: p.log.FirstOffset(), LatestEpoch: p.log.LatestEpoch(), Log: p.log}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"barnabas/broker/bug"
 	"barnabas/broker/client"
 	"barnabas/broker/env"
 	"barnabas/broker/partition"
@@ -39,6 +40,12 @@ func (f *fetcher) buildRequest() {
 		rp := kmsg.NewFetchRequestTopicPartition()
 		rp.Partition, rp.CurrentLeaderEpoch, rp.FetchOffset = n.tp.Partition, n.leaderEpoch, n.asked.Offset
 		rp.LastFetchedEpoch, rp.LogStartOffset, rp.PartitionMaxBytes = n.asked.LastEpoch, n.asked.LogStartOffset, c.ReplicaFetchBytesMax
+		if c.Bugs.Has(bug.NoFetchEpoch) { // before KIP-320 and KIP-595: once, when the following begins, the logs are compared
+			rp.CurrentLeaderEpoch = -1
+			if n.compared {
+				rp.LastFetchedEpoch = -1
+			}
+		}
 		t.Partitions = append(t.Partitions, rp)
 	}
 }
@@ -118,8 +125,15 @@ func (f *fetcher) process(conn *client.Conn, n *following, rp *kmsg.FetchRespons
 	case rp.ErrorCode != 0:
 		err = kerr.ErrorForCode(rp.ErrorCode)
 	case rp.DivergingEpoch.Epoch >= 0 || rp.DivergingEpoch.EndOffset >= 0:
+		if f.m.o.Config.Bugs.Has(bug.HWBeforeTruncate) {
+			if _, err = n.p.AppendAsFollower(partition.Fetched{LeaderEpoch: n.leaderEpoch, Offset: n.asked.Offset,
+				HighWatermark: rp.HighWatermark, LogStartOffset: rp.LogStartOffset}); err != nil {
+				break
+			}
+		}
 		err = f.diverged(n, rp)
 	default:
+		n.compared = true
 		_, err = n.p.AppendAsFollower(partition.Fetched{LeaderEpoch: n.leaderEpoch, Offset: n.asked.Offset,
 			Batches: rp.RecordBatches, HighWatermark: rp.HighWatermark, LogStartOffset: rp.LogStartOffset})
 	}
@@ -160,6 +174,13 @@ func (f *fetcher) diverged(n *following, rp *kmsg.FetchResponseTopicPartition) e
 // outOfRange asks the leader for its log's start and end, and brings ours in between.
 // Source: AbstractFetcherThread#handleOutOfRangeError, fetchOffsetAndTruncate.
 func (f *fetcher) outOfRange(conn *client.Conn, n *following) error {
+	if f.m.o.Config.Bugs.Has(bug.EpochNotPersisted) {
+		// The leader does not know our last epoch, or any after it. Before KIP-595 a follower then cut at its high watermark.
+		progress, err := n.p.TruncateToEpochEnd(n.leaderEpoch, n.asked.Offset, partition.EpochEnd{Epoch: -1, EndOffset: -1})
+		if err != nil || progress {
+			return err
+		}
+	}
 	end, err := f.listOffset(conn, n, partition.TimestampLatest)
 	if err != nil {
 		return err
@@ -180,6 +201,9 @@ func (f *fetcher) outOfRange(conn *client.Conn, n *following) error {
 func (f *fetcher) listOffset(conn *client.Conn, n *following, timestamp int64) (int64, error) {
 	rp := kmsg.NewListOffsetsRequestTopicPartition()
 	rp.Partition, rp.CurrentLeaderEpoch, rp.Timestamp = n.tp.Partition, n.leaderEpoch, timestamp
+	if f.m.o.Config.Bugs.Has(bug.NoFetchEpoch) {
+		rp.CurrentLeaderEpoch = -1
+	}
 	req := kmsg.NewPtrListOffsetsRequest()
 	req.Version, req.ReplicaID = 9, f.m.o.Config.BrokerID
 	req.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: n.tp.Topic, Partitions: []kmsg.ListOffsetsRequestTopicPartition{rp}}}
