@@ -30,12 +30,14 @@ var replicationCatalog = []*Scenario{
 		Summary: "replicas lose power while the news that they are in sync is still on its way to a controller that is slow or changing",
 		Draw: func(r *rand.Rand, p *Plan) {
 			p.flap(r)
-			p.weigh(map[faults.Kind]int{faults.Power: 9, faults.SlowLink: 1})
-			p.Faults.Must = []faults.Kind{faults.Power, faults.Power}
-			p.Faults.Gap = 2 * time.Second
-			p.Faults.Budget.PowerLosses = 8
-			p.AlterDelayMax = time.Duration(2000+r.IntN(4000)) * time.Millisecond
-			p.Least.FiredAny, p.Least.ISRChanges = 1, 6
+			p.Partitions = 5 + r.Int32N(4)
+			p.Load.Partitions = p.Partitions
+			p.weigh(map[faults.Kind]int{faults.SlowLink: 1})
+			p.Faults.Gap = 6 * time.Second
+			p.AlterDelayMax = time.Duration(2000+r.IntN(6000)) * time.Millisecond
+			p.Configure = append(p.Configure, func(c *config.Broker) { c.ControllerSocketTimeout = 10 * time.Second })
+			p.Script = func(r *rand.Rand) faults.Schedule { return slowReboots(r, p) }
+			p.Least.Fired, p.Least.ISRChanges = []faults.Kind{faults.Power}, 4
 		},
 	},
 	{
@@ -71,10 +73,38 @@ var replicationCatalog = []*Scenario{
 			p.Faults.Target = faults.Leader
 			p.Faults.Gap = time.Second
 			p.Faults.Budget.Impaired, p.Faults.Budget.Settle = 2, 500*time.Millisecond
-			p.Load.Pause = 15 * time.Millisecond
-			p.Operators = append(p.Operators, elects(500*time.Millisecond), shuffles(700*time.Millisecond))
+			if p.Load.Pause = 15 * time.Millisecond; r.IntN(3) > 0 { // partitions that rest for a while between two records
+				p.Load.Pause = time.Duration(100+r.IntN(400)) * time.Millisecond
+				p.Partitions = 6 + r.Int32N(4)
+				p.Load.Partitions = p.Partitions
+				p.Least.Acked, p.Least.Read = 50, 50
+			}
+			if r.IntN(2) == 0 {
+				p.ControlDelayMax = time.Duration(200+r.IntN(2500)) * time.Millisecond
+			}
+			p.Operators = append(p.Operators, elects(300*time.Millisecond), shuffles(200*time.Millisecond), shuffles(400*time.Millisecond))
 			p.Script = func(r *rand.Rand) faults.Schedule { return slowFollowers(r, p) }
 			p.Least.FiredAny, p.Least.Elections = 1, 10
+		},
+	},
+	{
+		Name:    "slow-zookeeper",
+		Summary: "ZooKeeper's disk is slow, so controllers are always in the middle of writing when they lose their sessions, pause or crash",
+		Draw: func(r *rand.Rand, p *Plan) {
+			p.flap(r)
+			p.brokers(6)
+			p.weigh(map[faults.Kind]int{faults.ZooKeeperExpire: 9, faults.Pause: 2, faults.Crash: 1})
+			p.Faults.Must = []faults.Kind{faults.ZooKeeperExpire, faults.ZooKeeperExpire}
+			p.Faults.Target = faults.Controller
+			p.Faults.Gap = 1500 * time.Millisecond
+			p.Faults.Budget.Impaired = 2
+			p.Operators = append(p.Operators, elects(200*time.Millisecond), shuffles(200*time.Millisecond))
+			followers := p.Script
+			p.Script = func(r *rand.Rand) faults.Schedule {
+				return append(followers(r), faults.Fault{At: p.Faults.Start, Kind: faults.SlowDisk, Node: faults.ZooKeeper, Slow: 30 + r.IntN(300), For: p.Faults.End - p.Faults.Start})
+			}
+			p.Least.Fired = []faults.Kind{faults.ZooKeeperExpire}
+			p.Least.Acked, p.Least.Read = 100, 100
 		},
 	},
 	{
@@ -132,6 +162,28 @@ func slowFollowers(r *rand.Rand, p *Plan) (s faults.Schedule) {
 		}
 		s = append(s, f)
 		at += time.Duration(300+r.IntN(1200)) * time.Millisecond
+	}
+	return s
+}
+
+// slowReboots lets one broker lose its leaderships and then, while it is slow to hear the others, lose power again and again: when it
+// is back it lacks for a while what it had before.
+func slowReboots(r *rand.Rand, p *Plan) (s faults.Schedule) {
+	one := p.Faults.Brokers[r.IntN(len(p.Faults.Brokers))]
+	at := p.Faults.Start
+	s = append(s, faults.Fault{At: at, Kind: faults.Pause, Node: one, For: 5 * time.Second}) // longer than any session
+	at += 5500 * time.Millisecond
+	slow := faults.Fault{At: at, Kind: faults.SlowLink, From: []faults.Node{one}, For: p.Faults.End - at - time.Second,
+		Delay: time.Duration(100+r.IntN(400)) * time.Millisecond}
+	for _, b := range p.Faults.Brokers {
+		if b != one {
+			slow.To = append(slow.To, b)
+		}
+	}
+	s = append(s, slow)
+	for at += 1500 * time.Millisecond; at < p.Faults.End-6*time.Second; at += time.Duration(5000+r.IntN(1500)) * time.Millisecond {
+		s = append(s, faults.Fault{At: at + time.Duration(r.IntN(1000))*time.Millisecond, Kind: faults.Power, Node: one, For: time.Second,
+			Keep: []faults.Keep{faults.KeepRandom, faults.KeepNone}[r.IntN(2)]})
 	}
 	return s
 }

@@ -284,6 +284,7 @@ func (p *Partition) lowerHW(offset int64) {
 	if offset < p.hw {
 		markTruncatedBelowHighWatermark.Hit()
 		p.emit(evTruncateBelow, "", offset, p.hw)
+		p.cutBelow = Cut{Times: p.cutBelow.Times + 1, To: offset, HighWatermark: p.hw}
 		p.setHW(offset)
 	}
 }

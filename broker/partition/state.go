@@ -19,6 +19,12 @@ const (
 
 func (r Role) String() string { return [...]string{"idle", "leader", "follower"}[r] }
 
+// Cut is a truncation below the high watermark: To is the new log end, HighWatermark what had been shown to be committed.
+type Cut struct {
+	Times             int // since the replica was opened
+	To, HighWatermark int64
+}
+
 // State is a copy of a partition's state for the all-seeing checker.
 type State struct {
 	TP              wire.TopicPartition
@@ -40,6 +46,7 @@ type State struct {
 	LogEndOffset    int64
 	LogStartOffset  int64
 	LogFirstOffset  int64    // base offset of the first segment on disk, at or below LogStartOffset
+	CutBelow        Cut      // the last that there was
 	LatestEpoch     int32    // the last that the log knows, -1 for none
 	Log             *log.Log // for comparing batches below the high watermark
 }
@@ -51,5 +58,5 @@ func (p *Partition) Snapshot() State {
 		LeaderID: p.leaderID, LeaderEpoch: p.leaderEpoch, PartitionEpoch: p.partitionEpoch, ControllerEpoch: p.controllerEpoch,
 		Replicas: slices.Clone(p.replicas), ISR: slices.Clone(p.isr.committed), ISRMaximal: p.isr.maximalSet(), ISRProposed: p.isr.proposed(),
 		MinISR: min(p.minISR, len(p.replicas)), HighWatermark: p.hw, LogEndOffset: p.log.EndOffset(), LogStartOffset: p.log.StartOffset(),
-		LogFirstOffset: p.log.FirstOffset(), LatestEpoch: p.log.LatestEpoch(), Log: p.log}
+		CutBelow: p.cutBelow, LogFirstOffset: p.log.FirstOffset(), LatestEpoch: p.log.LatestEpoch(), Log: p.log}
 }

@@ -24,7 +24,7 @@ func (f *fetcher) buildRequest() {
 	c, req := f.m.o.Config, &f.req
 	topics := req.Topics
 	*req = kmsg.NewFetchRequest()
-	req.Topics = topics[:0]
+	req.Topics = topics
 	req.Version = fetchByID
 	for _, n := range f.round {
 		if n.topicID == ([16]byte{}) {
@@ -35,8 +35,8 @@ func (f *fetcher) buildRequest() {
 	req.ReplicaState.ID, req.ReplicaState.Epoch = c.BrokerID, f.m.o.BrokerEpoch()
 	req.MaxWaitMillis, req.MinBytes = int32(c.ReplicaFetchWaitMax.Milliseconds()), 1
 	req.MaxBytes = c.ReplicaFetchResponseBytesMax
+	f.wanted = f.wanted[:0]
 	for _, n := range f.round {
-		t := topicOf(req, n)
 		rp := kmsg.NewFetchRequestTopicPartition()
 		rp.Partition, rp.CurrentLeaderEpoch, rp.FetchOffset = n.tp.Partition, n.leaderEpoch, n.asked.Offset
 		rp.LastFetchedEpoch, rp.LogStartOffset, rp.PartitionMaxBytes = n.asked.LastEpoch, n.asked.LogStartOffset, c.ReplicaFetchBytesMax
@@ -46,32 +46,21 @@ func (f *fetcher) buildRequest() {
 				rp.LastFetchedEpoch = -1
 			}
 		}
-		t.Partitions = append(t.Partitions, rp)
+		part := client.FetchPart{TP: n.tp, Ask: rp}
+		if req.Version >= fetchByID {
+			part.TopicID = n.topicID
+		}
+		f.wanted = append(f.wanted, part)
 	}
+	f.session.Fill(req, f.wanted)
 }
 
-// topicOf is the place of n's topic in the request. The round goes once around the sorted partitions, so the topic is the last
-// one, or the first, or new.
-func topicOf(req *kmsg.FetchRequest, n *following) *kmsg.FetchRequestTopic {
-	if last := len(req.Topics) - 1; last >= 0 {
-		if req.Topics[last].Topic == n.tp.Topic {
-			return &req.Topics[last]
-		}
-		if req.Topics[0].Topic == n.tp.Topic {
-			return &req.Topics[0]
-		}
-	}
-	var partitions []kmsg.FetchRequestTopicPartition
-	if len(req.Topics) < cap(req.Topics) {
-		partitions = req.Topics[:len(req.Topics)+1][len(req.Topics)].Partitions[:0]
-	}
-	req.Topics = append(req.Topics, kmsg.FetchRequestTopic{Topic: n.tp.Topic, TopicID: n.topicID, Partitions: partitions})
-	return &req.Topics[len(req.Topics)-1]
-}
-
-// processAll works the answer off. What it does not answer, backs off.
-func (f *fetcher) processAll(conn *client.Conn, resp *kmsg.FetchResponse) {
+// processAll works the answer off. What a full one does not answer, backs off; of a session's, nothing is new there.
+func (f *fetcher) processAll(conn *client.Conn, resp *kmsg.FetchResponse, incremental bool) {
 	answered := 0
+	for _, n := range f.round {
+		n.compared = true // unless the answer says something else below
+	}
 	for i := range resp.Topics {
 		t := &resp.Topics[i]
 		for j := range t.Partitions {
@@ -84,7 +73,7 @@ func (f *fetcher) processAll(conn *client.Conn, resp *kmsg.FetchResponse) {
 			f.process(conn, n, rp)
 		}
 	}
-	if answered < len(f.round) {
+	if answered < len(f.round) && !incremental {
 		f.delay(f.unanswered(resp)...)
 	}
 }
@@ -131,15 +120,16 @@ func (f *fetcher) process(conn *client.Conn, n *following, rp *kmsg.FetchRespons
 				break
 			}
 		}
+		n.compared = false
 		err = f.diverged(n, rp)
 	default:
-		n.compared = true
 		_, err = n.p.AppendAsFollower(partition.Fetched{LeaderEpoch: n.leaderEpoch, Offset: n.asked.Offset,
 			Batches: rp.RecordBatches, HighWatermark: rp.HighWatermark, LogStartOffset: rp.LogStartOffset})
 	}
 	if err == nil {
 		return
 	}
+	n.compared = false
 	f.failed(n, rp.ErrorCode, err)
 }
 

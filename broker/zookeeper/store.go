@@ -28,6 +28,8 @@ type StoreOptions struct {
 	SessionTimeout time.Duration // how long a stale registration of this broker may outlive its session
 	RetryBackoff   time.Duration // between attempts while the connection is lost; 0 takes 50 ms
 	Bugs           bug.Set
+	// Next is for bug.ZKUnfenced: given a session that has expired, it waits for the one that follows, nil if none does. May be nil.
+	Next func(Session) Session
 }
 
 // Store is Kafka's operations on its znodes over one session (KafkaZkClient). Its methods may be called from several
@@ -97,7 +99,14 @@ func (s *Store) Close() error {
 // lost, so that what the last answer complains about may be the earlier attempt's own doing.
 func (s *Store) retry(op func() error) (lost bool, err error) {
 	for {
-		if err = op(); !errors.Is(err, ErrConnectionLoss) {
+		if err = op(); errors.Is(err, ErrSessionExpired) && s.options.Bugs.Has(bug.ZKUnfenced) && s.options.Next != nil {
+			// As Kafka before KAFKA-6082: what an old controller is about goes on in the broker's next session.
+			if next := s.options.Next(s.session); next != nil {
+				s.session, lost = next, true
+				continue
+			}
+		}
+		if !errors.Is(err, ErrConnectionLoss) {
 			return lost, err
 		}
 		if s.gaveUp.Load() {
