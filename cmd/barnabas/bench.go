@@ -39,6 +39,7 @@ type benchFlags struct {
 	seed      uint64
 	scenario  string
 	gcLogs    []string
+	otherGC   []string
 }
 
 func (f *benchFlags) add(cmd *cobra.Command) {
@@ -114,6 +115,7 @@ func compareCommand() *cobra.Command {
 	f.add(cmd)
 	cmd.Flags().StringVar(&f.other, "against", "", "the other cluster, HOST:PORT,…")
 	cmd.Flags().StringVar(&f.otherName, "against-label", "", "what to call it; by default its address")
+	cmd.Flags().StringArrayVar(&f.otherGC, "against-gc-log", nil, "as --gc-log, of the other cluster's brokers")
 	cmd.MarkFlagRequired("against")
 	return cmd
 }
@@ -237,7 +239,7 @@ func (f *benchFlags) compare(name string) error {
 	ctx, stop := interruptible()
 	defer stop()
 	a, b := f.options(), f.options()
-	b.Bootstrap, b.Label, b.Pids = f.other, f.otherName, nil
+	b.Bootstrap, b.Label, b.Pids, b.GCLogs = f.other, f.otherName, nil, f.otherGC
 	ra, rb, err := bench.Compare(ctx, w, a, b)
 	if err == nil && !ra.Interrupted {
 		for _, r := range load.Compare(ra, rb) {

@@ -128,9 +128,9 @@ const pageHTML = `<!DOCTYPE html>
 <p class="small">Medians over the repetitions that count. In an open loop every record has an intended time and latency counts from it. A gigabyte is 10⁹ bytes of keys and values, both directions together. CPU, cores and RSS are the brokers'. Slip is how late the generator was by its own fault, p99. In a closed loop latency is mostly the queue that the client keeps full, and says little.</p>
 </section>
 {{range .Runs}}{{if .Goal}}<section><h2>Capacity: {{.Label}}</h2><p>{{if .Goal.Rate}}<b>{{count .Goal.Rate}}</b> records a second keep p99 within {{.Goal.P99Millis}} ms, confirmed {{.Goal.Confirmed}} times.{{else}}No rate keeps p99 within {{.Goal.P99Millis}} ms.{{end}} <span class="small">{{.Goal.Note}}</span></p></section>{{end}}{{end}}
-{{range .Runs}}{{if .Prediction}}<section><h2>Predicted against measured: {{.Label}}</h2><table class="tight">
+{{range .Runs}}{{if .Prediction}}<section><h2>Predicted against measured: {{.Label}}</h2><table class="cards">
 <tr><th>Load</th><th class="n">records/s</th><th>Figure</th><th class="n">Measured</th><th class="n">Predicted</th><th class="n">Off by</th></tr>
-{{range .Prediction}}<tr><td>{{.Workload}}</td><td class="n">{{if .Rate}}{{count .Rate}}{{else}}–{{end}}</td><td>{{.Figure}}</td><td class="n">{{count .Measured}}</td><td class="n">{{count .Predicted}}</td><td class="n">{{percent .Off}}</td></tr>{{end}}
+{{range .Prediction}}<tr><td>{{.Workload}}</td><td class="n" data-l="records/s">{{if .Rate}}{{count .Rate}}{{else}}–{{end}}</td><td data-l="figure">{{.Figure}}</td><td class="n" data-l="measured">{{count .Measured}}</td><td class="n" data-l="predicted">{{count .Predicted}}</td><td class="n" data-l="off by">{{percent .Off}}</td></tr>{{end}}
 </table><p class="small">The simulator's profile was fitted to the first repetition of each load; measured is the median of the others, which the fit has not seen.</p></section>{{end}}
 {{if .Drift}}<section><h2>Drift: {{.Workload}}, {{.Label}}</h2><table class="cards">
 <tr><th>Figure</th><th class="n">First quarter</th><th class="n">Last quarter</th><th class="n">An hour</th><th></th></tr>
