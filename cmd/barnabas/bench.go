@@ -200,7 +200,24 @@ func (f *benchFlags) run(name string) error {
 	default:
 		run, err = bench.Run(ctx, w, f.options())
 	}
-	return f.finish(err, run)
+	if err := f.finish(err, run); err != nil {
+		return err
+	}
+	return missedRate(w, run)
+}
+
+// missedRate says that an open loop's one rate could not be met. Steps may go beyond what can be: that is their point.
+func missedRate(w *bench.Workload, run *load.Run) error {
+	const met = 0.98
+	if w.Load.Mode != "open" || len(w.Load.Steps) > 0 || run.Scenario != "" {
+		return nil
+	}
+	for _, r := range run.Valid() {
+		if got := r.Produced.Rate(); got < met*r.Offered && r.Blocked > 0 {
+			return fmt.Errorf("the rate of %.0f records/s could not be met: %.0f/s went through", r.Offered, got)
+		}
+	}
+	return nil
 }
 
 // simulate runs in the simulated world.
