@@ -19,7 +19,7 @@ type GroupOptions struct {
 	Topics []string // what it reads
 	// InstanceID makes it a static member (KIP-345).
 	InstanceID string
-	// Assignors in order of preference: Range, CooperativeSticky; none means Range. A cooperative assignor makes the member keep its
+	// Assignors in order of preference: Range, RoundRobin, Sticky, CooperativeSticky; none means Range. A cooperative assignor makes the member keep its
 	// partitions through a rebalance, so all members of a group should name the same ones.
 	Assignors []string
 	Session   time.Duration // session.timeout.ms; 0 means 10 s
@@ -65,6 +65,8 @@ type Member struct {
 	owned    []wire.TopicPartition // sorted
 	taken    []wire.TopicPartition // owned in ownedIn, given up before the group has agreed
 	ownedIn  int32
+	last     []wire.TopicPartition // what the last assignment brought, and in which generation: the sticky assignor asks
+	lastIn   int32
 	protocol string
 	autoAt   env.Instant
 
@@ -88,7 +90,7 @@ func NewMember(c *Client, o GroupOptions) *Member {
 		o.Assignors = []string{Range}
 	}
 	mu := c.e.NewMutex()
-	m := &Member{c: c, e: c.e, o: o, k: NewConsumer(c, o.Consumer), mu: mu, changed: c.e.NewCond(mu), generation: -1, ownedIn: -1, rejoin: true}
+	m := &Member{c: c, e: c.e, o: o, k: NewConsumer(c, o.Consumer), mu: mu, changed: c.e.NewCond(mu), generation: -1, ownedIn: -1, lastIn: -1, rejoin: true}
 	m.autoAt = c.e.Mono().Add(o.AutoCommit)
 	c.e.Go("group-heartbeat", m.heartbeats)
 	return m
@@ -248,6 +250,7 @@ func (m *Member) instance() *string {
 func (m *Member) forget() {
 	m.giveUp(m.owned)
 	m.agreed(false)
+	m.last, m.lastIn = nil, -1
 	m.mu.Lock()
 	m.lost, m.id, m.generation, m.rejoin, m.joined = false, "", -1, true, false
 	m.mu.Unlock()

@@ -165,7 +165,7 @@ func (c *cluster) start() error {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
-		if err := c.spawn("zookeeper", "zookeeper", "--listen", c.zookeeper, "--data", filepath.Join(dir, "data"), "--log-level", c.flags.level); err != nil {
+		if err := c.spawn("zookeeper", "zookeeper", "--listen", c.zookeeper, "--tick", "500ms", "--data", filepath.Join(dir, "data"), "--log-level", c.flags.level); err != nil {
 			return err
 		}
 	}
@@ -239,7 +239,7 @@ func (c *cluster) writeConfig(id, port int) (string, error) {
 listeners=PLAINTEXT://%s
 log.dirs=%s
 zookeeper.connect=%s
-zookeeper.session.timeout.ms=6000
+zookeeper.session.timeout.ms=3000
 num.partitions=3
 default.replication.factor=%d
 min.insync.replicas=%d
