@@ -15,7 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Produce v3-v11. v3 record batches and transactions (KIP-98); v5 log start offset; v7 zstd (KIP-110); v8 record errors
+// Produce v0-v11. v1 throttle time; v2 log-append time; v0-v2 may bring messages of magic 0 and 1 (KIP-31, KIP-32); v3 record batches and transactions (KIP-98); v5 log start offset; v7 zstd (KIP-110); v8 record errors
 // (KIP-467); v9 flexible; v10 current leader (KIP-951); v11 transactions v2's error codes (KIP-890).
 // Ordered: every partition's append, before the next request of the connection is looked at.
 // Waits: acks=all; keys = the partitions appended to; ready when each is replicated, or has failed.
@@ -109,6 +109,8 @@ func (a *API) appendRecords(req *kmsg.ProduceRequest, tp wire.TopicPartition, re
 func checkProduced(records []byte, version int16) error {
 	batch, rest, err := record.Next(records)
 	switch {
+	case version < 3 && record.IsOld(records):
+		return nil // converted, and so checked, by the log
 	case len(records) == 0 || err == record.ErrPartial:
 		return fmt.Errorf("no whole record batch: %w", kerr.InvalidRecord)
 	case errors.Is(err, kerr.UnsupportedForMessageFormat):
@@ -117,7 +119,7 @@ func checkProduced(records []byte, version int16) error {
 		return err
 	case len(rest) > 0:
 		return fmt.Errorf("more than one record batch: %w", kerr.InvalidRecord)
-	case batch.Codec() == record.Zstd && version < 7:
+	case batch.Codec() == record.Zstd && version >= 3 && version < 7:
 		return fmt.Errorf("zstd in a request of version %d: %w", version, kerr.UnsupportedCompressionType)
 	}
 	return nil

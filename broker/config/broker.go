@@ -104,6 +104,8 @@ type Topic struct {
 	FileDeleteDelay           time.Duration // file.delete.delay.ms
 	CompressionType           string        // compression.type: producer, or a codec
 	Preallocate               bool          // preallocate
+	Downconversion            bool          // message.downconversion.enable
+	MessageFormat             string        // message.format.version; known, checked, and without effect
 }
 
 // Default is Kafka's own default configuration, with an id and nothing to connect to.

@@ -85,7 +85,7 @@ var inert = map[string]string{
 	"transaction.state.log.min.isr":                    "transactions are not there yet",
 	"transaction.state.log.num.partitions":             "transactions are not there yet",
 	"inter.broker.protocol.version":                    "brokers speak 3.9",
-	"log.message.format.version":                       "batches are version 2",
+	"log.message.format.version":                       "batches are version 2, as with inter.broker.protocol.version 3.0 and later",
 	"controller.quorum.voters":                         "coordination is by ZooKeeper",
 	"security.inter.broker.protocol":                   "brokers speak PLAINTEXT",
 	"reserved.broker.max.id":                           "ids are given by broker.id",

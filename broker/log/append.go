@@ -48,14 +48,24 @@ type AppendInfo struct {
 // place (the caller's bytes change), and writes them. With flush.messages they are synced before it returns, and
 // before they can be read.
 //
-// Errors: those of record.Validate; RECORD_LIST_TOO_LARGE for more than a segment holds; INVALID_PRODUCER_EPOCH,
+// Messages of the formats before the batch become one batch, in other memory.
+//
+// Errors: those of record.Validate and record.Upconvert; RECORD_LIST_TOO_LARGE for more than a segment holds; INVALID_PRODUCER_EPOCH,
 // OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_TXN_STATE, TRANSACTION_COORDINATOR_FENCED; FENCED_LEADER_EPOCH when the log has
 // seen a later epoch; KAFKA_STORAGE_ERROR when the log is offline or goes so now.
 //
 // Source: UnifiedLog#appendAsLeader, #analyzeAndValidateProducerState.
 func (l *Log) AppendAsLeader(batches []byte, leaderEpoch int32, o AppendOptions) (AppendInfo, error) {
 	cfg := l.config.Load()
-	n, size, err := record.Validate(batches, l.rules(cfg, o))
+	rules := l.rules(cfg, o)
+	if record.IsOld(batches) {
+		converted, err := record.Upconvert(nil, batches, rules)
+		if err != nil {
+			return AppendInfo{}, fmt.Errorf("append to %s: %w", l.tp, err)
+		}
+		batches = converted
+	}
+	n, size, err := record.Validate(batches, rules)
 	if err != nil {
 		return AppendInfo{}, fmt.Errorf("append to %s: %w", l.tp, err)
 	}

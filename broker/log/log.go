@@ -220,6 +220,9 @@ func (l *Log) SetConfig(c config.Topic) { l.config.Store(withDefaults(c)) }
 // Config is the topic's configuration, with Kafka's defaults where it said nothing.
 func (l *Log) Config() config.Topic { return *l.config.Load() }
 
+// TopicConfig is Config, shared: the caller must not change it. It takes no lock and no memory.
+func (l *Log) TopicConfig() *config.Topic { return l.config.Load() }
+
 // Err is nil, or a KAFKA_STORAGE_ERROR when the log is offline. It takes no lock.
 func (l *Log) Err() error { return l.health.err() }
 

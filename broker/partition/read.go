@@ -103,7 +103,7 @@ func (p *Partition) checkReplica(o ReadOptions) error {
 
 // readLog does the reading, with no lock.
 func (p *Partition) readLog(o ReadOptions, res ReadResult) (ReadResult, error) {
-	res.LastStableOffset = p.log.LastStableOffset(res.HighWatermark)
+	res.LastStableOffset, res.Config = p.log.LastStableOffset(res.HighWatermark), p.log.TopicConfig()
 	if o.LastFetchedEpoch >= 0 {
 		diverging, err := p.divergence(o, res.LogStartOffset)
 		if err != nil || diverging != nil {

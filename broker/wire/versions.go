@@ -23,9 +23,6 @@ func Versions(key int16) (min, max int16, ok bool) {
 }
 
 // Served is what ApiVersions answers: the keys that we serve and their versions, in the order of the keys.
-//
-// Produce is told from version 0 although the old message formats of 0 to 2 are not served: librdkafka takes a higher
-// minimum to mean that the broker knows no compression (KAFKA-18659, ApiKeys#PRODUCE_API_VERSIONS_RESPONSE_MIN_VERSION).
 func Served() []kmsg.ApiVersionsResponseApiKey {
 	var keys []kmsg.ApiVersionsResponseApiKey
 	for _, api := range served {
@@ -34,9 +31,6 @@ func Served() []kmsg.ApiVersionsResponseApiKey {
 		}
 		row := kmsg.NewApiVersionsResponseApiKey()
 		row.ApiKey, row.MinVersion, row.MaxVersion = api.Key, api.Min, api.Max
-		if kmsg.Key(api.Key) == kmsg.Produce {
-			row.MinVersion = 0
-		}
 		keys = append(keys, row)
 	}
 	return keys
@@ -44,9 +38,9 @@ func Served() []kmsg.ApiVersionsResponseApiKey {
 
 // served is indexed by API key. Its maxima are those of Kafka 3.9 in ZooKeeper mode.
 var served = index(
-	API{Key: int16(kmsg.Produce), Min: 3, Max: 11, request: shapeProduce, response: answerProduce},
-	API{Key: int16(kmsg.Fetch), Min: 4, Max: 17, request: shapeFetch, response: answerFetch},
-	API{Key: int16(kmsg.ListOffsets), Min: 1, Max: 9, request: shapeListOffsets, response: answerListOffsets},
+	API{Key: int16(kmsg.Produce), Min: 0, Max: 11, request: shapeProduce, response: answerProduce},
+	API{Key: int16(kmsg.Fetch), Min: 0, Max: 17, request: shapeFetch, response: answerFetch},
+	API{Key: int16(kmsg.ListOffsets), Min: 0, Max: 9, request: shapeListOffsets, response: answerListOffsets},
 	API{Key: int16(kmsg.Metadata), Min: 0, Max: 12, request: shapeMetadata, response: answerMetadata},
 	API{Key: int16(kmsg.LeaderAndISR), Min: 2, Max: 7, request: shapeLeaderAndISR, response: answerLeaderAndISR},
 	API{Key: int16(kmsg.StopReplica), Min: 1, Max: 4, request: shapeStopReplica, response: answerStopReplica},
