@@ -130,6 +130,18 @@ func (m *Member) Poll(timeout time.Duration) ([]Fetched, error) {
 // Position is where the member stands in a partition that it owns.
 func (m *Member) Position(tp wire.TopicPartition) (int64, bool) { return m.k.Position(tp) }
 
+// Seek, Pause and Resume are those of the Consumer, of partitions that the member owns; what it is given anew is not paused.
+func (m *Member) Seek(tp wire.TopicPartition, offset int64) error { return m.k.Seek(tp, offset) }
+
+// Pause keeps Poll from returning records of partitions; see Consumer.Pause.
+func (m *Member) Pause(partitions ...wire.TopicPartition) error { return m.k.Pause(partitions...) }
+
+// Resume ends Pause.
+func (m *Member) Resume(partitions ...wire.TopicPartition) error { return m.k.Resume(partitions...) }
+
+// Paused lists the partitions that are paused, sorted.
+func (m *Member) Paused() []wire.TopicPartition { return m.k.Paused() }
+
 // Owned lists the partitions that the member owns, sorted.
 func (m *Member) Owned() []wire.TopicPartition { return slices.Clone(m.owned) }
 
@@ -154,6 +166,11 @@ func (m *Member) Commit(offsets []CommitOffset, timeout time.Duration) error {
 	err := m.commit(offsets, timeout)
 	if m.o.Listener.Committed != nil {
 		m.o.Listener.Committed(offsets, called, m.e.Mono(), err)
+	}
+	if err == nil {
+		for _, i := range m.o.Consumer.Interceptors {
+			i.OnCommit(offsets)
+		}
 	}
 	return err
 }
