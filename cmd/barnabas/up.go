@@ -82,6 +82,7 @@ type cluster struct {
 	procs     map[string]*exec.Cmd
 	done      sync.WaitGroup
 	failed    chan error
+	hold      map[string]chan struct{} // processes that come back when these close, and not after a second
 }
 
 // socket is a listening socket that is handed to a broker's processes.
@@ -303,8 +304,15 @@ func (c *cluster) spawn(name string, args ...string) error {
 				c.failed <- fmt.Errorf("%s: %s; its log is %s", name, why, log.Name())
 				return
 			}
-			say("%s: %s; it comes back", name, why)
-			time.Sleep(time.Second)
+			c.mu.Lock()
+			held := c.hold[name]
+			c.mu.Unlock()
+			if held != nil {
+				<-held
+			} else {
+				say("%s: %s; it comes back", name, why)
+				time.Sleep(time.Second)
+			}
 			if p, err = start(); err != nil {
 				c.failed <- err
 				return
