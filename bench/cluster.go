@@ -21,6 +21,7 @@ type cluster struct {
 	adm   *kadm.Client
 	info  load.Target
 	pids  []int // of brokers on this machine
+	addrs []string
 }
 
 // connect finds the cluster. Errors say in a sentence that it cannot be reached.
@@ -46,6 +47,7 @@ func connect(ctx context.Context, bootstrap string) (*cluster, error) {
 		addrs = append(addrs, addr)
 		c.info.Brokers = append(c.info.Brokers, fmt.Sprintf("%d %s", b.NodeID, addr))
 	}
+	c.addrs = addrs
 	c.pids = listeners(addrs)
 	for _, pid := range c.pids {
 		c.info.Local = append(c.info.Local, commandLine(pid))

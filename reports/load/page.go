@@ -71,19 +71,15 @@ var pageTemplate = template.Must(template.New("load").Funcs(template.FuncMap{
 		}
 		return fmt.Sprintf("%.1f", v)
 	},
-	"f2": func(v float64) string { return fmt.Sprintf("%.2f", v) },
-	"g4": func(v float64) string { return fmt.Sprintf("%.4g", v) },
-	"ns": func(v int64) string { return fmt.Sprintf("%.1f µs", float64(v)/1000) },
+	"f2":      func(v float64) string { return fmt.Sprintf("%.2f", v) },
+	"percent": func(v float64) string { return fmt.Sprintf("%+.0f %%", 100*v) },
+	"share":   func(v float64) string { return fmt.Sprintf("%.2f %%", 100*v) },
+	"next":    func(i int) int { return i + 1 },
+	"g4":      func(v float64) string { return fmt.Sprintf("%.4g", v) },
+	"ns":      func(v int64) string { return fmt.Sprintf("%.1f µs", float64(v)/1000) },
 }).Parse(pageHTML))
 
-const pageHTML = `<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="icon" href="data:,">
-<title>{{.Title}}</title>
-<style>
+const pageStyle = `<style>
 :root { --ink:#1b1f24; --soft:#5b6570; --line:#d9dee3; --paper:#fff; --ok:#00735c; --bad:#b3400a }
 * { box-sizing:border-box }
 body { margin:0; font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif; color:var(--ink); background:#f4f6f8 }
@@ -106,7 +102,16 @@ figure { margin:0 } figcaption { color:var(--soft); font-size:13px; margin-top:4
 li { margin:2px 0 }
 @media (max-width:600px) { main { padding:10px 8px 40px } section, header { padding:12px } h1 { font-size:21px } }
 @media print { body { background:#fff } main { max-width:none; padding:0 } section, header { break-inside:avoid } .plot { min-width:0 } table { font-size:11px } th { font-size:10px } }
-</style>
+</style>`
+
+const pageHTML = `<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
+<title>{{.Title}}</title>
+` + pageStyle + `
 </head>
 <body><main>
 <header{{if not .OK}} class="bad"{{end}}><h1>{{.Title}}</h1><p class="sub">{{.Sub}}</p></header>
@@ -120,6 +125,19 @@ li { margin:2px 0 }
 <p class="small">Medians over the repetitions that count. In an open loop every record has an intended time and latency counts from it. A gigabyte is 10⁹ bytes of keys and values, both directions together. Slip is how late the generator was by its own fault. In a closed loop latency is mostly the queue that the client keeps full, and says little.</p>
 </section>
 {{range .Runs}}{{if .Goal}}<section><h2>Capacity: {{.Label}}</h2><p>{{if .Goal.Rate}}<b>{{count .Goal.Rate}}</b> records a second keep p99 within {{.Goal.P99Millis}} ms, confirmed {{.Goal.Confirmed}} times.{{else}}No rate keeps p99 within {{.Goal.P99Millis}} ms.{{end}} <span class="small">{{.Goal.Note}}</span></p></section>{{end}}{{end}}
+{{range .Runs}}{{if .Prediction}}<section><h2>Predicted against measured: {{.Label}}</h2><table>
+<tr><th>Load</th><th class="n">records/s</th><th>Figure</th><th class="n">Measured</th><th class="n">Predicted</th><th class="n">Off by</th></tr>
+{{range .Prediction}}<tr><td>{{.Workload}}</td><td class="n">{{if .Rate}}{{count .Rate}}{{else}}–{{end}}</td><td>{{.Figure}}</td><td class="n">{{count .Measured}}</td><td class="n">{{count .Predicted}}</td><td class="n">{{percent .Off}}</td></tr>{{end}}
+</table><p class="small">The simulator's profile was fitted to the first repetition of each load; measured is the median of the others, which the fit has not seen.</p></section>{{end}}
+{{if .Drift}}<section><h2>Drift: {{.Workload}}, {{.Label}}</h2><table>
+<tr><th>Figure</th><th class="n">First quarter</th><th class="n">Last quarter</th><th class="n">An hour</th><th></th></tr>
+{{range .Drift}}<tr><td>{{.Figure}}</td><td class="n">{{g4 .First}}</td><td class="n">{{g4 .Last}}</td><td class="n">{{percent .PerHour}}</td><td>{{if .Exceeded}}<span class="tag">drifts</span>{{else if .Trend}}a trend within the limit, or for the better{{else}}no trend shown{{end}}</td></tr>{{end}}
+</table><p class="small">Medians of the first and the last quarter; the slope is Theil and Sen's, the trend by Mann and Kendall's test at 95 %.</p></section>{{end}}
+{{if .Scenario}}<section><h2>Through a fault: {{.Scenario}}, {{.Label}}</h2><table>
+<tr><th>#</th><th class="n">Fault at</th><th class="n">p99 before</th><th class="n">Worst</th><th class="n">Silent</th><th class="n">Back after</th><th class="n">Late records</th><th class="n">Given up</th></tr>
+{{range $i, $r := .Repetitions}}{{with .Fault}}<tr><td>{{next $i}}</td><td class="n">{{f1 .At}} s</td><td class="n">{{micros .Before}}</td><td class="n">{{micros .Worst}}</td><td class="n">{{f1 .Silent}} s</td><td class="n">{{if lt .Recovered 0.0}}not within the run{{else}}{{printf "%.1f" .Recovered}} s{{end}}</td><td class="n">{{share .LostBudget}}</td><td class="n">{{.Failed}}</td></tr>{{end}}{{end}}
+</table>{{range $i, $r := .Repetitions}}{{if .Events}}<p class="small">#{{next $i}}: {{range $n, $e := .Events}}{{if $n}}; {{end}}{{printf "%.2f" .At}} s {{.Text}}{{end}}</p>{{end}}{{end}}
+<p class="small">Silent is the longest time without an acknowledgement. Back: three intervals in a row with nine tenths of the throughput and at most twice the p99 from before. Late: over ten times that p99.</p></section>{{end}}{{end}}
 {{if .Ratios}}<section><h2>Compared, in interleaved pairs</h2><table>
 <tr><th>Workload</th><th>Figure</th><th class="n">A</th><th class="n">B</th><th class="n">A / B (95 %)</th><th class="n">Pairs</th><th></th></tr>
 {{range .Ratios}}<tr><td>{{.Workload}}{{if .Offered}} <span class="small">{{count .Offered}}/s</span>{{end}}</td><td>{{.Figure}}</td><td class="n"><span class="small">{{.A}}</span> {{g4 .ValueA}}</td><td class="n"><span class="small">{{.B}}</span> {{g4 .ValueB}}</td><td class="n">{{.Text}}</td><td class="n">{{.Pairs}}</td><td>{{.Verdict}}</td></tr>{{end}}
@@ -134,9 +152,36 @@ li { margin:2px 0 }
 <tr><td class="small">Cluster</td><td>{{.Target.Bootstrap}}, id {{.Target.ClusterID}}{{range .Target.Brokers}}<br>broker {{.}}{{end}}{{range .Target.Local}}<br><code>{{.}}</code>{{end}}<br><span class="small">API versions like {{.Target.Software}}</span></td></tr>
 <tr><td class="small">Client's machine</td><td>{{.Machine.Host}}: {{.Machine.Cores}} × {{.Machine.CPU}}, {{f1 .Machine.MemoryGB}} GiB, {{.Machine.Kernel}}, clock {{.Machine.Clock}}, {{.Machine.Go}}, {{.Machine.Client}}{{if .Machine.Commit}}, commit {{.Machine.Commit}}{{end}}; load average {{.Machine.LoadAtRun}}{{range .Machine.Notes}}<br>{{.}}{{end}}</td></tr>
 </table>
-<table><tr><th>#</th><th class="n">offered/s</th><th class="n">MB/s in</th><th class="n">MB/s out</th><th class="n">ack p50</th><th class="n">ack p99</th><th class="n">e2e p50</th><th class="n">e2e p99</th><th class="n">s/GB</th><th class="n">client cores</th><th class="n">others</th><th class="n">idle</th><th class="n">slip p50</th><th class="n">slip p99</th><th></th></tr>
-{{range $i, $r := .Repetitions}}<tr><td>{{$i}}</td><td class="n">{{count .Offered}}</td><td class="n">{{f1 .Produced.MBs}}</td><td class="n">{{f1 .Consumed.MBs}}</td><td class="n">{{.Produce.At 50}}</td><td class="n">{{.Produce.At 99}}</td><td class="n">{{.EndToEnd.At 50}}</td><td class="n">{{.EndToEnd.At 99}}</td><td class="n">{{f2 .CPUPerGB}}</td><td class="n">{{f2 .Client.Cores}}</td><td class="n">{{f2 .Others}}</td><td class="n">{{f2 .Idle}}</td><td class="n">{{ns (.Slip.At 50)}}</td><td class="n">{{ns (.Slip.At 99)}}</td><td>{{if .Void}}<span class="tag">void</span>{{end}}</td></tr>{{end}}</table>
+<table><tr><th>#</th><th class="n">offered/s</th><th class="n">MB/s in</th><th class="n">MB/s out</th><th class="n">ack p50</th><th class="n">ack p99</th><th class="n">e2e p50</th><th class="n">e2e p99</th><th class="n">fetch p50</th><th class="n">fetch p99</th><th class="n">commit p50</th><th class="n">commit p99</th><th class="n">s/GB</th><th class="n">net MB/s</th><th class="n">disk MB/s</th><th class="n">client cores</th><th class="n">others</th><th class="n">idle</th><th class="n">slip p50</th><th class="n">slip p99</th><th></th></tr>
+{{range $i, $r := .Repetitions}}<tr><td>{{next $i}}</td><td class="n">{{count .Offered}}</td><td class="n">{{f1 .Produced.MBs}}</td><td class="n">{{f1 .Consumed.MBs}}</td><td class="n">{{.Produce.At 50}}</td><td class="n">{{.Produce.At 99}}</td><td class="n">{{.EndToEnd.At 50}}</td><td class="n">{{.EndToEnd.At 99}}</td><td class="n">{{.Fetch.At 50}}</td><td class="n">{{.Fetch.At 99}}</td><td class="n">{{.Commit.At 50}}</td><td class="n">{{.Commit.At 99}}</td><td class="n">{{f2 .CPUPerGB}}</td><td class="n">{{f1 .Brokers.NetMBs}}</td><td class="n">{{f1 .Brokers.DiskMBs}}</td><td class="n">{{f2 .Client.Cores}}</td><td class="n">{{f2 .Others}}</td><td class="n">{{f2 .Idle}}</td><td class="n">{{ns (.Slip.At 50)}}</td><td class="n">{{ns (.Slip.At 99)}}</td><td>{{if .Void}}<span class="tag">void</span>{{end}}</td></tr>{{end}}</table>
 <pre>{{.Settings}}</pre></details>{{end}}
 </section>
 </main></body></html>
 `
+
+var trendTemplate = template.Must(template.New("trend").Funcs(template.FuncMap{"micros": micros, "count": count,
+	"f1": func(v float64) string {
+		if v == 0 {
+			return "–"
+		}
+		return fmt.Sprintf("%.1f", v)
+	},
+}).Parse(`<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
+<title>{{.Title}}</title>
+` + pageStyle + `
+</head>
+<body><main>
+<header><h1>{{.Title}}</h1><p class="sub">{{.Sub}}</p></header>
+{{range .Plots}}<section><figure>{{.SVG}}<figcaption>{{.Caption}}</figcaption></figure></section>
+{{end}}
+{{range .Lines}}<section><h2>{{.Name}}</h2><table class="wide">
+<tr><th>When</th><th>Commit</th><th class="n">MB/s in</th><th class="n">MB/s out</th><th class="n">p50</th><th class="n">p99</th><th class="n">p99.9</th><th class="n">CPU s/GB</th><th class="n">RSS MB</th><th class="n">Runs</th></tr>
+{{range .Points}}<tr><td>{{.When}}</td><td>{{.Commit}}</td><td class="n">{{f1 .ProducedMBs}}</td><td class="n">{{f1 .ConsumedMBs}}</td><td class="n">{{micros .P50}}</td><td class="n">{{micros .P99}}</td><td class="n">{{micros .P999}}</td><td class="n">{{printf "%.2f" .CPUPerGB}}</td><td class="n">{{f1 .RSS}}</td><td class="n">{{.Counted}}{{if .Void}} <span class="small">({{.Void}} void)</span>{{end}}</td></tr>{{end}}
+</table></section>{{end}}
+</main></body></html>
+`))

@@ -80,23 +80,99 @@ func addLine(p *plot.Plot, n int, name string, xy plotter.XYs, points bool) erro
 	return nil
 }
 
+// render draws a plot in both forms, its legend in a band above it where no line can be behind it.
 func render(p *plot.Plot, name, caption string, height vg.Length) (Plot, error) {
 	out := Plot{Name: name, Caption: caption}
-	svg := vgsvg.New(plotWidth, height)
-	p.Draw(draw.New(svg))
+	legend := p.Legend
+	p.Legend = plot.NewLegend()
+	legend.Top, legend.Left = true, true
+	band := legend.Rectangle(draw.New(vgsvg.New(plotWidth, height))).Size().Y
+	if band > 0 {
+		band += vg.Points(6)
+	}
+	paint := func(c draw.Canvas) {
+		whole := c
+		title := vg.Length(0)
+		if p.Title.Text != "" { // above the legend, so that both read from the top
+			style := p.Title.TextStyle
+			title = style.Height(p.Title.Text) + p.Title.Padding + vg.Points(4)
+			style.XAlign, style.YAlign = draw.XLeft, draw.YTop
+			whole.FillText(style, vg.Point{X: whole.Min.X + vg.Points(4), Y: whole.Max.Y - vg.Points(2)}, p.Title.Text)
+		}
+		if band > 0 {
+			legend.Draw(draw.Crop(whole, vg.Points(4), 0, 0, -title))
+		}
+		text := p.Title.Text
+		p.Title.Text = ""
+		p.Draw(draw.Crop(whole, 0, -vg.Points(6), 0, -title-band))
+		p.Title.Text = text
+	}
+	svg := vgsvg.New(plotWidth, height+band)
+	paint(draw.New(svg))
 	var b bytes.Buffer
 	if _, err := svg.WriteTo(&b); err != nil {
 		return out, err
 	}
 	out.SVG = append([]byte(nil), b.Bytes()...)
-	img := vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(plotWidth, height), vgimg.UseDPI(160))}
-	p.Draw(draw.New(img))
+	img := vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(plotWidth, height+band), vgimg.UseDPI(160))}
+	paint(draw.New(img))
 	b.Reset()
 	if _, err := img.WriteTo(&b); err != nil {
 		return out, err
 	}
 	out.PNG = b.Bytes()
 	return out, nil
+}
+
+// eventStyles tell kinds of events apart by colour and by dashes.
+var eventStyles = map[string]draw.LineStyle{
+	"fault":  {Color: color.RGBA{179, 64, 10, 255}, Width: vg.Points(1.4)},
+	"error":  {Color: color.RGBA{179, 64, 10, 255}, Width: vg.Points(1.4)},
+	"heal":   {Color: color.RGBA{0, 115, 92, 255}, Width: vg.Points(1.4), Dashes: []vg.Length{vg.Points(6), vg.Points(3)}},
+	"leader": {Color: color.RGBA{0, 84, 138, 255}, Width: vg.Points(1), Dashes: []vg.Length{vg.Points(2), vg.Points(2)}},
+	"gc":     {Color: color.RGBA{120, 120, 120, 255}, Width: vg.Points(.7), Dashes: []vg.Length{vg.Points(1), vg.Points(2)}},
+}
+
+// marks draws vertical lines where something happened.
+type marks struct{ events []Event }
+
+func (m marks) Plot(c draw.Canvas, p *plot.Plot) {
+	x, _ := p.Transforms(&c)
+	for _, e := range m.events {
+		style, ok := eventStyles[e.Kind]
+		if at := x(e.At); ok && c.ContainsX(at) {
+			c.StrokeLine2(style, at, c.Min.Y, at, c.Max.Y)
+		}
+	}
+}
+
+// Thumbnail of a mark in the legend.
+type markThumb struct{ style draw.LineStyle }
+
+func (m markThumb) Thumbnail(c *draw.Canvas) {
+	y := c.Center().Y
+	c.StrokeLine2(m.style, c.Min.X, y, c.Max.X, y)
+}
+
+// addMarks draws the events of the repetitions that a plot shows, and says in the legend what the lines are.
+func addMarks(p *plot.Plot, reps []*Repetition) {
+	var all []Event
+	seen := map[string]bool{}
+	for _, r := range reps {
+		for _, e := range r.Events {
+			all = append(all, e)
+			seen[e.Kind] = true
+		}
+	}
+	if len(all) == 0 {
+		return
+	}
+	p.Add(marks{all})
+	for _, kind := range []struct{ kind, name string }{{"fault", "fault"}, {"heal", "heals"}, {"leader", "leader changes"}, {"gc", "garbage collection"}} {
+		if seen[kind.kind] {
+			p.Legend.Add(kind.name, markThumb{eventStyles[kind.kind]})
+		}
+	}
 }
 
 // Plots draws what the runs give, workload by workload.
@@ -276,9 +352,10 @@ func curvePlot(name string, rows []Row) (*Plot, error) {
 // throughputPlot is MB/s over time.
 func throughputPlot(name string, rows []Row) (*Plot, error) {
 	p := newPlot("Throughput over time: "+name, "seconds", "MB/s")
+	var shown []*Repetition
 	n := 0
 	for _, r := range rows {
-		if r.Mode == "open" || len(r.reps) == 0 || n >= 8 {
+		if len(r.reps) == 0 || n >= 8 || r.Mode == "open" && r.reps[0].Fault == nil {
 			continue
 		}
 		var xy plotter.XYs
@@ -291,11 +368,13 @@ func throughputPlot(name string, rows []Row) (*Plot, error) {
 		if err := addLine(p, n, r.name(), xy, true); err != nil {
 			return nil, err
 		}
+		shown = append(shown, r.reps[0])
 		n++
 	}
 	if n == 0 {
 		return nil, nil
 	}
+	addMarks(p, shown)
 	p.Y.Min = 0
 	out, err := render(p, name+"-throughput", "The first repetition that counts of each.", plotHeight)
 	return &out, err
@@ -304,6 +383,7 @@ func throughputPlot(name string, rows []Row) (*Plot, error) {
 // timePlot is p99 over time.
 func timePlot(name string, rows []Row) (*Plot, error) {
 	p := newPlot("p99 over time: "+name, "seconds", "ms")
+	var shown []*Repetition
 	n := 0
 	for _, r := range openRows(rows) {
 		if n >= 8 {
@@ -325,11 +405,13 @@ func timePlot(name string, rows []Row) (*Plot, error) {
 		if err := addLine(p, n, r.name(), xy, true); err != nil {
 			return nil, err
 		}
+		shown = append(shown, r.reps[0])
 		n++
 	}
 	if n == 0 {
 		return nil, nil
 	}
+	addMarks(p, shown)
 	logAxis(&p.Y)
 	out, err := render(p, name+"-p99", "The first repetition that counts of each, by interval of completion.", plotHeight)
 	return &out, err
