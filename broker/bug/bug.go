@@ -34,6 +34,10 @@ const (
 	StaleISRExpand                       // a replica joins the ISR on the word of its earlier life (KAFKA-15221)
 	NoBrokerEpoch                        // a bounced broker obeys requests meant for its earlier life (KAFKA-7235)
 	ZKUnfenced                           // controllers write to ZooKeeper without looking at the epoch (KAFKA-6082)
+	TxnNoEpochBump                       // a timed-out transaction does not raise the epoch (KAFKA-6119)
+	TxnLateProduce                       // a leader does not verify that a transaction is open (KAFKA-14402)
+	TxnOffsetsUnfenced                   // TxnOffsetCommit does not look at the generation (KIP-447)
+	LSORace                              // the high watermark is read twice for the last stable offset (KAFKA-9807)
 )
 
 // Animal describes one bug.
@@ -67,6 +71,10 @@ var Zoo = []Animal{
 	{StaleISRExpand, "stale-isr-expand", "a replica joins the ISR on the word of a fetch of its earlier life", "acked writes are lost after a reboot", "KAFKA-15221"},
 	{NoBrokerEpoch, "no-broker-epoch", "a bounced broker obeys requests meant for its earlier life", "wrong leader, lost writes", "KAFKA-7235"},
 	{ZKUnfenced, "zk-unfenced", "controllers write to ZooKeeper without looking at the controller epoch", "two controllers at once; metadata lost", "KAFKA-6082"},
+	{TxnNoEpochBump, "txn-no-epoch-bump", "a transaction that is aborted for its time-out does not raise the producer's epoch", "a zombie goes on, and commits", "KAFKA-6119"},
+	{TxnLateProduce, "txn-late-produce", "a leader takes records of a transaction that the coordinator does not know to be open", "a late record joins the next transaction, or the last stable offset hangs", "KAFKA-14402"},
+	{TxnOffsetsUnfenced, "txn-offsets-unfenced", "TxnOffsetCommit does not look at the member and the generation", "two members process the same input", "KIP-447"},
+	{LSORace, "lso-race", "the high watermark is read twice for the last stable offset", "a record of an open or aborted transaction under read_committed", "KAFKA-9807"},
 }
 
 // Has reports whether b is on. In a production build it is constant false.

@@ -15,6 +15,9 @@ type AppendOptions struct {
 	LeaderEpoch int32
 	// Coordinator marks records that this broker writes itself (group and transaction coordinators).
 	Coordinator bool
+	// Verified and Guard are those of log.AppendOptions.
+	Verified bool
+	Guard    *log.Guard
 }
 
 // AppendResult tells where a leader's append went.
