@@ -67,7 +67,7 @@ type Metadata struct {
 	Partitions []wire.TopicPartition
 	StartMs    int64 // of the transaction, since 1970; -1 if there was none
 	UpdatedMs  int64
-	Version    int16 // of transactions, as the client speaks it
+	Version    int16 // of transactions, as the client spoke it that ended the last; 0 where the coordinator did
 }
 
 // Txn is one transactional id. It is not safe for use by several tasks.
@@ -258,7 +258,7 @@ func (t *Txn) fence(now Now, bump bool, answer func(*kerr.Error)) {
 	// The zombie is fenced at once, whatever becomes of the write.
 	next.LastEpoch = record.NoProducerEpoch
 	t.at.Epoch, t.at.LastEpoch = next.Epoch, next.LastEpoch
-	next.State = PrepareAbort
+	next.State, next.Version = PrepareAbort, 0
 	t.transit(next, now, answer, func(_ Now, err *kerr.Error) {
 		t.failedFence = t.at.State == Ongoing
 	})
