@@ -229,6 +229,8 @@ func (t *Txn) become(next Metadata, now Now) {
 // Tick lets time pass: a transaction whose time is up is aborted, and its producer fenced; an end that could not be written is
 // written again.
 //
+// DEVIATION(KIP-98): Kafka looks every ten seconds and goes by the wall clock; ours has a timer for each, on the monotonic clock.
+//
 // Source: TransactionCoordinator#abortTimedOutTransactions.
 func (t *Txn) Tick(now Now) {
 	if t.pending != nil {
