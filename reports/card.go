@@ -22,6 +22,12 @@ func Card(w io.Writer, r *Run) {
 	fmt.Fprintf(w, "  cluster    %d elections, %d ISR changes, %d controllers; %s\n",
 		r.Counts.Elections, r.Counts.ISRChanges, r.Counts.Controllers, convergence(r))
 	fmt.Fprintf(w, "  faults     %s\n", faultLine(r))
+	if promise, knobs := settingLines(r); promise != "" {
+		fmt.Fprintf(w, "  promise    %s\n", promise)
+		for i, line := range knobs {
+			fmt.Fprintf(w, "  %-10s %s\n", map[bool]string{true: "knobs"}[i == 0], line)
+		}
+	}
 	for _, f := range r.Failures[:min(len(r.Failures), 5)] {
 		fmt.Fprintf(w, "  violation  %s", f.ID)
 		if f.Anomaly != "" {
@@ -45,6 +51,25 @@ func Card(w io.Writer, r *Run) {
 	if r.Verdict != Pass && r.Dir != "" {
 		fmt.Fprintf(w, "replay: barnabas replay %s\n", r.Dir)
 	}
+}
+
+// settingLines are what the faults keep to, and the broker's settings of this seed, some to a line.
+func settingLines(r *Run) (promise string, knobs []string) {
+	const width = 130
+	for _, s := range r.Settings {
+		switch {
+		case s.Name == "faults":
+			promise = s.Value
+		case strings.Contains(s.Name, "."):
+			word := s.Name + "=" + s.Value
+			if n := len(knobs); n > 0 && len(knobs[n-1])+len(word) < width {
+				knobs[n-1] += " " + word
+			} else {
+				knobs = append(knobs, word)
+			}
+		}
+	}
+	return promise, knobs
 }
 
 func faultLine(r *Run) string {
