@@ -31,6 +31,8 @@ type desk struct {
 	cache      *metadata.Cache
 	purgatory  *purgatory.Purgatory[wire.TopicPartition]
 	partitions map[wire.TopicPartition]*fakePartition
+	real       map[wire.TopicPartition]*partition.Partition // those that are no fakes (txn_test.go)
+	lost       bool                                         // nobody is reached
 	controller *fakeController
 	groups     *group.Coordinator
 	txns       *txn.Coordinator
@@ -64,8 +66,8 @@ func newDesk(t *testing.T, e env.Env) *desk {
 	d := &desk{t: t, e: e, cfg: cfg, cache: metadata.New(e), partitions: map[wire.TopicPartition]*fakePartition{},
 		controller: &fakeController{}, overrides: map[string]string{}, configs: fakeConfigs{}}
 	d.purgatory = purgatory.New[wire.TopicPartition](e, "purgatory")
-	d.groups = group.NewCoordinator(group.Options{Env: e, Config: cfg, Purgatory: d.purgatory, Partitions: func() int32 { return 50 }})
-	d.txns = txn.NewCoordinator(txn.Options{Env: e, Config: cfg, Purgatory: d.purgatory, Metadata: d.cache, BrokerEpoch: func() int64 { return 7 },
+	d.groups = group.NewCoordinator(group.Options{Env: e, Config: cfg, Purgatory: d.purgatory, Partition: d.realPartition, Partitions: func() int32 { return 50 }})
+	d.txns = txn.NewCoordinator(txn.Options{Env: e, Config: cfg, Purgatory: d.purgatory, Metadata: d.cache, Partition: d.realPartition, BrokerEpoch: func() int64 { return 7 },
 		AllocateProducerIDs: func(req *kmsg.AllocateProducerIDsRequest, _ time.Duration) (*kmsg.AllocateProducerIDsResponse, error) {
 			if d.controller.Active() {
 				return d.controller.AllocateProducerIDs(req), nil
@@ -76,9 +78,7 @@ func newDesk(t *testing.T, e env.Env) *desk {
 			}
 			return resp.(*kmsg.AllocateProducerIDsResponse), nil
 		},
-		Send: func(_ int32, _ kmsg.Request, _ time.Duration, done func(kmsg.Response, error)) {
-			done(nil, env.ErrRefused)
-		}})
+		Send: d.sendToBroker})
 	d.startAPI()
 	d.conn = d.dial()
 	d.tellCluster()
@@ -207,6 +207,9 @@ func (d *desk) at(topic string, partition int32) *fakePartition {
 
 // Partition is api.Replicas.
 func (d *desk) Partition(tp wire.TopicPartition) (api.Partition, error) {
+	if p := d.real[tp]; p != nil {
+		return p, nil
+	}
 	if p := d.partitions[tp]; p != nil {
 		return p, nil
 	}
