@@ -41,6 +41,7 @@ type Deps struct {
 	// TopicConfig reads the configs set for a topic (/config/topics), none if there are none. nil: there never are.
 	TopicConfig func(topic string) (map[string]string, error)
 	Configs     Configs
+	Offsets     ConsumerOffsets
 }
 
 // Configs is where configs set at run time are kept (/config in ZooKeeper): *zookeeper.Store is nearly one. Both methods wait for
@@ -95,12 +96,13 @@ type Controller interface {
 // API answers requests. Its Handle is what a server.Server calls; many tasks may be in it at once.
 type API struct {
 	Deps
+	sessions  *sessionCache
 	creations *creations
 }
 
 // New makes the handlers.
 func New(d Deps) *API {
-	return &API{Deps: d, creations: newCreations(d)}
+	return &API{Deps: d, sessions: newSessionCache(d.Env, d.Config.FetchSessionSlots), creations: newCreations(d)}
 }
 
 // Handle runs the ordered part of a request (server.Handler).
