@@ -60,6 +60,7 @@ type run struct {
 	oracle   *oracle.Oracle
 	recorder history.Recorder
 	load     *workload.Load
+	online   *check.Online // judges each operation at once
 	nemesis  *nemesis.Nemesis
 	world    *faultWorld
 	schedule faults.Schedule
@@ -132,6 +133,7 @@ func (r *run) prepare() {
 		t.Durable, t.Once, t.Ordered = false, false, false
 		r.oracle.AllowLoss()
 	}
+	r.online = check.NewOnline(r.recorder.History.Header.Topics, 0)
 	r.c.displaced = func() { r.recorder.History.Header.Topics[0].Displaced = true }
 	r.c.zooKeeperUp = r.world.hookWatches
 	if r.plan.Beyond {
@@ -276,7 +278,7 @@ func (r *run) advance(to env.Instant) bool {
 }
 
 // broken reports whether the all-seeing checker has found enough to stop.
-func (r *run) broken() bool { return len(r.oracle.Violations()) > 0 }
+func (r *run) broken() bool { return len(r.oracle.Violations()) > 0 || r.online.First() != nil }
 
 // until runs until pred holds, and ends the run as not live if it does not within the time.
 func (r *run) until(what string, within time.Duration, pred func() bool) bool {
@@ -414,8 +416,14 @@ func (r *run) judge() {
 }
 
 func (r *run) judgeHistory(drained bool) {
+	if !drained {
+		r.load.Abandoned(r.w.Now()) // what was read of it is no phantom
+	}
 	if unknown := judgeHistory(r.report, &r.recorder.History, drained); unknown != "" {
 		r.end(reports.Error, unknown)
+	}
+	if v := r.online.First(); v != nil && len(r.report.Failures) == 0 { // the whole history shows all that one operation does, and more
+		r.report.Failures = append(r.report.Failures, reports.Failure{ID: v.Invariant, Anomaly: v.Anomaly, Message: v.Message, At: time.Duration(v.At), Witness: v.Lines()})
 	}
 }
 
@@ -530,8 +538,11 @@ func (s *slice) summary() reports.Slice {
 	return out
 }
 
-// observe counts an operation into its slice.
-func (r *run) observe(op history.Op) { r.slices = intoSlice(r.slices, op) }
+// observe counts an operation into its slice, and judges it by itself.
+func (r *run) observe(op history.Op) {
+	r.slices = intoSlice(r.slices, op)
+	r.online.Op(op)
+}
 
 // intoSlice counts an operation into its slice: by when it ended, and with its latency if it is a produce.
 func intoSlice(list []slice, op history.Op) []slice {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"barnabas/broker/client"
@@ -142,6 +143,26 @@ func (l *Load) Crashed(name string, at env.Instant) {
 	}
 	delete(l.pending, name)
 	l.over(name, l.lives[name])
+}
+
+// Abandoned tells that the run ends at this instant: how what is under way would have ended nobody will know.
+func (l *Load) Abandoned(at env.Instant) {
+	l.mu.Lock()
+	names := make([]string, 0, len(l.pending))
+	for name := range l.pending { // sorted below
+		names = append(names, name)
+	}
+	l.mu.Unlock()
+	slices.Sort(names)
+	for _, name := range names {
+		l.mu.Lock()
+		for _, op := range l.pending[name] {
+			op.Return, op.Outcome, op.Error = int64(at), history.Unknown, "the run ended"
+			l.keep(*op)
+		}
+		delete(l.pending, name)
+		l.mu.Unlock()
+	}
 }
 
 // Sleeps tells that the named client's process stops at this instant, for a while.
