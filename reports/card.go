@@ -11,17 +11,34 @@ import (
 // commands.
 func Card(w io.Writer, r *Run) {
 	fmt.Fprintf(w, "%s  %s\n", r.Scenario, r.Summary)
-	fmt.Fprintf(w, "  seed       %d   world %s   hash %s\n", r.Seed, r.World, r.Hash)
+	if r.World == "sim" {
+		fmt.Fprintf(w, "  seed       %d   world %s   hash %s\n", r.Seed, r.World, r.Hash)
+	} else {
+		fmt.Fprintf(w, "  seed       %d   world %s\n", r.Seed, r.World)
+	}
 	if r.Bugs != "" {
 		fmt.Fprintf(w, "  bugs       %s\n", r.Bugs)
 	}
-	fmt.Fprintf(w, "  time       %s virtual in %s, %s events%s\n", round(r.Virtual), round(r.Wall), thousands(int(r.Events)), speed(r))
+	if r.World == "sim" {
+		fmt.Fprintf(w, "  time       %s virtual in %s, %s events%s\n", round(r.Virtual), round(r.Wall), thousands(int(r.Events)), speed(r))
+	} else {
+		fmt.Fprintf(w, "  time       %s, judged in %s\n", round(r.Virtual), round(max(0, r.Wall-r.Virtual)))
+	}
 	fmt.Fprintf(w, "  clients    %s ok, %s failed, %s unknown; %s records acked, %s read, %s in the final drain\n",
 		thousands(r.Counts.OK), thousands(r.Counts.Failed), thousands(r.Counts.Unknown),
 		thousands(r.Counts.RecordsAcked), thousands(r.Counts.RecordsRead), thousands(r.Counts.RecordsDrained))
 	fmt.Fprintf(w, "  cluster    %d elections, %d ISR changes, %d controllers; %s\n",
 		r.Counts.Elections, r.Counts.ISRChanges, r.Counts.Controllers, convergence(r))
 	fmt.Fprintf(w, "  faults     %s\n", faultLine(r))
+	for i := range r.Measures {
+		fmt.Fprintf(w, "  measured   %s\n", r.Measures[i].line())
+	}
+	for _, text := range r.LeftOut {
+		fmt.Fprintf(w, "  left out   %s\n", text)
+	}
+	for _, text := range r.Notes {
+		fmt.Fprintf(w, "  note       %s\n", text)
+	}
 	for _, f := range r.Failures[:min(len(r.Failures), 5)] {
 		fmt.Fprintf(w, "  violation  %s", f.ID)
 		if f.Anomaly != "" {
@@ -42,9 +59,29 @@ func Card(w io.Writer, r *Run) {
 		fmt.Fprintf(w, "  because    %s\n", r.Reason)
 	}
 	fmt.Fprintln(w, r.Title())
-	if r.Verdict != Pass && r.Dir != "" {
+	switch {
+	case r.Verdict == Pass || r.Dir == "":
+	case r.World == "sim":
 		fmt.Fprintf(w, "replay: barnabas replay %s\n", r.Dir)
+	default:
+		fmt.Fprintf(w, "again: barnabas run %s --world real --seed %d --schedule %s/schedule.txt   logs: %s/logs\n", r.Scenario, r.Seed, r.Dir, r.Dir)
 	}
+}
+
+// line is the measure in words.
+func (m *Measure) line() string {
+	if m.Samples == 0 {
+		return m.Name + ": never, undisturbed"
+	}
+	text := fmt.Sprintf("%s: median %s, 99th percentile %s, longest %s of %d", m.Name, round(m.P50), round(m.P99), round(m.Max), m.Samples)
+	switch of := map[bool]string{true: "longest", false: "99th percentile"}[m.OfMax]; {
+	case m.Limit == 0:
+	case m.Within():
+		text += fmt.Sprintf("; %s within %s", of, m.Limit)
+	default:
+		text += fmt.Sprintf("; %s OVER the limit of %s", of, m.Limit)
+	}
+	return text
 }
 
 func faultLine(r *Run) string {

@@ -74,12 +74,18 @@ func (r *run) operate() {
 	for i, do := range r.plan.Operators {
 		name := fmt.Sprintf("op%d", i+1)
 		r.w.AddNode(name, func(e env.Env) {
-			c := client.New(e, client.Options{Bootstrap: r.c.bootstrap(), ClientID: name, DialTimeout: time.Second, RequestTimeout: requestMax})
-			defer c.Close()
-			do(&operator{on: r, plan: r.plan, e: e, conn: c, admin: client.NewAdmin(c), name: name, rand: e.Rand("operator"), end: env.Instant(r.plan.HealAt)})
+			o := newOperator(r, r.plan, e, name, r.c.bootstrap(), env.Instant(r.plan.HealAt))
+			defer o.conn.Close()
+			do(o)
 		})
 		r.w.Start(name)
 	}
+}
+
+// newOperator makes one that works until end. Close its conn.
+func newOperator(on ground, p *Plan, e env.Env, name string, bootstrap []string, end env.Instant) *operator {
+	c := client.New(e, client.Options{Bootstrap: bootstrap, ClientID: name, DialTimeout: time.Second, RequestTimeout: requestMax})
+	return &operator{on: on, plan: p, e: e, conn: c, admin: client.NewAdmin(c), name: name, rand: e.Rand("operator"), end: end}
 }
 
 // every calls do with pauses around mean until the time is over; without an error it counts as done.

@@ -19,6 +19,8 @@ type Scenario struct {
 	Summary string // one line: what happens
 	Draw    func(r *rand.Rand, p *Plan)
 	Weight  int // how often a soak runs it, against the others; 0 is as 1
+	// Real makes the plan fit the real world, where time is dear and clocks are the machine's; nil leaves it.
+	Real func(p *Plan)
 }
 
 // SoakWeight is the weight, at least 1.

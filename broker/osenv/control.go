@@ -222,16 +222,3 @@ func Order(path, line string, timeout time.Duration) (string, error) {
 	}
 	return "", fmt.Errorf("control: %s: %s", strings.Fields(line)[0], strings.TrimPrefix(answer, "error "))
 }
-
-// ParseFelt is the inverse of what the verb "felt" answers. See Hook.Felt.
-func ParseFelt(words string) map[string]int64 {
-	felt := map[string]int64{}
-	for word := range strings.SplitSeq(words, ", ") {
-		if i := strings.LastIndexByte(word, '='); i > 0 {
-			if n, err := strconv.ParseInt(word[i+1:], 10, 64); err == nil {
-				felt[word[:i]] = n
-			}
-		}
-	}
-	return felt
-}

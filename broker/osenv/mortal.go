@@ -109,10 +109,8 @@ type mortalMutex struct {
 
 // Lock takes the mutex.
 func (l *mortalMutex) Lock() {
-	select {
-	case l.held <- struct{}{}:
-		return
-	default:
+	if l.m.isDead() { // a free mutex is no way around it
+		runtime.Goexit()
 	}
 	select {
 	case l.held <- struct{}{}:
