@@ -316,6 +316,7 @@ func (b *Broker) offsetsPartitions() int32 {
 // shutdown stops the parts. A clean one hands leaderships over first, and leaves nothing to recover.
 func (b *Broker) shutdown(clean bool) {
 	b.e.Emit(env.Event{Kind: evStopping, V: [4]int64{int64(b.cfg.BrokerID)}})
+	b.replicas.Leave()
 	if clean && b.cfg.ControlledShutdownEnable {
 		b.channel.controlledShutdown(b.cfg.BrokerID, b.epoch.Load())
 	}

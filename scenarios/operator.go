@@ -33,6 +33,8 @@ type ground interface {
 	serves(id int32) bool
 	// stopBroker asks a broker to hand its leaderships over and stop, without waiting for it.
 	stopBroker(id int32)
+	// killBroker ends its process as kill -9 does.
+	killBroker(id int32)
 	// running tells whether the process runs, exited whether it has ended by itself.
 	running(id int32) bool
 	exited(id int32) bool
@@ -60,6 +62,8 @@ func (r *run) stopBroker(id int32) {
 	n := r.c.node(id)
 	n.env.Go("stop", n.broker.Stop)
 }
+
+func (r *run) killBroker(id int32) { r.c.w.Crash(r.c.node(id).name) }
 
 func (r *run) running(id int32) bool { return r.w.Status(r.c.node(id).name) == cluster.Running }
 func (r *run) exited(id int32) bool  { return r.w.Status(r.c.node(id).name) == cluster.Exited }
@@ -182,7 +186,10 @@ func (o *operator) write(name string) error {
 }
 
 // restarts stops one broker after the other, in order, by controlled shutdown, and goes on when the cluster is well again.
-func restarts(o *operator) {
+func restarts(o *operator) { restartAll(o, func(int) bool { return false }) }
+
+// restartAll does it, with kill -9 in place of the controlled shutdown in the rounds for which kills says so.
+func restartAll(o *operator, kills func(round int) bool) {
 	brokers := o.on.brokerIDs()
 	for i := 0; o.e.Mono() < o.end; i++ {
 		id := brokers[i%len(brokers)]
@@ -190,8 +197,18 @@ func restarts(o *operator) {
 		for o.on.converged() != "" && o.e.Mono() < min(deadline, o.end) {
 			o.e.Sleep(100 * time.Millisecond)
 		}
+		if o.plan.betweenRestarts > 0 {
+			o.e.Sleep(o.plan.betweenRestarts)
+		}
 		if o.e.Mono() >= o.end || !o.on.serves(id) {
 			o.e.Sleep(500 * time.Millisecond)
+			continue
+		}
+		if kills(i / len(brokers)) {
+			o.on.killBroker(id)
+			o.on.succeeded()
+			o.e.Sleep(o.plan.downAfterKill)
+			o.on.startBroker(id)
 			continue
 		}
 		o.on.stopBroker(id)

@@ -5,7 +5,9 @@ import (
 	"slices"
 	"time"
 
+	"barnabas/broker/client"
 	"barnabas/broker/env"
+	"barnabas/faults"
 	"barnabas/faults/nemesis"
 	"barnabas/linearizability/history"
 	"barnabas/reports"
@@ -33,6 +35,8 @@ const (
 	kill
 )
 
+func (k troubleKind) String() string { return [...]string{"controlled shutdown", "kill -9"}[k&1] }
+
 // trouble is a stretch of time in which a broker went away.
 type trouble struct {
 	kind     troubleKind
@@ -55,16 +59,18 @@ func (a *acks) add(op history.Op) {
 
 // longestGap is the longest time within [from, to] in which no record was acked; the first gap begins with the last ack
 // before from. at must be ascending. ok is false if nothing was acked after from: the end of the gap is then not known.
-func longestGap(at []env.Instant, from, to env.Instant) (gap time.Duration, ok bool) {
+func longestGap(at []env.Instant, from, to env.Instant) (gap time.Duration, began env.Instant, ok bool) {
 	i, _ := slices.BinarySearch(at, from)
 	if i == 0 {
-		return 0, false // nothing before: the load had not begun
+		return 0, 0, false // nothing before: the load had not begun
 	}
 	for last := at[i-1]; i < len(at) && last < to; i++ {
-		gap = max(gap, at[i].Sub(last))
+		if d := at[i].Sub(last); d > gap {
+			gap, began = d, last
+		}
 		last, ok = at[i], true
 	}
-	return gap, ok
+	return gap, began, ok
 }
 
 // measure tells how long partitions could not be written to while brokers went away. A trouble that another, or a
@@ -88,8 +94,10 @@ func (r *realRun) measure() []reports.Measure {
 			to = to.Add(settleMax)
 		}
 		for p := range min(len(r.acks), probedMax) {
-			if gap, ok := longestGap(r.acks[p], t.from, to); ok {
+			if gap, began, ok := longestGap(r.acks[p], t.from, to); ok {
 				gaps[t.kind] = append(gaps[t.kind], gap)
+				r.say("measured: broker %d gone from %.3fs to %.3fs (%s): partition %d without acks for %.1fms from %.3fs on", t.broker, time.Duration(t.from).Seconds(),
+					time.Duration(t.to).Seconds(), t.kind, p, float64(gap)/1e6, time.Duration(began).Seconds())
 			}
 		}
 	}
@@ -119,6 +127,17 @@ func (r *realRun) disturbed(number int) bool {
 		}
 	}
 	return false
+}
+
+// measureRestarts makes rolling-restart of the real world one that measures: longer, in two rounds of controlled shutdowns and
+// then one of kill -9 in turn, with every record acked by all and idempotent, and without other faults.
+func measureRestarts(p *Plan) {
+	p.Load.Acks, p.Load.Idempotent = client.AcksAll, true
+	p.HealAt = p.Faults.Start + 60*time.Second
+	p.Faults.End, p.Faults.Weights = p.HealAt, [faults.KindCount]int{}
+	p.downAfterKill = 6 * time.Second // until everything that the kill leads to is over
+	p.betweenRestarts = time.Second
+	p.Operators = []func(*operator){func(o *operator) { restartAll(o, func(round int) bool { return round%3 == 2 }) }}
 }
 
 // summary sums times up.

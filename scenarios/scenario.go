@@ -47,6 +47,11 @@ type Plan struct {
 	// so what an old controller says arrives late, and after what its successor says. 0 for never.
 	ControlDelayMax time.Duration
 
+	// downAfterKill is how long operators leave a broker down that they have killed.
+	downAfterKill time.Duration
+	// betweenRestarts is how long they let a cluster rest that is well again.
+	betweenRestarts time.Duration
+
 	// SyncEveryAppend makes power losses harmless at any number; without it a power loss is withheld while no other
 	// in-sync replica keeps the data.
 	SyncEveryAppend bool
