@@ -30,6 +30,8 @@ const (
 
 	// startTimeout bounds the wait for ZooKeeper at the start.
 	startTimeout = 30 * time.Second
+	// settleMax bounds the wait for brokers to hear what this one, if it is the controller, has told them at last.
+	settleMax = time.Second
 	// drainTimeout bounds the wait for replies in flight at the stop.
 	drainTimeout = 2 * time.Second
 )
@@ -319,6 +321,7 @@ func (b *Broker) shutdown(clean bool) {
 	b.replicas.Leave()
 	if clean && b.cfg.ControlledShutdownEnable {
 		b.channel.controlledShutdown(b.cfg.BrokerID, b.epoch.Load())
+		b.controller.Settle(b.e.Mono().Add(settleMax))
 	}
 	b.groups.Stop()
 	b.server.Close(drainTimeout)

@@ -119,6 +119,8 @@ type realRun struct {
 	created   bool
 	operators int // that work
 	healAt    env.Instant
+	// playedFrom is when the clients started.
+	playedFrom env.Instant
 }
 
 // RunReal runs a scenario in the real world and judges it. It ends within RealBudget of its plan, or when it is
@@ -290,7 +292,7 @@ func (r *realRun) play() {
 	}
 	now := r.e.Mono()
 	start := now.Add(time.Second - r.plan.Faults.Start) // the schedule's times count from there
-	r.healAt = start.Add(r.plan.HealAt)
+	r.playedFrom, r.healAt = now, start.Add(r.plan.HealAt)
 	r.report.HealedAt = time.Duration(r.healAt)
 	for _, name := range r.clients {
 		r.startClient(name)
@@ -405,13 +407,16 @@ func (r *realRun) exampleConfig() *config.Broker {
 	return r.plan.config(1, "b1:9092", "zk:2181", []string{dataDir})
 }
 
+// foreignMax is how long somebody's cluster has to answer at all.
+const foreignMax = 10 * time.Second
+
 // createTopic makes the topic; on somebody's cluster with as many replicas as that allows.
 func (r *realRun) createTopic() error {
 	c := client.New(r.e, client.Options{Bootstrap: r.plan.Load.Bootstrap, ClientID: "admin", DialTimeout: 2 * time.Second, RequestTimeout: 10 * time.Second, Negotiate: r.c == nil})
 	defer c.Close()
 	spec := client.NewTopic{Name: r.plan.Load.Topic, Partitions: r.plan.Partitions, ReplicationFactor: r.plan.Replicas}
 	if r.c == nil {
-		if err := c.Refresh(r.e.Mono().Add(r.plan.ReadyBy)); err != nil {
+		if err := c.Refresh(r.e.Mono().Add(foreignMax)); err != nil {
 			return fmt.Errorf("no broker of %s answers: %w", strings.Join(r.plan.Load.Bootstrap, ","), err)
 		}
 		brokers := len(c.Metadata().Brokers)

@@ -108,7 +108,30 @@ func (r *realRun) measure() []reports.Measure {
 	if asked[kill] {
 		out = append(out, summary("a partition's unavailability, kill -9", gaps[kill], r.session()+killBeyond, true))
 	}
+	if len(out) > 0 {
+		out = append(out, summary("for comparison, with nothing going on", r.quietGaps(), 0, false))
+	}
 	return out
+}
+
+// quietGaps are the longest times without acks in stretches in which nothing goes wrong, as long as one around a controlled
+// shutdown: what the machine and the probes alone do.
+func (r *realRun) quietGaps() (gaps []time.Duration) {
+	const stretch = settleMax + 200*time.Millisecond
+	number := len(r.troubles)
+	for from := r.playedFrom.Add(time.Second); from.Add(stretch) < r.healAt; from = from.Add(stretch) {
+		r.troubles = append(r.troubles[:number], trouble{kind: shutDown, from: from, to: from.Add(stretch)})
+		if r.disturbed(number) {
+			continue
+		}
+		for p := range min(len(r.acks), probedMax) {
+			if gap, _, ok := longestGap(r.acks[p], from, from.Add(stretch)); ok {
+				gaps = append(gaps, gap)
+			}
+		}
+	}
+	r.troubles = r.troubles[:number]
+	return gaps
 }
 
 // disturbed tells whether anything else went wrong around the trouble.
