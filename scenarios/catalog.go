@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"barnabas/broker/config"
@@ -222,7 +223,7 @@ var catalog = append([]*Scenario{
 			}
 		},
 	},
-}, groupCatalog...)
+}, slices.Concat(groupCatalog, trialCatalog)...)
 
 // brokers sets how many there are.
 func (p *Plan) brokers(n int) {

@@ -66,6 +66,8 @@ type Processes interface {
 type Life interface {
 	env.Env
 	Kill()
+	Pause()
+	Resume()
 }
 
 // RealOptions say what to run in the real world.
@@ -113,7 +115,7 @@ type realRun struct {
 	nodes     []reports.NodeChange
 	errs      []error
 	lives     map[string]Life
-	mains     map[string]func(env.Env)
+	mains     map[string]func(as string) func(env.Env)
 	clients   []string
 	troubles  []trouble
 	created   bool
@@ -126,7 +128,7 @@ type realRun struct {
 // RunReal runs a scenario in the real world and judges it. It ends within RealBudget of its plan, or when it is
 // interrupted.
 func RunReal(o RealOptions) *Result {
-	r := &realRun{o: o, e: o.Env, lives: map[string]Life{}, mains: map[string]func(env.Env){}, mu: o.Env.NewMutex()}
+	r := &realRun{o: o, e: o.Env, lives: map[string]Life{}, mains: map[string]func(string) func(env.Env){}, mu: o.Env.NewMutex()}
 	r.prepare()
 	r.play()
 	r.finish()
@@ -155,6 +157,9 @@ func realPlan(o RealOptions) *Plan {
 	}
 	if o.Schedule != nil {
 		p.change(o.Schedule.Header.Changes)
+	}
+	if o.Schedule != nil && o.Schedule.Header.Changes.Beyond > 0 {
+		p.goBeyond()
 	}
 	if o.Brokers > 0 {
 		p.brokers(o.Brokers)
@@ -242,35 +247,36 @@ func (r *realRun) observe(op history.Op) {
 }
 
 func (r *realRun) addClients() {
-	add := func(name string, main func(env.Env)) {
-		r.clients = append(r.clients, name)
-		r.mains[name] = main
+	add := func(n int, name func(int) string, main func(string, int) func(env.Env)) {
+		for i := range n {
+			r.clients = append(r.clients, name(i+1))
+			r.mains[name(i+1)] = func(as string) func(env.Env) { return main(as, i+1) }
+		}
 	}
-	for i := range r.plan.Producers {
-		add(workload.ProducerName(i+1), r.load.Produce(i+1))
-	}
-	for i := range r.plan.Consumers {
-		add(workload.ConsumerName(i+1), r.load.Consume(i+1))
-	}
-	for i := range r.plan.Members {
-		add(workload.MemberName(i+1), r.load.Member(i+1))
-	}
+	add(r.plan.Producers, workload.ProducerName, r.load.ProduceAs)
+	add(r.plan.Consumers, workload.ConsumerName, r.load.ConsumeAs)
+	add(r.plan.Members, workload.MemberName, r.load.MemberAs)
 	if r.plan.Load.Acks != client.AcksAll {
 		return // a probe would tell of another promise than the load's
 	}
 	for p := range min(r.plan.Partitions, probedMax) {
-		r.mains[workload.ProbeName(p)] = r.load.Probe(p, probeEvery)
+		r.mains[workload.ProbeName(p)] = func(string) func(env.Env) { return r.load.Probe(p, probeEvery) }
 	}
 }
 
 // startClient begins a life of a client.
-func (r *realRun) startClient(name string) {
+func (r *realRun) startClient(name string) { r.startAs(name, name) }
+
+// startAs begins a life of a client under another name.
+func (r *realRun) startAs(name, as string) {
+	main := r.mains[name](as)
+	name = as
 	life := r.o.NewLife()
 	r.mu.Lock()
 	r.lives[name] = life
 	r.mu.Unlock()
 	r.load.Starting(name)
-	life.Go(name, func() { r.mains[name](life) })
+	life.Go(name, func() { main(life) })
 }
 
 func (r *realRun) note(node, state string) {

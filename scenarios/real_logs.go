@@ -73,6 +73,18 @@ func (r *realRun) segments(id int32, tp wire.TopicPartition) map[string]string {
 	return found
 }
 
+// aSegment is the newest segment of one of the replicas on a broker, "" for none.
+func (r *realRun) aSegment(id int32) string {
+	draw := r.e.Rand("segment")
+	for range 2 * r.plan.Partitions {
+		segments := r.segments(id, wire.TopicPartition{Topic: r.plan.Load.Topic, Partition: draw.Int32N(r.plan.Partitions)})
+		if names := sortedKeys(segments); len(names) > 0 {
+			return segments[names[len(names)-1]]
+		}
+	}
+	return ""
+}
+
 // firstDifference is the first byte in which two files differ as far as both go, -1 if none. A file that is gone
 // meanwhile differs in nothing.
 func (r *realRun) firstDifference(a, b string) int64 {

@@ -13,6 +13,7 @@ import (
 type linkOrder struct {
 	cutIn, cutOut, noDial, refuse bool
 	delayIn, delayOut             time.Duration
+	lossIn, rateIn                int
 }
 
 func (o linkOrder) text(host string) string {
@@ -32,6 +33,12 @@ func (o linkOrder) text(host string) string {
 	if o.delayOut > 0 {
 		b.WriteString(" delay-out=" + o.delayOut.String())
 	}
+	if o.lossIn > 0 {
+		fmt.Fprintf(&b, " loss-in=%d", o.lossIn)
+	}
+	if o.rateIn > 0 {
+		fmt.Fprintf(&b, " rate-in=%d", o.rateIn)
+	}
 	return b.String()
 }
 
@@ -45,7 +52,7 @@ func diskOrder(d faults.Disk, dirs []string) string {
 	for _, flag := range []struct {
 		on   bool
 		word string
-	}{{d.FailSync, "fail-sync"}, {d.FailRead, "fail-read"}, {d.FailWrite, "fail-write"}, {d.Full, "full"}} {
+	}{{d.FailSync, "fail-sync"}, {d.FailRead, "fail-read"}, {d.FailWrite, "fail-write"}, {d.Full, "full"}, {d.Torn, "torn"}} {
 		if flag.on {
 			b.WriteString(" " + flag.word)
 		}

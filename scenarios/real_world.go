@@ -56,8 +56,10 @@ func (w *realWorld) playable(s faults.Schedule) (playable faults.Schedule, leftO
 // cannot says why this world cannot do faults of the kind, or "".
 func (w *realWorld) cannot(k faults.Kind) string {
 	switch {
-	case k == faults.Power:
+	case k == faults.Power || k == faults.Blackout:
 		return "no process can make its machine lose power"
+	case k == faults.ZooKeeperLoseWatch || k == faults.Misdirect:
+		return "no process here does that by order"
 	case k == faults.ZooKeeperExpire && !w.p.Hooked(zkName):
 		return "Apache ZooKeeper expires no session by order"
 	}
@@ -71,7 +73,8 @@ func remaining(kinds []faults.Kind, w *realWorld) []faults.Kind {
 
 // admit weakens the promise when more will be destroyed than Kafka promises to bear.
 func (w *realWorld) admit(f faults.Fault) (bool, string) {
-	if f.Kind == faults.Wipe {
+	switch f.Kind {
+	case faults.Wipe, faults.LoseEntry, faults.BitFlip, faults.SwapDisks:
 		t := &w.r.recorder.History.Header.Topics[0]
 		t.Durable, t.Once, t.Ordered = false, false, false
 	}
@@ -118,9 +121,9 @@ func (w *realWorld) struck(x faults.Fault) []string {
 		}
 	}
 	switch {
-	case x.Kind == faults.ClientCrash && len(w.r.clients) > 0:
+	case (x.Kind == faults.ClientCrash || x.Kind == faults.ClientPause || x.Kind == faults.ClientTwin) && len(w.r.clients) > 0:
 		return []string{w.client(x.Client)}
-	case x.Kind == faults.ZooKeeperRestart || x.Kind == faults.ZooKeeperOutage:
+	case x.Kind == faults.ZooKeeperRestart || x.Kind == faults.ZooKeeperOutage || x.Kind == faults.ZooKeeperPause:
 		return []string{zkName}
 	case len(x.From) > 0:
 		for _, n := range append(append([]faults.Node(nil), x.From...), x.To...) {
@@ -221,7 +224,7 @@ func (w *realWorld) linkOrder(name, peer string) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	in, out := w.links[[2]string{peer, name}], w.links[[2]string{name, peer}]
-	o := linkOrder{cutIn: in.Cut, delayIn: in.Delay, noDial: out.Cut, refuse: w.deny[peer]}
+	o := linkOrder{cutIn: in.Cut, delayIn: in.Delay, lossIn: in.OneIn, rateIn: in.Bytes, noDial: out.Cut, refuse: w.deny[peer]}
 	if !w.p.Hooked(peer) { // it holds nothing back by itself
 		o.cutOut, o.delayOut = out.Cut, out.Delay
 	}
@@ -356,7 +359,7 @@ func (w *realWorld) DiskHurt(n faults.Node) faults.DiskHurt {
 		return f.before["disk "+what] + f.now["disk "+what]
 	}
 	w.ask(name)
-	return faults.DiskHurt{Slow: of("slow"), FailSync: of("sync"), FailRead: of("read"), FailWrite: of("write"), Full: of("full"), Stall: of("stall"), FailDir: of("dir")}
+	return faults.DiskHurt{Slow: of("slow"), FailSync: of("sync"), FailRead: of("read"), FailWrite: of("write"), Full: of("full"), Torn: of("torn"), Stall: of("stall"), FailDir: of("dir")}
 }
 
 func (w *realWorld) Clog(from, to faults.Node, d time.Duration) faults.Outcome {
@@ -389,6 +392,37 @@ func (w *realWorld) Reset(from, to faults.Node) faults.Outcome {
 	return applied("%d ends of connections", total)
 }
 
+// HalfOpen makes the first node forget its connections; the second learns of it when it next says something.
+func (w *realWorld) HalfOpen(from, to faults.Node) faults.Outcome {
+	words, err := w.ask1(nodeName(from), "forget "+w.p.Host(nodeName(to)))
+	if err != nil || words == "0" {
+		return refused("no connections")
+	}
+	return applied("%s connections", words)
+}
+
+// HoldBack is at the end that receives.
+func (w *realWorld) HoldBack(from, to faults.Node, d time.Duration) faults.Outcome {
+	words, err := w.ask1(nodeName(to), fmt.Sprintf("hold-back %s %s", w.p.Host(nodeName(from)), d))
+	if err != nil || words == "0" {
+		return refused("no connections")
+	}
+	return applied("%s connections", words)
+}
+
+// ask1 gives an order to a node that runs and has a hook, and returns the answer.
+func (w *realWorld) ask1(name, order string) (string, error) {
+	if !w.p.Hooked(name) || name != clientsName && w.p.State(name) != ProcessRunning {
+		return "0", nil
+	}
+	return w.p.Order(name, order)
+}
+
+// SetWatchLoss is left out.
+func (w *realWorld) SetWatchLoss(faults.Node, bool) faults.Outcome {
+	return refused("%s", w.cannot(faults.ZooKeeperLoseWatch))
+}
+
 func (w *realWorld) SetRefuse(n faults.Node, on bool) faults.Outcome {
 	name := nodeName(n)
 	w.mu.Lock()
@@ -406,7 +440,7 @@ func (w *realWorld) SetRefuse(n faults.Node, on bool) faults.Outcome {
 }
 
 func (w *realWorld) Hurt(k faults.Kind) int64 {
-	what := map[faults.Kind]string{faults.Clog: "hold", faults.Refuse: "refuse"}[k]
+	what := map[faults.Kind]string{faults.Clog: "hold", faults.Refuse: "refuse", faults.HoldBack: "hold-back"}[k]
 	var n int64
 	for _, name := range append([]string{zkName, clientsName}, w.r.c.brokerNames()...) {
 		n += w.count(name, what)
@@ -436,6 +470,107 @@ func (w *realWorld) Wipe(n faults.Node) faults.Outcome {
 		return refused("%v", err)
 	}
 	return applied("")
+}
+
+// LoseEntry takes away the newest segment of a log.
+func (w *realWorld) LoseEntry(n faults.Node) faults.Outcome {
+	name := nodeName(n)
+	w.CrashProcess(n)
+	path := w.r.aSegment(int32(n))
+	if path == "" {
+		return refused("%s has no log", name)
+	}
+	if err := w.r.e.Remove(path); err != nil {
+		return refused("%v", err)
+	}
+	return applied("%s", path)
+}
+
+// FlipBits turns bits behind the broker's back.
+func (w *realWorld) FlipBits(n faults.Node, bits int) faults.Outcome {
+	path := w.r.aSegment(int32(n))
+	if path == "" {
+		return refused("%s has no log", nodeName(n))
+	}
+	f, err := w.r.e.Open(path, env.ReadWrite)
+	if err != nil {
+		return refused("%v", err)
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil || size == 0 {
+		return refused("%s is empty", path)
+	}
+	draw := w.r.e.Rand("bits")
+	for range bits {
+		at := draw.Int64N(size)
+		var b [1]byte
+		if _, err := f.ReadAt(b[:], at); err != nil {
+			return refused("%v", err)
+		}
+		b[0] ^= 1 << draw.IntN(8)
+		if _, err := f.WriteAt(b[:], at); err != nil {
+			return refused("%v", err)
+		}
+	}
+	return applied("%d bits in %s", bits, path)
+}
+
+// SwapDisks exchanges the directories of two nodes.
+func (w *realWorld) SwapDisks(a, b faults.Node) faults.Outcome {
+	w.CrashProcess(a)
+	w.CrashProcess(b)
+	x, y := w.p.Dir(nodeName(a)), w.p.Dir(nodeName(b))
+	e := w.r.e
+	for _, r := range [][2]string{{x, x + ".swap"}, {y, x}, {x + ".swap", y}} {
+		if err := e.Rename(r[0], r[1]); err != nil {
+			return refused("%v", err)
+		}
+	}
+	return applied("")
+}
+
+// PauseClient, ResumeClient: nothing of the client goes on meanwhile but what the kernel does.
+func (w *realWorld) PauseClient(number int) faults.Outcome {
+	name, life := w.lifeOf(number)
+	if life == nil {
+		return refused("%s is down", name)
+	}
+	w.r.load.Sleeps(name, w.r.e.Mono())
+	life.Pause()
+	w.r.note(name, "paused")
+	return applied("%s", name)
+}
+
+func (w *realWorld) ResumeClient(number int) faults.Outcome {
+	name, life := w.lifeOf(number)
+	if life == nil {
+		return refused("%s is down", name)
+	}
+	life.Resume()
+	w.r.note(name, "up")
+	return applied("%s", name)
+}
+
+func (w *realWorld) lifeOf(number int) (string, Life) {
+	if len(w.r.clients) == 0 {
+		return "nobody", nil
+	}
+	name := w.client(number)
+	w.r.mu.Lock()
+	defer w.r.mu.Unlock()
+	return name, w.r.lives[name]
+}
+
+// StartTwin starts another that takes itself for the same client.
+func (w *realWorld) StartTwin(number int) faults.Outcome {
+	if len(w.r.clients) == 0 {
+		return refused("no clients")
+	}
+	name := w.client(number)
+	twin := w.r.load.Twin(name)
+	w.r.startAs(name, twin)
+	return applied("%s", twin)
 }
 
 // client is the node of a client's number; numbers go around.

@@ -96,6 +96,9 @@ func worldSeed(o Options) uint64 {
 func (r *run) prepare() {
 	own := rng.New(r.o.Seed).Sub("harness")
 	r.plan = drawPlan(r.o.Scenario, r.o.Seed)
+	if r.o.Changes.Beyond > 0 {
+		r.plan.goBeyond()
+	}
 	r.schedule = schedule.Generate(own.Stream("schedule"), r.plan.Faults)
 	if r.o.Schedule != nil {
 		r.schedule = r.o.Schedule.Schedule
@@ -130,6 +133,11 @@ func (r *run) prepare() {
 		t.Durable, t.Once, t.Ordered = false, false, false
 		r.oracle.AllowLoss()
 	}
+	r.c.displaced = func() { r.recorder.History.Header.Topics[0].Displaced = true }
+	r.c.zooKeeperUp = r.world.hookWatches
+	if r.plan.Beyond {
+		r.c.beyond()
+	}
 	r.w.OnStep(r.look)
 }
 
@@ -154,23 +162,24 @@ func (p *Plan) promise() history.Topic {
 	return t
 }
 
-func (r *run) addClients() (names []string) {
-	for i := range r.plan.Producers {
-		name := workload.ProducerName(i + 1)
-		r.w.AddNode(name, r.load.Produce(i+1))
-		names = append(names, name)
+func (r *run) addClients() (clients []clientNode) {
+	add := func(n int, name func(int) string, main func(string, int) func(env.Env)) {
+		for i := range n {
+			c := clientNode{name: name(i + 1), main: func(as string) func(env.Env) { return main(as, i+1) }}
+			r.w.AddNode(c.name, c.main(c.name))
+			clients = append(clients, c)
+		}
 	}
-	for i := range r.plan.Consumers {
-		name := workload.ConsumerName(i + 1)
-		r.w.AddNode(name, r.load.Consume(i+1))
-		names = append(names, name)
-	}
-	for i := range r.plan.Members {
-		name := workload.MemberName(i + 1)
-		r.w.AddNode(name, r.load.Member(i+1))
-		names = append(names, name)
-	}
-	return names
+	add(r.plan.Producers, workload.ProducerName, r.load.ProduceAs)
+	add(r.plan.Consumers, workload.ConsumerName, r.load.ConsumeAs)
+	add(r.plan.Members, workload.MemberName, r.load.MemberAs)
+	return clients
+}
+
+// clientNode is a client's machine, and what runs on it, or on another that takes itself for it.
+type clientNode struct {
+	name string
+	main func(as string) func(env.Env)
 }
 
 // look is called between events.
@@ -190,9 +199,9 @@ func (r *run) play() {
 		return
 	}
 	r.world.began = time.Duration(r.w.Now())
-	for _, name := range r.world.clients {
-		r.load.Starting(name)
-		r.w.Start(name)
+	for _, c := range r.world.clients {
+		r.load.Starting(c.name)
+		r.w.Start(c.name)
 	}
 	r.nemesis.Start()
 	r.operate()
@@ -202,6 +211,7 @@ func (r *run) play() {
 		return
 	}
 	r.nemesis.HealAll()
+	r.world.mendDisks()
 	r.world.restartDead()
 	if !r.converge() {
 		return
@@ -436,7 +446,7 @@ func vacuous(p *Plan, report *reports.Run, of workload.Counts, operated int, cho
 	if c.RecordsRead < least.Read {
 		return fmt.Sprintf("only %d records were read; at least %d were expected", c.RecordsRead, least.Read)
 	}
-	if p.Load.Acks == client.AcksAll && !p.Retention && c.RecordsDrained < c.RecordsAcked {
+	if p.Load.Acks == client.AcksAll && !p.Retention && !p.Beyond && c.RecordsDrained < c.RecordsAcked {
 		return fmt.Sprintf("the final drain read %d records, fewer than the %d acked", c.RecordsDrained, c.RecordsAcked)
 	}
 	if of.Commits < least.Commits || of.Owned < least.Owned {

@@ -41,7 +41,8 @@ type Coordinator struct {
 	mu     env.Mutex
 	ids    *rand.Rand // of member ids
 	shards map[int32]*shard
-	busy   []*shard // with appends that are not replicated yet, in the order in which they became so
+	busy   []*shard   // with appends that are not replicated yet, in the order in which they became so
+	ended  []endedTxn // transactions whose markers came, for the worker
 	timers timers
 	wakeAt env.Instant // when the worker wakes by itself
 	poked  bool
@@ -107,6 +108,13 @@ func (c *Coordinator) Stop() {
 
 // PartitionFor is the partition of __consumer_offsets that a group lives in.
 func (c *Coordinator) PartitionFor(group string) int32 { return PartitionFor(group, c.o.Partitions()) }
+
+// Coordinates reports whether this broker leads the partition that the group lives in, loaded or not.
+func (c *Coordinator) Coordinates(group string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.shards[c.PartitionFor(group)] != nil
+}
 
 func (c *Coordinator) now() Now { return Now{Mono: c.e.Mono(), Wall: c.e.Now().UnixMilli()} }
 

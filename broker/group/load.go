@@ -27,28 +27,27 @@ const (
 )
 
 // Elected says that this broker leads a partition of __consumer_offsets from epoch on. It does not wait: until the groups
-// are loaded clients are told COORDINATOR_LOAD_IN_PROGRESS. What was loaded in an earlier epoch is given up.
+// are loaded clients are told COORDINATOR_LOAD_IN_PROGRESS. A broker that led the partition all along, in an earlier epoch, keeps its groups: every
+// change of the ISR by the controller is a new epoch, and must not disturb members who wait.
 //
 // Source: GroupCoordinator#onElection.
 func (c *Coordinator) Elected(number, epoch int32) {
 	c.mu.Lock()
 	old := c.shards[number]
-	if c.closed || old != nil && old.epoch >= epoch {
+	switch {
+	case c.closed:
+		c.mu.Unlock()
+		return
+	case old != nil: // what ends a leadership takes the shard out: Resigned
+		old.epoch.Store(max(old.epoch.Load(), epoch))
 		c.mu.Unlock()
 		return
 	}
-	s := &shard{c: c, partition: number, epoch: epoch, mu: c.e.NewMutex(), groups: map[string]*Group{}}
-	if old != nil {
-		old.gone.Store(true)
-	}
+	s := &shard{c: c, partition: number, mu: c.e.NewMutex(), groups: map[string]*Group{}}
+	s.epoch.Store(epoch)
 	c.shards[number] = s
 	c.mu.Unlock()
-	c.roles.TryPut(func() {
-		if old != nil {
-			old.unload()
-		}
-		s.load()
-	})
+	c.roles.TryPut(s.load)
 }
 
 // Resigned says that this broker does not lead the partition any more. It does not wait. Source: GroupCoordinator#onResignation.
@@ -63,7 +62,7 @@ func (c *Coordinator) Resigned(number int32) {
 	if s != nil {
 		c.roles.TryPut(func() {
 			s.unload()
-			c.e.Emit(env.Event{Kind: evUnloaded, Topic: Topic, Partition: number, V: [4]int64{int64(s.epoch)}})
+			c.e.Emit(env.Event{Kind: evUnloaded, Topic: Topic, Partition: number, V: [4]int64{int64(s.epoch.Load())}})
 		})
 	}
 }
@@ -76,11 +75,11 @@ func (s *shard) load() {
 		l, err := s.read(key)
 		if err == nil {
 			s.publish(l)
-			s.c.e.Emit(env.Event{Kind: evLoaded, Topic: Topic, Partition: s.partition, V: [4]int64{int64(s.epoch), int64(len(l.groups)),
+			s.c.e.Emit(env.Event{Kind: evLoaded, Topic: Topic, Partition: s.partition, V: [4]int64{int64(s.epoch.Load()), int64(len(l.groups)),
 				int64(l.records), s.c.e.Mono().Sub(began).Milliseconds()}})
 			return
 		}
-		s.c.e.Emit(env.Event{Kind: evLoadFailed, Topic: Topic, Partition: s.partition, V: [4]int64{int64(s.epoch)}, Text: err.Error()})
+		s.c.e.Emit(env.Event{Kind: evLoadFailed, Topic: Topic, Partition: s.partition, V: [4]int64{int64(s.epoch.Load())}, Text: err.Error()})
 		s.c.e.Sleep(loadRetry)
 	}
 }
@@ -97,6 +96,9 @@ func (s *shard) publish(l *loading) {
 	for _, id := range s.names() {
 		g := s.groups[id]
 		g.loaded(now)
+		for producer := range g.offsets.txn { // unordered: they go into a set
+			s.openTxn(producer, id)
+		}
 		s.flush(g)
 		s.arm(g)
 	}
@@ -129,6 +131,7 @@ func (s *shard) read(key wire.TopicPartition) (*loading, error) {
 			return nil, fmt.Errorf("%s: %w", key, err)
 		}
 	}
+	l.keepOpen()
 	return l, nil
 }
 
@@ -252,7 +255,16 @@ func (l *loading) group(e entry) error {
 	return nil
 }
 
-// endTxn applies or drops the offsets of a transaction, which other brokers' coordinators may have written.
+// keepOpen leaves the offsets of transactions that are still open to their groups: their markers come yet.
+func (l *loading) keepOpen() {
+	for producer, list := range l.open { // unordered: each goes to its own place
+		for i, o := range list {
+			l.get(l.txnIDs[producer][i]).addTxnOffset(producer, o)
+		}
+	}
+}
+
+// endTxn applies or drops the offsets of a transaction.
 func (l *loading) endTxn(producer int64, commit bool) {
 	if commit {
 		for i, o := range l.open[producer] {

@@ -8,6 +8,7 @@ import (
 
 	"barnabas/broker/assert"
 	"barnabas/broker/env"
+	"barnabas/broker/log"
 	"barnabas/broker/partition"
 	"barnabas/broker/record"
 
@@ -15,17 +16,18 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// shard is the groups that live in one partition of __consumer_offsets, for as long as this broker leads it in one epoch.
+// shard is the groups that live in one partition of __consumer_offsets, for as long as this broker leads it.
 type shard struct {
 	c         *Coordinator
 	partition int32
-	epoch     int32
-	gone      atomic.Bool // leadership is lost: nothing may be done or written any more
+	epoch     atomic.Int32 // of the leadership: it may grow while the broker goes on leading
+	gone      atomic.Bool  // leadership is lost: nothing may be done or written any more
 
 	mu     env.Mutex
 	active bool // loaded
 	p      *partition.Partition
 	groups map[string]*Group
+	txns   map[int64]map[string]bool // by producer id: groups with offsets of its open transaction
 
 	waiting []waiting // appended and not replicated; by required. Under the coordinator's mutex
 }
@@ -33,6 +35,7 @@ type shard struct {
 // waiting is an append that is not replicated yet. Both functions are called with the shard locked; either may be nil.
 type waiting struct {
 	required int64 // the high watermark to reach
+	epoch    int32 // that it was appended in
 	deadline env.Instant
 	late     func(Now)        // the deadline came first; done comes later
 	done     func(Now, error) // it is replicated, or never will be
@@ -101,21 +104,27 @@ func groupValue(v *kmsg.GroupMetadataValue) []byte { return v.AppendTo(nil) }
 // append appends a batch as leader of the epoch that the groups were loaded in, and has w called when it is replicated. The
 // shard is locked, so that records stand in the order in which groups changed. It returns the first record's offset.
 func (s *shard) append(b *batch, w waiting) (int64, error) {
+	return s.appendAs(b, record.NewBatchOptions(), nil, w)
+}
+
+// appendAs is append in the name of a producer, as part of its transaction, which guard shows to be open.
+func (s *shard) appendAs(b *batch, o record.BatchOptions, guard *log.Guard, w waiting) (int64, error) {
 	if s.gone.Load() {
 		return -1, fmt.Errorf("%s-%d: leadership is lost: %w", Topic, s.partition, kerr.NotLeaderForPartition)
 	}
-	data, err := b.Build(nil, record.NewBatchOptions())
+	data, err := b.Build(nil, o)
 	if err != nil {
 		return -1, err
 	}
-	result, err := s.p.AppendAsLeader(data, partition.AppendOptions{Acks: partition.AcksAll, LeaderEpoch: s.epoch, Coordinator: true})
+	result, err := s.p.AppendAsLeader(data, partition.AppendOptions{Acks: partition.AcksAll, LeaderEpoch: s.epoch.Load(), Coordinator: true,
+		Verified: o.Transactional && s.c.o.Config.TransactionVerification, Guard: guard})
 	if err != nil {
 		return -1, err
 	}
 	if w.done == nil {
 		return result.BaseOffset, nil
 	}
-	w.required, w.deadline = result.RequiredOffset, s.c.e.Mono().Add(s.c.o.Config.OffsetsCommitTimeout)
+	w.required, w.epoch, w.deadline = result.RequiredOffset, result.LeaderEpoch, s.c.e.Mono().Add(s.c.o.Config.OffsetsCommitTimeout)
 	c := s.c
 	c.mu.Lock()
 	assert.That(len(s.waiting) == 0 || s.waiting[len(s.waiting)-1].required <= w.required, "INV-GROUP-APPEND: appends of %s-%d are in order", Topic, s.partition)

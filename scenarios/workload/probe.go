@@ -30,7 +30,7 @@ func (l *Load) Probe(partition int32, every time.Duration) func(env.Env) {
 		name := ProbeName(partition)
 		life := l.life(name)
 		defer l.ended(name, life)
-		number := identity(life, firstProbe+int(partition))
+		number := l.identity(name, life, firstProbe+int(partition))
 		r := e.Rand("probe")
 		c := client.New(e, client.Options{Bootstrap: l.Bootstrap, ClientID: fmt.Sprintf("probe-%d", number), DialTimeout: time.Second,
 			RequestTimeout: l.RequestTimeout, RetryBackoff: 5 * time.Millisecond, RetryBackoffMax: 20 * time.Millisecond, Negotiate: l.Negotiate})
