@@ -15,7 +15,6 @@ import (
 	"barnabas/broker/zookeeper"
 	"barnabas/faults"
 	"barnabas/faults/nemesis"
-	"barnabas/faults/schedule"
 	"barnabas/linearizability/history"
 	"barnabas/reports"
 	"barnabas/scenarios/workload"
@@ -173,7 +172,7 @@ func realPlan(o RealOptions) *Plan {
 		p.Load.Topic, p.Load.Negotiate = o.Topic, true
 		p.Load.Begin = 0
 		p.Operators, p.Churn = nil, Churn{}
-		p.Least.Fired, p.Least.FiredAny, p.Least.Operations = nil, 0, 0
+		p.Least = Least{Acked: p.Least.Acked, Read: p.Least.Read, Commits: p.Least.Commits, Owned: p.Least.Owned}
 	}
 	return p
 }
@@ -187,7 +186,7 @@ func (p *Plan) last(d time.Duration) {
 		return
 	}
 	part := float64(d) / float64(whole)
-	for _, n := range []*int{&p.Least.Acked, &p.Least.Read, &p.Least.Commits, &p.Least.Owned, &p.Least.Operations} {
+	for _, n := range []*int{&p.Least.Acked, &p.Least.Read, &p.Least.Commits, &p.Least.Owned, &p.Least.Operations, &p.Least.ISRChanges, &p.Least.Elections, &p.Least.Racks} {
 		if *n > 0 {
 			*n = max(1, int(float64(*n)*part/2)) // half: a short run begins slowly
 		}
@@ -211,7 +210,7 @@ func (r *realRun) prepare() {
 	r.plan = realPlan(r.o)
 	r.report = &reports.Run{Scenario: r.o.Scenario.Name, Summary: r.o.Scenario.Summary, Seed: r.o.Seed, World: "real", Bugs: r.o.Bugs.String(), Converged: -1}
 	if r.o.Processes != nil {
-		r.schedule = schedule.Generate(rng.New(r.o.Seed).Sub("harness").Stream("schedule"), r.plan.Faults)
+		r.schedule = r.plan.scheduled(rng.New(r.o.Seed).Sub("harness"))
 	}
 	if r.o.Schedule != nil {
 		r.schedule = r.o.Schedule.Schedule
@@ -335,6 +334,9 @@ func (r *realRun) disturb(start env.Instant) {
 	}
 	playable, leftOut := r.world.playable(r.schedule)
 	r.report.LeftOut = append(r.report.LeftOut, leftOut...)
+	if r.plan.AlterDelayMax > 0 || r.plan.WatchDelayMax > 0 {
+		r.report.LeftOut = append(r.report.LeftOut, "late answers of the controller and late watches: only the simulated world has them")
+	}
 	r.plan.Least.Fired = remaining(r.plan.Least.Fired, r.world)
 	if len(playable) == 0 && len(r.schedule) > 0 {
 		r.plan.Least.FiredAny = 0

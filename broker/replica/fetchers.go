@@ -95,6 +95,7 @@ type following struct {
 	leaderEpoch int32
 	due         env.Instant // not to be fetched before
 	early       int         // how often, in a row, the leader did not know yet that it leads
+	compared    bool        // the leader has found our log to be one with its own
 
 	// Of the round under way; the fetcher's task alone looks at it.
 	asked partition.FetchPosition
