@@ -20,8 +20,11 @@ import (
 	"barnabas/broker/purgatory"
 	"barnabas/broker/replica"
 	"barnabas/broker/server"
+	"barnabas/broker/txn"
 	"barnabas/broker/wire"
 	"barnabas/broker/zookeeper"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 const (
@@ -67,6 +70,8 @@ type Broker struct {
 	purgatory  *purgatory.Purgatory[wire.TopicPartition]
 	replicas   *replica.Manager
 	groups     *group.Coordinator
+	txns       *txn.Coordinator
+	peers      *peers
 	controller *controller.Controller
 	channel    *controllerChannel
 	api        *api.API
@@ -204,9 +209,12 @@ func (b *Broker) start() (*zookeeper.Store, error) {
 	})
 	b.groups = group.NewCoordinator(group.Options{Env: b.e, Config: b.cfg, Purgatory: b.purgatory, Partition: b.replicas.Partition,
 		Partitions: b.offsetsPartitions})
+	b.peers = newPeers(b.e, b.cfg, b.metadata)
+	b.txns = txn.NewCoordinator(txn.Options{Env: b.e, Config: b.cfg, Purgatory: b.purgatory, Metadata: b.metadata, Partition: b.replicas.Partition,
+		BrokerEpoch: b.epoch.Load, AllocateProducerIDs: b.allocateProducerIDs, Send: b.peers.send})
 	b.api = api.New(api.Deps{
 		Env: b.e, Config: b.cfg, ClusterID: b.clusterID, Listener: listenerName, Replicas: api.FromManager(b.replicas), Metadata: b.metadata,
-		Controller: b.controller, Groups: b.groups, Purgatory: b.purgatory, BrokerEpoch: b.epoch.Load, ToController: b.channel.do, TopicConfig: b.topicOverrides, Configs: b,
+		Controller: b.controller, Groups: b.groups, Txns: b.txns, Purgatory: b.purgatory, BrokerEpoch: b.epoch.Load, ToController: b.channel.do, TopicConfig: b.topicOverrides, Configs: b,
 	})
 	if _, port, err := config.SplitHostPort(b.cfg.ListenAddr); err == nil && port == 0 {
 		if err := b.listen(); err != nil { // nobody can know the port yet, and we must tell it when we register
@@ -219,6 +227,7 @@ func (b *Broker) start() (*zookeeper.Store, error) {
 	b.logs.Start()
 	b.replicas.Start()
 	b.groups.Start()
+	b.txns.Start()
 	if err := b.register(store); err != nil {
 		return store, err
 	}
@@ -294,15 +303,30 @@ func (b *Broker) advertise() error {
 	return nil
 }
 
-// roleChanged tells the group coordinator which of its partitions this broker leads.
+// roleChanged tells the coordinators which of their partitions this broker leads.
 func (b *Broker) roleChanged(tp wire.TopicPartition, leader bool, epoch int32) {
 	switch {
-	case tp.Topic != group.Topic:
-	case leader:
+	case tp.Topic == group.Topic && leader:
 		b.groups.Elected(tp.Partition, epoch)
-	default:
+	case tp.Topic == group.Topic:
 		b.groups.Resigned(tp.Partition)
+	case tp.Topic == txn.Topic && leader:
+		b.txns.Elected(tp.Partition, epoch)
+	case tp.Topic == txn.Topic:
+		b.txns.Resigned(tp.Partition)
 	}
+}
+
+// allocateProducerIDs asks the controller, wherever it is, for a block of producer ids.
+func (b *Broker) allocateProducerIDs(req *kmsg.AllocateProducerIDsRequest, timeout time.Duration) (*kmsg.AllocateProducerIDsResponse, error) {
+	if b.controller.Active() {
+		return b.controller.AllocateProducerIDs(req), nil
+	}
+	resp, err := b.channel.do(req, timeout)
+	if err != nil {
+		return nil, err
+	}
+	return resp.(*kmsg.AllocateProducerIDsResponse), nil
 }
 
 // offsetsPartitions is how many partitions the groups' topic has, or will have when it is created.
@@ -319,6 +343,7 @@ func (b *Broker) shutdown(clean bool) {
 	if clean && b.cfg.ControlledShutdownEnable {
 		b.channel.controlledShutdown(b.cfg.BrokerID, b.epoch.Load())
 	}
+	b.txns.Stop()
 	b.groups.Stop()
 	b.server.Close(drainTimeout)
 	b.controller.Stop()
@@ -327,6 +352,7 @@ func (b *Broker) shutdown(clean bool) {
 	if err := b.logs.Shutdown(clean); err != nil {
 		b.e.Emit(env.Event{Kind: evFailed, Text: err.Error()})
 	}
+	b.peers.close()
 	b.channel.close()
 	b.mu.Lock()
 	b.stop = true
@@ -343,7 +369,9 @@ func (b *Broker) abandon(store *zookeeper.Store) {
 	b.stop = true
 	b.mu.Unlock()
 	if b.groups != nil {
+		b.txns.Stop()
 		b.groups.Stop()
+		b.peers.close()
 	}
 	if b.server != nil {
 		b.server.Close(0)

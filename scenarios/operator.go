@@ -14,7 +14,8 @@ import (
 // operator changes the cluster by requests, as an administrator does, and restarts brokers. What fails is left so: the
 // cluster is in trouble, and there will be other tries.
 type operator struct {
-	run   *run
+	on    ground
+	plan  *Plan
 	e     env.Env
 	admin *client.Admin
 	conn  *client.Client
@@ -22,6 +23,48 @@ type operator struct {
 	end   env.Instant
 	name  string
 }
+
+// ground is the cluster that operators work on, in either world.
+type ground interface {
+	brokerIDs() []int32
+	// converged says what is missing until the cluster is well, or "".
+	converged() string
+	// serves tells whether the broker's process runs and serves.
+	serves(id int32) bool
+	// stopBroker asks a broker to hand its leaderships over and stop, without waiting for it.
+	stopBroker(id int32)
+	// running tells whether the process runs, exited whether it has ended by itself.
+	running(id int32) bool
+	exited(id int32) bool
+	startBroker(id int32)
+	// succeeded counts an operation that was done.
+	succeeded()
+}
+
+func (r *run) brokerIDs() []int32 {
+	var ids []int32
+	for _, n := range r.c.brokers {
+		ids = append(ids, n.id)
+	}
+	return ids
+}
+
+func (r *run) converged() string { return r.view.converged() }
+
+func (r *run) serves(id int32) bool {
+	n := r.c.node(id)
+	return r.running(id) && n.broker != nil && n.broker.Ready()
+}
+
+func (r *run) stopBroker(id int32) {
+	n := r.c.node(id)
+	n.env.Go("stop", n.broker.Stop)
+}
+
+func (r *run) running(id int32) bool { return r.w.Status(r.c.node(id).name) == cluster.Running }
+func (r *run) exited(id int32) bool  { return r.w.Status(r.c.node(id).name) == cluster.Exited }
+func (r *run) startBroker(id int32)  { r.c.startNode(r.c.node(id).name) }
+func (r *run) succeeded()            { r.operated++ }
 
 // requestMax is how long an operator waits for an answer.
 const requestMax = 5 * time.Second
@@ -33,7 +76,7 @@ func (r *run) operate() {
 		r.w.AddNode(name, func(e env.Env) {
 			c := client.New(e, client.Options{Bootstrap: r.c.bootstrap(), ClientID: name, DialTimeout: time.Second, RequestTimeout: requestMax})
 			defer c.Close()
-			do(&operator{run: r, e: e, conn: c, admin: client.NewAdmin(c), name: name, rand: e.Rand("operator"), end: env.Instant(r.plan.HealAt)})
+			do(&operator{on: r, plan: r.plan, e: e, conn: c, admin: client.NewAdmin(c), name: name, rand: e.Rand("operator"), end: env.Instant(r.plan.HealAt)})
 		})
 		r.w.Start(name)
 	}
@@ -47,7 +90,7 @@ func (o *operator) every(mean time.Duration, do func() error) {
 			return
 		}
 		if do() == nil {
-			o.run.operated++
+			o.on.succeeded()
 		}
 	}
 }
@@ -55,8 +98,9 @@ func (o *operator) every(mean time.Duration, do func() error) {
 // replicas draws n brokers.
 func (o *operator) replicas(n int) []int32 {
 	var ids []int32
-	for _, i := range o.rand.Perm(len(o.run.c.brokers))[:n] {
-		ids = append(ids, o.run.c.brokers[i].id)
+	brokers := o.on.brokerIDs()
+	for _, i := range o.rand.Perm(len(brokers))[:n] {
+		ids = append(ids, brokers[i])
 	}
 	return ids
 }
@@ -65,11 +109,11 @@ func (o *operator) replicas(n int) []int32 {
 func reassigns(mean time.Duration) func(*operator) {
 	return func(o *operator) {
 		o.every(mean, func() error {
-			tp := wire.TopicPartition{Topic: topic, Partition: o.rand.Int32N(o.run.plan.Partitions)}
+			tp := wire.TopicPartition{Topic: topic, Partition: o.rand.Int32N(o.plan.Partitions)}
 			if o.rand.IntN(5) == 0 {
 				return o.admin.Reassign(tp, nil, requestMax)
 			}
-			return o.admin.Reassign(tp, o.replicas(int(o.run.plan.Replicas)), requestMax)
+			return o.admin.Reassign(tp, o.replicas(int(o.plan.Replicas)), requestMax)
 		})
 	}
 }
@@ -99,7 +143,7 @@ func churns(mean time.Duration) func(*operator) {
 				made++
 				name := fmt.Sprintf("churn-%s-%d", o.name, made)
 				names = append(names, name)
-				return o.admin.CreateTopics(requestMax, client.NewTopic{Name: name, Partitions: 1 + o.rand.Int32N(4), ReplicationFactor: 1 + int16(o.rand.IntN(int(o.run.plan.Replicas)))})
+				return o.admin.CreateTopics(requestMax, client.NewTopic{Name: name, Partitions: 1 + o.rand.Int32N(4), ReplicationFactor: 1 + int16(o.rand.IntN(int(o.plan.Replicas)))})
 			}
 			name := names[o.rand.IntN(len(names))]
 			switch o.rand.IntN(3) {
@@ -133,26 +177,27 @@ func (o *operator) write(name string) error {
 
 // restarts stops one broker after the other, in order, by controlled shutdown, and goes on when the cluster is well again.
 func restarts(o *operator) {
+	brokers := o.on.brokerIDs()
 	for i := 0; o.e.Mono() < o.end; i++ {
-		n := o.run.c.brokers[i%len(o.run.c.brokers)]
+		id := brokers[i%len(brokers)]
 		deadline := o.e.Mono().Add(8 * time.Second)
-		for o.run.view.converged() != "" && o.e.Mono() < min(deadline, o.end) {
+		for o.on.converged() != "" && o.e.Mono() < min(deadline, o.end) {
 			o.e.Sleep(100 * time.Millisecond)
 		}
-		if o.e.Mono() >= o.end || o.run.c.w.Status(n.name) != cluster.Running || n.broker == nil || !n.broker.Ready() {
+		if o.e.Mono() >= o.end || !o.on.serves(id) {
 			o.e.Sleep(500 * time.Millisecond)
 			continue
 		}
-		n.env.Go("stop", n.broker.Stop)
-		for o.run.c.w.Status(n.name) == cluster.Running && o.e.Mono() < deadline.Add(8*time.Second) {
+		o.on.stopBroker(id)
+		for o.on.running(id) && o.e.Mono() < deadline.Add(8*time.Second) {
 			o.e.Sleep(50 * time.Millisecond)
 		}
-		if o.run.c.w.Status(n.name) == cluster.Exited {
-			o.run.operated++
+		if o.on.exited(id) {
+			o.on.succeeded()
 		}
 		o.e.Sleep(time.Duration(o.rand.IntN(1500)) * time.Millisecond)
-		if o.run.c.w.Status(n.name) == cluster.Exited {
-			o.run.c.startNode(n.name)
+		if o.on.exited(id) {
+			o.on.startBroker(id)
 		}
 	}
 }

@@ -114,7 +114,7 @@ func (r *run) prepare() {
 	r.report = &reports.Run{Scenario: r.o.Scenario.Name, Summary: r.o.Scenario.Summary, Seed: r.o.Seed, World: "sim", Bugs: r.o.Bugs.String(),
 		Settings: r.plan.settings(cfg), Converged: -1, HealedAt: r.plan.HealAt}
 	r.recorder.History.Header = history.Header{Scenario: r.o.Scenario.Name, Seed: r.o.Seed, Bugs: r.o.Bugs.String(), World: "sim",
-		Topics: []history.Topic{r.promise()}}
+		Topics: []history.Topic{r.plan.promise()}}
 	r.report.Changes = r.o.Changes.String()
 	if why := stranger(r.schedule, r.plan.Brokers); why != "" {
 		r.c.errs = append(r.c.errs, errors.New(why))
@@ -146,11 +146,11 @@ func stranger(s faults.Schedule, brokers int) string {
 }
 
 // promise is what Kafka promises of the topic in this plan.
-func (r *run) promise() history.Topic {
-	t := history.Promised(topic, r.plan.Partitions)
-	t.Replication, t.MinInsync = r.plan.Replicas, int16(r.plan.MinInsync)
-	t.Retention = r.plan.Retention
-	t.Ordered = r.plan.Load.Idempotent // the others send one batch at a time, or none again that may be there
+func (p *Plan) promise() history.Topic {
+	t := history.Promised(p.Load.Topic, p.Partitions)
+	t.Replication, t.MinInsync = p.Replicas, int16(p.MinInsync)
+	t.Retention = p.Retention
+	t.Ordered = p.Load.Idempotent // the others send one batch at a time, or none again that may be there
 	return t
 }
 
@@ -405,44 +405,59 @@ func (r *run) judge() {
 }
 
 func (r *run) judgeHistory(drained bool) {
-	verdict := check.Judge(&r.recorder.History, check.Options{DrainOptional: !drained})
+	if unknown := judgeHistory(r.report, &r.recorder.History, drained); unknown != "" {
+		r.end(reports.Error, unknown)
+	}
+}
+
+// judgeHistory adds what the history breaks to the record. It returns why the checker could not decide, or "".
+func judgeHistory(p *reports.Run, h *history.History, drained bool) string {
+	verdict := check.Judge(h, check.Options{DrainOptional: !drained})
 	for _, v := range verdict.Violations {
-		r.report.Failures = append(r.report.Failures, reports.Failure{ID: v.Invariant, Anomaly: v.Anomaly, Message: v.Message, At: time.Duration(v.At), Witness: v.Lines()})
+		p.Failures = append(p.Failures, reports.Failure{ID: v.Invariant, Anomaly: v.Anomaly, Message: v.Message, At: time.Duration(v.At), Witness: v.Lines()})
 	}
 	if len(verdict.Unknown) > 0 {
-		r.end(reports.Error, "the checker could not decide: "+strings.Join(verdict.Unknown, "; "))
+		return "the checker could not decide: " + strings.Join(verdict.Unknown, "; ")
 	}
+	return ""
 }
 
 // vacuous says why the run proves nothing, or "".
 func (r *run) vacuous() string {
-	c, least := &r.report.Counts, &r.plan.Least
+	return vacuous(r.plan, r.report, r.load.Counts(), r.operated, r.o.Schedule != nil)
+}
+
+// vacuous says why a run proves nothing, or "". chosen faults are somebody's own choice, and may be none.
+func vacuous(p *Plan, report *reports.Run, of workload.Counts, operated int, chosen bool) string {
+	c, least := &report.Counts, &p.Least
 	if c.RecordsAcked < least.Acked {
 		return fmt.Sprintf("only %d records were acked; at least %d were expected", c.RecordsAcked, least.Acked)
 	}
 	if c.RecordsRead < least.Read {
 		return fmt.Sprintf("only %d records were read; at least %d were expected", c.RecordsRead, least.Read)
 	}
-	if r.plan.Load.Acks == client.AcksAll && !r.plan.Retention && c.RecordsDrained < c.RecordsAcked {
+	if p.Load.Acks == client.AcksAll && !p.Retention && c.RecordsDrained < c.RecordsAcked {
 		return fmt.Sprintf("the final drain read %d records, fewer than the %d acked", c.RecordsDrained, c.RecordsAcked)
 	}
-	if of := r.load.Counts(); of.Commits < least.Commits || of.Owned < least.Owned {
+	if of.Commits < least.Commits || of.Owned < least.Owned {
 		return fmt.Sprintf("only %d offsets were committed and %d ownerships ended; at least %d and %d were expected", of.Commits, of.Owned, least.Commits, least.Owned)
 	}
-	if r.o.Schedule != nil {
-		return "" // the faults are somebody's own choice
+	if chosen {
+		return ""
 	}
 	any := 0
-	for _, count := range r.report.Fired {
+	fired := map[string]int{}
+	for _, count := range report.Fired {
 		any += count.Fired
+		fired[count.Kind] = count.Fired
 	}
 	for _, kind := range least.Fired {
-		if r.nemesis.Counts()[kind].Fired == 0 {
+		if fired[kind.String()] == 0 {
 			return fmt.Sprintf("no fault of the kind %s fired", kind)
 		}
 	}
-	if r.operated < least.Operations {
-		return fmt.Sprintf("operators did %d operations; at least %d were expected", r.operated, least.Operations)
+	if operated < least.Operations {
+		return fmt.Sprintf("operators did %d operations; at least %d were expected", operated, least.Operations)
 	}
 	if any < least.FiredAny {
 		return "no fault fired"
@@ -457,8 +472,16 @@ func (r *run) account() {
 		RecordsDrained: c.RecordsDrained, Elections: r.view.elections, ISRChanges: r.view.isrChanges, Controllers: r.view.controllers}
 	p.Leaders, p.Nodes = r.view.history, r.c.nodes
 	sort.SliceStable(p.Nodes, func(i, j int) bool { return p.Nodes[i].At < p.Nodes[j].At })
-	for _, e := range r.nemesis.Timeline() {
-		f := reports.Fault{Text: e.Fault.String(), Kind: e.Fault.Kind.String(), Start: time.Duration(e.Start), End: min(time.Duration(e.End), p.Virtual), Why: e.Note, Outcome: "applied", Nodes: r.world.struck(e.Fault)}
+	tellFaults(p, r.nemesis, &r.recorder, r.world.struck)
+	for _, s := range r.slices {
+		p.Slices = append(p.Slices, s.summary())
+	}
+}
+
+// tellFaults writes what became of the faults into the record and the history.
+func tellFaults(p *reports.Run, n *nemesis.Nemesis, recorder *history.Recorder, struck func(faults.Fault) []string) {
+	for _, e := range n.Timeline() {
+		f := reports.Fault{Text: e.Fault.String(), Kind: e.Fault.Kind.String(), Start: time.Duration(e.Start), End: min(time.Duration(e.End), p.Virtual), Why: e.Note, Outcome: "applied", Nodes: struck(e.Fault)}
 		switch {
 		case e.Status == nemesis.Withheld:
 			f.Outcome = "withheld"
@@ -466,18 +489,15 @@ func (r *run) account() {
 			f.Outcome = "void"
 		}
 		p.Faults = append(p.Faults, f)
-		r.recorder.Fault(history.Fault{Tag: e.Fault.Kind.String(), Start: int64(e.Start), End: int64(f.End), Text: f.Text})
+		recorder.Fault(history.Fault{Tag: e.Fault.Kind.String(), Start: int64(e.Start), End: int64(f.End), Text: f.Text})
 	}
-	for kind, count := range r.nemesis.Counts() {
+	for kind, count := range n.Counts() {
 		if count.Planned > 0 {
 			p.Fired = append(p.Fired, reports.FaultCount{Kind: faults.Kind(kind).String(), Planned: count.Planned, Fired: count.Fired,
 				Applied: count.Planned - count.NoEffect - count.Withheld, Withheld: count.Withheld})
 		}
 	}
 	sort.Slice(p.Fired, func(i, j int) bool { return p.Fired[i].Kind < p.Fired[j].Kind })
-	for _, s := range r.slices {
-		p.Slices = append(p.Slices, s.summary())
-	}
 }
 
 // slice gathers what clients were told in one stretch of time.
@@ -495,13 +515,16 @@ func (s *slice) summary() reports.Slice {
 	return out
 }
 
-// observe counts an operation into its slice: by when it ended, and with its latency if it is a produce.
-func (r *run) observe(op history.Op) {
+// observe counts an operation into its slice.
+func (r *run) observe(op history.Op) { r.slices = intoSlice(r.slices, op) }
+
+// intoSlice counts an operation into its slice: by when it ended, and with its latency if it is a produce.
+func intoSlice(list []slice, op history.Op) []slice {
 	i := int(time.Duration(op.Return) / reports.SliceLength)
-	for len(r.slices) <= i {
-		r.slices = append(r.slices, slice{})
+	for len(list) <= i {
+		list = append(list, slice{})
 	}
-	s := &r.slices[i]
+	s := &list[i]
 	switch op.Outcome {
 	case history.OK:
 		s.ok++
@@ -513,6 +536,7 @@ func (r *run) observe(op history.Op) {
 	if op.Kind == history.Produce && op.Outcome == history.OK {
 		s.latencies = append(s.latencies, time.Duration(op.Return-op.Call))
 	}
+	return list
 }
 
 // timers lets the nemesis wait.

@@ -19,7 +19,7 @@ func TestAPIVersions(t *testing.T) {
 			req := kmsg.NewPtrApiVersionsRequest()
 			req.Version, req.ClientSoftwareName, req.ClientSoftwareVersion = version, "test", "1.0"
 			resp := do[*kmsg.ApiVersionsResponse](d, req)
-			if resp.ErrorCode != 0 || len(resp.ApiKeys) != len(wire.Served()) {
+			if resp.ErrorCode != 0 || len(resp.ApiKeys) != len(wire.Served(wire.TransactionV2)) {
 				t.Errorf("v%d: %+v", version, resp)
 			}
 		}
@@ -235,7 +235,7 @@ func TestInitProducerIDs(t *testing.T) {
 	})
 }
 
-// Without a controller there are no ids; a transactional producer is told that there is nobody for it.
+// Without a controller there are no ids; a transactional producer is told to look elsewhere.
 func TestInitProducerIDFails(t *testing.T) {
 	onDesk(t, 3, func(d *desk) {
 		req := kmsg.NewPtrInitProducerIDRequest()
@@ -248,8 +248,8 @@ func TestInitProducerIDFails(t *testing.T) {
 		if resp := do[*kmsg.InitProducerIDResponse](d, req); resp.ErrorCode != 0 {
 			t.Errorf("%+v", resp)
 		}
-		req.TransactionalID = kmsg.StringPtr("x")
-		if resp := do[*kmsg.InitProducerIDResponse](d, req); resp.ErrorCode != kerr.CoordinatorNotAvailable.Code {
+		req.TransactionalID, req.TransactionTimeoutMillis = kmsg.StringPtr("x"), 1000
+		if resp := do[*kmsg.InitProducerIDResponse](d, req); resp.ErrorCode != kerr.NotCoordinator.Code {
 			t.Errorf("%+v", resp)
 		}
 	})

@@ -12,6 +12,7 @@ import (
 	"barnabas/broker/partition"
 	"barnabas/broker/purgatory"
 	"barnabas/broker/server"
+	"barnabas/broker/txn"
 	"barnabas/broker/wire"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -31,6 +32,8 @@ type Deps struct {
 	Purgatory *purgatory.Purgatory[wire.TopicPartition]
 	// Groups coordinates the groups of this broker.
 	Groups *group.Coordinator
+	// Txns coordinates the transactions of this broker, verifies those that its partitions are part of, and hands out producer ids.
+	Txns *txn.Coordinator
 	// BrokerEpoch is this broker's epoch, -1 before registration.
 	BrokerEpoch func() int64
 	// ToController sends a request to the controller, wherever it is, and waits for the answer; timeout is in all.
@@ -69,6 +72,8 @@ type Partition interface {
 	Available(partition.ReadOptions) (bytes int64, done bool)
 	OffsetForLeaderEpoch(currentLeaderEpoch, epoch int32) (partition.EpochEnd, error)
 	ListOffset(partition.ListOptions) (partition.ListResult, error)
+	BeginVerification(producer int64, epoch int16, sequence int32) (*log.Guard, error)
+	ActiveProducers() ([]log.ActiveProducer, error)
 	DeleteRecords(offset int64) (int64, error)
 	LowWatermark() (int64, error)
 }
@@ -90,19 +95,21 @@ type Controller interface {
 // API answers requests. Its Handle is what a server.Server calls; many tasks may be in it at once.
 type API struct {
 	Deps
-	producerIDs *producerIDs
-	creations   *creations
+	creations *creations
 }
 
 // New makes the handlers.
 func New(d Deps) *API {
-	return &API{Deps: d, producerIDs: newProducerIDs(d), creations: newCreations(d)}
+	return &API{Deps: d, creations: newCreations(d)}
 }
 
 // Handle runs the ordered part of a request (server.Handler).
 func (a *API) Handle(r *server.Request) server.Reply {
 	handle := routes[r.Header.Key]
 	assert.That(handle != nil, "INV-API-ROUTE: key %d is served", r.Header.Key)
+	if !wire.Allowed(r.Header.Key, r.Header.Version, a.Config.TransactionVersion) {
+		return server.HangUp() // as with every version that is not served
+	}
 	return handle(a, r)
 }
 
@@ -116,6 +123,8 @@ var routes = index(
 	createPartitionsRoute, alterReassignmentsRoute, listReassignmentsRoute, electLeadersRoute, alterConfigsRoute,
 	incrementalAlterConfigsRoute,
 	deleteRecordsRoute, describeLogDirsRoute,
+	addPartitionsToTxnRoute, addOffsetsToTxnRoute, endTxnRoute, writeTxnMarkersRoute, txnOffsetCommitRoute,
+	describeProducersRoute, describeTransactionsRoute, listTransactionsRoute,
 )
 
 type handler func(*API, *server.Request) server.Reply

@@ -12,7 +12,7 @@ import (
 // features from version 0 (KIP-1022).
 //
 // A version that we do not know is answered UNSUPPORTED_VERSION in the form of v0, with the versions of ApiVersions itself, so that the
-// client asks again (KIP-511). We have no features: in ZooKeeper mode there is none.
+// client asks again (KIP-511). In ZooKeeper mode Kafka has no features; ours is transaction.version, where the configuration turns it on.
 //
 // Source: KafkaApis#handleApiVersionsRequest, ApiVersionsRequest#getErrorResponse.
 var apiVersionsRoute = on(kmsg.ApiVersions, (*API).apiVersions)
@@ -23,7 +23,7 @@ func (a *API) apiVersions(r *server.Request, req *kmsg.ApiVersionsRequest) serve
 	switch {
 	case r.Header.Unsupported:
 		resp.ErrorCode = kerr.UnsupportedVersion.Code
-		for _, key := range wire.Served() {
+		for _, key := range wire.Served(a.Config.TransactionVersion) {
 			if kmsg.Key(key.ApiKey) == kmsg.ApiVersions {
 				resp.ApiKeys = append(resp.ApiKeys, key)
 			}
@@ -31,9 +31,27 @@ func (a *API) apiVersions(r *server.Request, req *kmsg.ApiVersionsRequest) serve
 	case req.Version >= 3 && !(validSoftware(req.ClientSoftwareName) && validSoftware(req.ClientSoftwareVersion)):
 		resp.ErrorCode = kerr.InvalidRequest.Code
 	default:
-		resp.ApiKeys = wire.Served()
+		resp.ApiKeys = wire.Served(a.Config.TransactionVersion)
+		a.features(resp)
 	}
 	return server.Now(resp)
+}
+
+// features tells of transaction.version, if it is turned on (KIP-890).
+func (a *API) features(resp *kmsg.ApiVersionsResponse) {
+	level := a.Config.TransactionVersion
+	if level == 0 {
+		return
+	}
+	supported := kmsg.NewApiVersionsResponseSupportedFeature()
+	supported.Name, supported.MinVersion, supported.MaxVersion = wire.FeatureTransactionVersion, 0, wire.TransactionV2
+	final := kmsg.NewApiVersionsResponseFinalizedFeature()
+	final.Name, final.MinVersionLevel, final.MaxVersionLevel = wire.FeatureTransactionVersion, level, level
+	if resp.Version < 4 {
+		supported.MinVersion = 1 // before KIP-1022 no client could read 0
+	}
+	resp.SupportedFeatures = append(resp.SupportedFeatures, supported)
+	resp.FinalizedFeatures, resp.FinalizedFeaturesEpoch = append(resp.FinalizedFeatures, final), 0
 }
 
 // validSoftware is Kafka's [a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?

@@ -7,6 +7,7 @@ import (
 
 	"barnabas/broker/env"
 	"barnabas/broker/group"
+	"barnabas/broker/txn"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -82,18 +83,26 @@ func (c *creations) request(topics []string) {
 	}
 }
 
-// newTopic is a topic with the brokers' defaults, or those of Kafka's own topics (GroupCoordinator#groupMetadataTopicConfigs).
+// newTopic is a topic with the brokers' defaults, or those of Kafka's own topics (GroupCoordinator#groupMetadataTopicConfigs,
+// TransactionStateManager#transactionTopicConfigs).
 func (c *creations) newTopic(name string) kmsg.CreateTopicsRequestTopic {
 	cfg := c.deps.Config
 	t := kmsg.NewCreateTopicsRequestTopic()
 	t.Topic, t.NumPartitions, t.ReplicationFactor = name, cfg.NumPartitions, cfg.DefaultReplicationFactor
-	if name == group.Topic {
+	var set [][2]string
+	switch name {
+	case group.Topic:
 		t.NumPartitions, t.ReplicationFactor = cfg.OffsetsTopicPartitions, cfg.OffsetsTopicReplicationFactor
-		for _, set := range [][2]string{{"cleanup.policy", "compact"}, {"compression.type", "producer"}, {"segment.bytes", strconv.Itoa(int(cfg.OffsetsTopicSegmentBytes))}} {
-			entry := kmsg.NewCreateTopicsRequestTopicConfig()
-			entry.Name, entry.Value = set[0], &set[1]
-			t.Configs = append(t.Configs, entry)
-		}
+		set = [][2]string{{"cleanup.policy", "compact"}, {"compression.type", "producer"}, {"segment.bytes", strconv.Itoa(int(cfg.OffsetsTopicSegmentBytes))}}
+	case txn.Topic:
+		t.NumPartitions, t.ReplicationFactor = cfg.TransactionTopicPartitions, cfg.TransactionTopicReplicationFactor
+		set = [][2]string{{"cleanup.policy", "compact"}, {"compression.type", "uncompressed"}, {"unclean.leader.election.enable", "false"},
+			{"min.insync.replicas", strconv.Itoa(cfg.TransactionTopicMinISR)}, {"segment.bytes", strconv.Itoa(int(cfg.TransactionTopicSegmentBytes))}}
+	}
+	for _, pair := range set {
+		entry := kmsg.NewCreateTopicsRequestTopicConfig()
+		entry.Name, entry.Value = pair[0], &pair[1]
+		t.Configs = append(t.Configs, entry)
 	}
 	return t
 }

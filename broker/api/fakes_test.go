@@ -9,11 +9,13 @@ import (
 	"barnabas/broker/config"
 	"barnabas/broker/env"
 	"barnabas/broker/group"
+	"barnabas/broker/log"
 	"barnabas/broker/metadata"
 	"barnabas/broker/partition"
 	"barnabas/broker/purgatory"
 	"barnabas/broker/record"
 	"barnabas/broker/server"
+	"barnabas/broker/txn"
 	"barnabas/broker/wire"
 	"barnabas/sim/cluster"
 
@@ -31,6 +33,7 @@ type desk struct {
 	partitions map[wire.TopicPartition]*fakePartition
 	controller *fakeController
 	groups     *group.Coordinator
+	txns       *txn.Coordinator
 	overrides  map[string]string
 	configs    fakeConfigs
 	server     *server.Server
@@ -62,8 +65,22 @@ func newDesk(t *testing.T, e env.Env) *desk {
 		controller: &fakeController{}, overrides: map[string]string{}, configs: fakeConfigs{}}
 	d.purgatory = purgatory.New[wire.TopicPartition](e, "purgatory")
 	d.groups = group.NewCoordinator(group.Options{Env: e, Config: cfg, Purgatory: d.purgatory, Partitions: func() int32 { return 50 }})
+	d.txns = txn.NewCoordinator(txn.Options{Env: e, Config: cfg, Purgatory: d.purgatory, Metadata: d.cache, BrokerEpoch: func() int64 { return 7 },
+		AllocateProducerIDs: func(req *kmsg.AllocateProducerIDsRequest, _ time.Duration) (*kmsg.AllocateProducerIDsResponse, error) {
+			if d.controller.Active() {
+				return d.controller.AllocateProducerIDs(req), nil
+			}
+			resp, err := d.controller.remote(e, req)
+			if err != nil {
+				return nil, err
+			}
+			return resp.(*kmsg.AllocateProducerIDsResponse), nil
+		},
+		Send: func(_ int32, _ kmsg.Request, _ time.Duration, done func(kmsg.Response, error)) {
+			done(nil, env.ErrRefused)
+		}})
 	a := api.New(api.Deps{Env: e, Config: cfg, ClusterID: "castle", Listener: "PLAINTEXT", Replicas: d, Metadata: d.cache,
-		Controller: d.controller, Groups: d.groups, Purgatory: d.purgatory, BrokerEpoch: func() int64 { return 7 },
+		Controller: d.controller, Groups: d.groups, Txns: d.txns, Purgatory: d.purgatory, BrokerEpoch: func() int64 { return 7 },
 		ToController: func(req kmsg.Request, _ time.Duration) (kmsg.Response, error) { return d.controller.remote(e, req) },
 		TopicConfig:  func(string) (map[string]string, error) { return d.overrides, nil }, Configs: d.configs,
 	})
@@ -77,6 +94,7 @@ func newDesk(t *testing.T, e env.Env) *desk {
 }
 
 func (d *desk) close() {
+	d.txns.Stop()
 	d.groups.Stop()
 	d.server.Close(time.Second)
 	if n := d.purgatory.Waiting(); n != 0 {
@@ -292,6 +310,9 @@ func (p *fakePartition) Available(o partition.ReadOptions) (int64, bool) {
 	res.Slice.Done()
 	return int64(res.Slice.Len), err != nil || res.Diverging != nil
 }
+
+func (p *fakePartition) BeginVerification(int64, int16, int32) (*log.Guard, error) { return nil, p.err }
+func (p *fakePartition) ActiveProducers() ([]log.ActiveProducer, error)            { return nil, p.err }
 
 func (p *fakePartition) OffsetForLeaderEpoch(current, epoch int32) (partition.EpochEnd, error) {
 	if current > p.epoch {

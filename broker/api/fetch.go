@@ -11,7 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Fetch v4-v17. v4 isolation (KIP-98); v5 log start offset; v7 sessions (KIP-227); v9 leader epoch (KIP-320); v11 rack
+// Fetch v0-v17. v1 throttle time; v0-v3 get records in the formats before the batch (fetch_old.go); v3 max bytes (KIP-74); v4 isolation (KIP-98); v5 log start offset; v7 sessions (KIP-227); v9 leader epoch (KIP-320); v11 rack
 // (KIP-392); v12 last fetched epoch (KIP-595), flexible; v13 topic ids (KIP-516); v15 replica state (KIP-903); v16 current
 // leader (KIP-951); v17 directory ids, of no meaning here.
 // Ordered: the first read, which records what a follower has.
@@ -36,6 +36,9 @@ func (a *API) fetch(r *server.Request, req *kmsg.FetchRequest) server.Reply {
 	}
 	f.prepare(req)
 	bytes, done := f.read(false)
+	if f.version <= fetchOldMax && (done || bytes >= f.minBytes || req.MaxWaitMillis <= 0 || len(f.parts) == 0) {
+		return f.answerOld()
+	}
 	if done || bytes >= f.minBytes || req.MaxWaitMillis <= 0 || len(f.parts) == 0 {
 		return server.With(f.answer())
 	}
@@ -47,6 +50,9 @@ func (a *API) fetch(r *server.Request, req *kmsg.FetchRequest) server.Reply {
 	waiter := a.Purgatory.Watch(keys, r.Received.Add(millis(req.MaxWaitMillis)), f.enough)
 	return server.When(waiter, func(bool) server.Answer {
 		f.read(true)
+		if f.version <= fetchOldMax {
+			f.convert()
+		}
 		return f.answer()
 	})
 }
@@ -80,7 +86,10 @@ func (f *fetching) prepare(req *kmsg.FetchRequest) {
 		replicaID, replicaEpoch = req.ReplicaState.ID, req.ReplicaState.Epoch
 	}
 	f.replica = replicaID >= 0
-	f.maxBytes = int64(min(req.MaxBytes, f.api.Config.FetchBytesMax))
+	f.maxBytes = int64(f.api.Config.FetchBytesMax)
+	if req.Version >= 3 {
+		f.maxBytes = min(f.maxBytes, int64(req.MaxBytes))
+	}
 	f.minBytes = min(int64(req.MinBytes), f.maxBytes)
 	count := 0
 	for i := range req.Topics {
@@ -139,6 +148,9 @@ func (f *fetching) read(again bool) (bytes int64, done bool) {
 		target, err := f.partition(part)
 		if err == nil {
 			part.result, err = target.Read(o)
+		}
+		if err == nil && f.version < fetchZstdMin && !f.replica {
+			err = part.checkZstd()
 		}
 		if part.err = err; err != nil {
 			done = true

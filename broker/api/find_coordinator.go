@@ -4,6 +4,7 @@ import (
 	"barnabas/broker/group"
 	"barnabas/broker/metadata"
 	"barnabas/broker/server"
+	"barnabas/broker/txn"
 	"barnabas/broker/wire"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -12,13 +13,17 @@ import (
 
 // FindCoordinator v0-v6. v1 transactional ids (KIP-98); v3 flexible; v4 many keys (KIP-699); v5 error codes (KIP-890); v6 share groups
 // (KIP-932), which ZooKeeper mode does not have.
-// A group's coordinator leads its partition of __consumer_offsets, which is created if it does not exist; until it has a
-// leader, and for transactional ids, which have no coordinator yet, the answer is COORDINATOR_NOT_AVAILABLE.
+// A group's coordinator leads its partition of __consumer_offsets, a transactional id's its partition of __transaction_state. The topic is
+// created if it does not exist; until the partition has a leader the answer is COORDINATOR_NOT_AVAILABLE.
 //
 // Source: KafkaApis#handleFindCoordinatorRequest, #getCoordinator.
 var findCoordinatorRoute = on(kmsg.FindCoordinator, (*API).findCoordinator)
 
-const coordinatorOfGroup = 0
+// Kinds of coordinators.
+const (
+	coordinatorOfGroup       = 0
+	coordinatorOfTransaction = 1
+)
 
 func (a *API) findCoordinator(_ *server.Request, req *kmsg.FindCoordinatorRequest) server.Reply {
 	resp := req.ResponseKind().(*kmsg.FindCoordinatorResponse)
@@ -53,19 +58,21 @@ var nowhere = address{id: -1, port: -1}
 
 // coordinator is who coordinates a key.
 func (a *API) coordinator(kind int8, key string) (address, *kerr.Error) {
+	var tp wire.TopicPartition
 	switch kind {
 	case coordinatorOfGroup:
-	case 1:
-		return nowhere, kerr.CoordinatorNotAvailable
+		tp = wire.TopicPartition{Topic: group.Topic, Partition: a.Groups.PartitionFor(key)}
+	case coordinatorOfTransaction:
+		tp = wire.TopicPartition{Topic: txn.Topic, Partition: a.Txns.PartitionFor(key)}
 	default:
 		return nowhere, kerr.InvalidRequest
 	}
 	snapshot := a.Metadata.Snapshot()
-	if snapshot.Topic(group.Topic) == nil {
-		a.creations.create([]string{group.Topic})
+	if snapshot.Topic(tp.Topic) == nil {
+		a.creations.create([]string{tp.Topic})
 		return nowhere, kerr.CoordinatorNotAvailable
 	}
-	p := snapshot.Partition(wire.TopicPartition{Topic: group.Topic, Partition: a.Groups.PartitionFor(key)})
+	p := snapshot.Partition(tp)
 	if p == nil || p.Leader == metadata.NoLeader {
 		return nowhere, kerr.CoordinatorNotAvailable
 	}

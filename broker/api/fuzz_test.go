@@ -18,7 +18,7 @@ import (
 // serves the next client.
 func FuzzHandle(f *testing.F) {
 	add := func(req kmsg.Request) { f.Add(wire.AppendRequest(nil, "c", 1, req)[4:]) }
-	for _, row := range wire.Served() {
+	for _, row := range wire.Served(wire.TransactionV2) {
 		low, high, _ := wire.Versions(row.ApiKey)
 		for version := low; version <= high; version++ {
 			req := kmsg.RequestForKey(row.ApiKey)

@@ -9,10 +9,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// ListOffsets v1-v9. v1 timestamps (KIP-79); v2 isolation; v4 leader epoch (KIP-320); v6 flexible; v7 max timestamp (KIP-734);
-// v8 earliest local (KIP-405); v9 latest tiered (KIP-1005). v0, offsets of segments, is not served.
+// ListOffsets v0-v9. v0 lists where segments begin; v1 timestamps (KIP-79); v2 isolation; v4 leader epoch (KIP-320); v6 flexible; v7 max timestamp (KIP-734);
+// v8 earliest local (KIP-405); v9 latest tiered (KIP-1005).
 //
-// Source: KafkaApis#handleListOffsetRequestV1AndAbove.
+// Source: KafkaApis#handleListOffsetRequestV0, #handleListOffsetRequestV1AndAbove.
 var listOffsetsRoute = on(kmsg.ListOffsets, (*API).listOffsets)
 
 // Timestamps of tiered storage, which we do not have: everything is local, and nothing is remote.
@@ -23,8 +23,8 @@ const (
 
 // timestampSince is the version from which on a special timestamp may be asked for.
 var timestampSince = map[int64]int16{
-	partition.TimestampLatest:   1,
-	partition.TimestampEarliest: 1,
+	partition.TimestampLatest:   0,
+	partition.TimestampEarliest: 0,
 	partition.TimestampMax:      7,
 	timestampEarliestLocal:      8,
 	timestampLatestTiered:       9,
@@ -63,6 +63,7 @@ func (a *API) listOffsets(_ *server.Request, req *kmsg.ListOffsetsRequest) serve
 				}
 			} else {
 				p.Timestamp, p.Offset, p.LeaderEpoch = found.Timestamp, found.Offset, found.LeaderEpoch
+				p.OldStyleOffsets = found.Segments
 			}
 			out.Partitions = append(out.Partitions, p)
 		}
@@ -88,6 +89,9 @@ func (a *API) listOffset(req *kmsg.ListOffsetsRequest, tp wire.TopicPartition, i
 		Replica:            req.ReplicaID != consumerReplicaID,
 		ReadCommitted:      req.IsolationLevel == 1,
 		AllowFollower:      req.ReplicaID == debuggingReplicaID,
+	}
+	if req.Version == 0 {
+		o.SegmentsMax = max(in.MaxNumOffsets, 1)
 	}
 	switch in.Timestamp {
 	case timestampLatestTiered:

@@ -15,9 +15,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Produce v3-v11. v3 record batches and transactions (KIP-98); v5 log start offset; v7 zstd (KIP-110); v8 record errors
-// (KIP-467); v9 flexible; v10 current leader (KIP-951); v11 transactions v2's error codes (KIP-890).
-// Ordered: every partition's append, before the next request of the connection is looked at.
+// Produce v0-v12. v1 throttle time; v2 log-append time; v0-v2 may bring messages of magic 0 and 1 (KIP-31, KIP-32); v3 record batches and transactions (KIP-98); v5 log start offset; v7 zstd (KIP-110); v8 record errors
+// (KIP-467); v9 flexible; v10 current leader (KIP-951); v11 TRANSACTION_ABORTABLE; v12 adds partitions to transactions by itself (KIP-890,
+// transaction.version=2).
+// Ordered: that transactions are open is verified with their coordinators; then every partition's append, before the next request of the connection is looked at.
 // Waits: acks=all; keys = the partitions appended to; ready when each is replicated, or has failed.
 //
 // Source: KafkaApis#handleProduceRequest, ReplicaManager#appendRecords, DelayedProduce.
@@ -27,6 +28,8 @@ var evProduceRefused = env.NewKind("produce-acks0-refused", env.Debug, "code")
 
 func (a *API) produce(r *server.Request, req *kmsg.ProduceRequest) server.Reply {
 	p := &produced{api: a, acks: req.Acks, resp: req.ResponseKind().(*kmsg.ProduceResponse)}
+	p.verified = a.verifyProduced(req)
+	p.unauthorized = req.TransactionID == nil && transactional(req)
 	p.resp.Topics = make([]kmsg.ProduceResponseTopic, len(req.Topics))
 	for i := range req.Topics {
 		topic, out := &req.Topics[i], &p.resp.Topics[i]
@@ -54,6 +57,9 @@ type produced struct {
 	resp    *kmsg.ProduceResponse
 	failed  bool // some partition has an error
 	waiting []unreplicated
+
+	verified     map[wire.TopicPartition]verified
+	unauthorized bool // records of a transaction, and no transactional id
 }
 
 // unreplicated is an append of acks=all that its followers do not have yet.
@@ -70,7 +76,7 @@ func (p *produced) append(req *kmsg.ProduceRequest, tp wire.TopicPartition, reco
 	out.Default()
 	out.Partition = tp.Partition
 	out.BaseOffset = -1 // Default leaves 0, which is an offset
-	target, result, err := p.api.appendRecords(req, tp, records)
+	target, result, err := p.appendRecords(req, tp, records)
 	if err != nil {
 		p.fail(out, err)
 		return
@@ -81,27 +87,43 @@ func (p *produced) append(req *kmsg.ProduceRequest, tp wire.TopicPartition, reco
 	}
 }
 
-func (a *API) appendRecords(req *kmsg.ProduceRequest, tp wire.TopicPartition, records []byte) (Partition, partition.AppendResult, error) {
+func (p *produced) appendRecords(req *kmsg.ProduceRequest, tp wire.TopicPartition, records []byte) (Partition, partition.AppendResult, error) {
 	none := partition.AppendResult{}
 	if req.Acks < -1 || req.Acks > 1 {
 		return nil, none, fmt.Errorf("acks=%d: %w", req.Acks, kerr.InvalidRequiredAcks)
 	}
-	if req.TransactionID != nil {
-		// There is no transaction coordinator yet, so nobody can have begun this transaction.
-		return nil, none, fmt.Errorf("transactional id %q: %w", *req.TransactionID, kerr.InvalidTxnState)
+	if p.unauthorized {
+		return nil, none, fmt.Errorf("records of a transaction, without a transactional id: %w", kerr.TransactionalIDAuthorizationFailed)
 	}
 	if metadata.IsInternal(tp.Topic) {
 		return nil, none, fmt.Errorf("internal topic %s: %w", tp.Topic, kerr.InvalidTopicException)
 	}
-	target, err := a.Replicas.Partition(tp)
+	target, err := p.api.Replicas.Partition(tp)
 	if err != nil {
 		return nil, none, err
 	}
 	if err := checkProduced(records, req.Version); err != nil {
 		return nil, none, err
 	}
-	result, err := target.AppendAsLeader(records, partition.AppendOptions{Acks: req.Acks, LeaderEpoch: -1})
+	v := p.verified[tp]
+	if v.err != nil {
+		return nil, none, v.err
+	}
+	result, err := target.AppendAsLeader(records, partition.AppendOptions{Acks: req.Acks, LeaderEpoch: -1,
+		Verified: p.api.Config.TransactionVerification, Guard: v.guard})
 	return target, result, err
+}
+
+// transactional reports whether any batch of the request is part of a transaction (RequestUtils#hasTransactionalRecords).
+func transactional(req *kmsg.ProduceRequest) bool {
+	for i := range req.Topics {
+		for j := range req.Topics[i].Partitions {
+			if b, _, err := record.Next(req.Topics[i].Partitions[j].Records); err == nil && b.IsTransactional() {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // checkProduced checks what the request's version says about its records; the log checks everything else
@@ -109,6 +131,8 @@ func (a *API) appendRecords(req *kmsg.ProduceRequest, tp wire.TopicPartition, re
 func checkProduced(records []byte, version int16) error {
 	batch, rest, err := record.Next(records)
 	switch {
+	case version < 3 && record.IsOld(records):
+		return nil // converted, and so checked, by the log
 	case len(records) == 0 || err == record.ErrPartial:
 		return fmt.Errorf("no whole record batch: %w", kerr.InvalidRecord)
 	case errors.Is(err, kerr.UnsupportedForMessageFormat):
@@ -117,7 +141,7 @@ func checkProduced(records []byte, version int16) error {
 		return err
 	case len(rest) > 0:
 		return fmt.Errorf("more than one record batch: %w", kerr.InvalidRecord)
-	case batch.Codec() == record.Zstd && version < 7:
+	case batch.Codec() == record.Zstd && version >= 3 && version < 7:
 		return fmt.Errorf("zstd in a request of version %d: %w", version, kerr.UnsupportedCompressionType)
 	}
 	return nil

@@ -146,23 +146,29 @@ func TestProducePartitionsSucceedAndFailAlone(t *testing.T) {
 // What a request must not contain is refused partition by partition, and nothing of it is appended.
 func TestProduceRefuses(t *testing.T) {
 	good := func() []byte { return batch(t, record.None, 1, "v") }
-	transactional := produce(9, 1, "t", 0, good())
-	transactional.TransactionID = kmsg.StringPtr("x")
+	var b record.Builder
+	b.Append(1000, nil, []byte("v"))
+	o := record.NewBatchOptions()
+	o.ProducerID, o.ProducerEpoch, o.BaseSequence, o.Transactional = 1, 0, 0, true
+	transactional, err := b.Build(nil, o)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		req  *kmsg.ProduceRequest
 		code int16
 	}{
-		"acks 2":         {produce(9, 2, "t", 0, good()), kerr.InvalidRequiredAcks.Code},
-		"acks -2":        {produce(9, -2, "t", 0, good()), kerr.InvalidRequiredAcks.Code},
-		"two batches":    {produce(9, 1, "t", 0, append(good(), good()...)), kerr.InvalidRecord.Code},
-		"no batch":       {produce(9, 1, "t", 0, nil), kerr.InvalidRecord.Code},
-		"half a batch":   {produce(9, 1, "t", 0, good()[:40]), kerr.InvalidRecord.Code},
-		"early zstd":     {produce(6, 1, "t", 0, batch(t, record.Zstd, 1, "v")), kerr.UnsupportedCompressionType.Code},
-		"bad magic":      {produce(9, 1, "t", 0, bytes.Repeat([]byte{7}, 100)), kerr.CorruptMessage.Code},
-		"old magic":      {produce(3, 1, "t", 0, bytes.Repeat([]byte{0, 0, 1}, 30)), kerr.InvalidRecord.Code},
-		"unknown":        {produce(9, 1, "nowhere", 0, good()), kerr.UnknownTopicOrPartition.Code},
-		"internal topic": {produce(9, 1, "__consumer_offsets", 0, good()), kerr.InvalidTopicException.Code},
-		"transaction":    {transactional, kerr.InvalidTxnState.Code},
+		"acks 2":               {produce(9, 2, "t", 0, good()), kerr.InvalidRequiredAcks.Code},
+		"acks -2":              {produce(9, -2, "t", 0, good()), kerr.InvalidRequiredAcks.Code},
+		"two batches":          {produce(9, 1, "t", 0, append(good(), good()...)), kerr.InvalidRecord.Code},
+		"no batch":             {produce(9, 1, "t", 0, nil), kerr.InvalidRecord.Code},
+		"half a batch":         {produce(9, 1, "t", 0, good()[:40]), kerr.InvalidRecord.Code},
+		"early zstd":           {produce(6, 1, "t", 0, batch(t, record.Zstd, 1, "v")), kerr.UnsupportedCompressionType.Code},
+		"bad magic":            {produce(9, 1, "t", 0, bytes.Repeat([]byte{7}, 100)), kerr.CorruptMessage.Code},
+		"old magic":            {produce(3, 1, "t", 0, bytes.Repeat([]byte{0, 0, 1}, 30)), kerr.InvalidRecord.Code},
+		"unknown":              {produce(9, 1, "nowhere", 0, good()), kerr.UnknownTopicOrPartition.Code},
+		"internal topic":       {produce(9, 1, "__consumer_offsets", 0, good()), kerr.InvalidTopicException.Code},
+		"nobody's transaction": {produce(9, 1, "t", 0, transactional), kerr.TransactionalIDAuthorizationFailed.Code},
 	} {
 		onDesk(t, 1, func(d *desk) {
 			d.addTopic("t", topicID(1), 1)

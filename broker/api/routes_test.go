@@ -9,7 +9,7 @@ import (
 // wire decodes what is served, api handles it: neither may know a key that the other does not.
 func TestEveryServedKeyHasAHandler(t *testing.T) {
 	served := map[int16]bool{}
-	for _, row := range wire.Served() {
+	for _, row := range wire.Served(wire.TransactionV2) {
 		served[row.ApiKey] = true
 		if int(row.ApiKey) >= len(routes) || routes[row.ApiKey] == nil {
 			t.Errorf("key %d has no handler", row.ApiKey)

@@ -27,6 +27,10 @@ const (
 	AppendAfterIOError                   // appends go on after a failed write (KAFKA-10778)
 	FsyncIgnored                         // a failed fsync is treated as done
 	ProducerStateDropped                 // producer state is lost when a log is opened (KIP-360)
+	TxnNoEpochBump                       // a timed-out transaction does not raise the epoch (KAFKA-6119)
+	TxnLateProduce                       // a leader does not verify that a transaction is open (KAFKA-14402)
+	TxnOffsetsUnfenced                   // TxnOffsetCommit does not look at the generation (KIP-447)
+	LSORace                              // the high watermark is read twice for the last stable offset (KAFKA-9807)
 )
 
 // Animal describes one bug.
@@ -53,6 +57,10 @@ var Zoo = []Animal{
 	{AppendAfterIOError, "append-after-io-error", "appends go on after a failed write", "acked, then lost", "KAFKA-10778"},
 	{FsyncIgnored, "fsync-ignored", "a failed fsync is treated as done", "acked, then lost", "-"},
 	{ProducerStateDropped, "producer-state-dropped", "producer state is lost when a log is opened", "duplicates, or a false OUT_OF_ORDER", "KIP-360"},
+	{TxnNoEpochBump, "txn-no-epoch-bump", "a transaction that is aborted for its time-out does not raise the producer's epoch", "a zombie goes on, and commits", "KAFKA-6119"},
+	{TxnLateProduce, "txn-late-produce", "a leader takes records of a transaction that the coordinator does not know to be open", "a late record joins the next transaction, or the last stable offset hangs", "KAFKA-14402"},
+	{TxnOffsetsUnfenced, "txn-offsets-unfenced", "TxnOffsetCommit does not look at the member and the generation", "two members process the same input", "KIP-447"},
+	{LSORace, "lso-race", "the high watermark is read twice for the last stable offset", "a record of an open or aborted transaction under read_committed", "KAFKA-9807"},
 }
 
 // Has reports whether b is on. In a production build it is constant false.

@@ -229,7 +229,7 @@ func (b *fake) answer(req kmsg.Request, a act) kmsg.Response {
 		return b.fetch(r, a)
 	case *kmsg.ApiVersionsRequest:
 		resp := r.ResponseKind().(*kmsg.ApiVersionsResponse)
-		resp.ApiKeys = wire.Served()
+		resp.ApiKeys = wire.Served(0)
 		for i := range resp.ApiKeys {
 			if k := &resp.ApiKeys[i]; b.f.versionMax > 0 {
 				k.MaxVersion = min(k.MaxVersion, b.f.versionMax)

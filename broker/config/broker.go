@@ -70,6 +70,16 @@ type Broker struct {
 	OffsetsTopicReplicationFactor int16         // offsets.topic.replication.factor
 	OffsetsTopicSegmentBytes      int32         // offsets.topic.segment.bytes
 
+	TransactionTimeoutMax             time.Duration // transaction.max.timeout.ms
+	TransactionVerification           bool          // transaction.partition.verification.enable
+	TransactionalIDExpiration         time.Duration // transactional.id.expiration.ms
+	TransactionalIDExpirationCheck    time.Duration // transaction.remove.expired.transaction.cleanup.interval.ms
+	TransactionTopicPartitions        int32         // transaction.state.log.num.partitions
+	TransactionTopicReplicationFactor int16         // transaction.state.log.replication.factor
+	TransactionTopicMinISR            int           // transaction.state.log.min.isr
+	TransactionTopicSegmentBytes      int32         // transaction.state.log.segment.bytes
+	TransactionVersion                int16         // barnabas.transaction.version: the feature's level
+
 	Topic Topic   // the defaults of topics (log.* keys)
 	Bugs  bug.Set // the bug zoo's switches; zero for every real broker
 
@@ -104,6 +114,8 @@ type Topic struct {
 	FileDeleteDelay           time.Duration // file.delete.delay.ms
 	CompressionType           string        // compression.type: producer, or a codec
 	Preallocate               bool          // preallocate
+	Downconversion            bool          // message.downconversion.enable
+	MessageFormat             string        // message.format.version; known, checked, and without effect
 }
 
 // Default is Kafka's own default configuration, with an id and nothing to connect to.

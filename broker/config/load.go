@@ -69,7 +69,10 @@ func (b *Broker) put(key, value string) (note string, err error) {
 	}
 	for _, k := range topicKeys {
 		if k.Broker == key {
-			return "", wrapKey(key, k.set(&b.Topic, value))
+			if why, ok := inert[key]; ok {
+				note = key + " has no effect: " + why
+			}
+			return note, wrapKey(key, k.set(&b.Topic, value))
 		}
 	}
 	if scale, ms, ok := hoursOrMinutes(key); ok {

@@ -194,6 +194,7 @@ func (c *Coordinator) TopicsDeleted(partitions []wire.TopicPartition) {
 		c.eachGroup(func(s *shard, g *Group, now Now) {
 			var gone []wire.TopicPartition
 			for _, key := range partitions {
+				g.dropFromTxns(key)
 				if _, ok := g.offsets.committed[key]; ok {
 					gone = append(gone, key)
 				}
@@ -213,7 +214,7 @@ func (c *Coordinator) sweepExpired() {
 
 // sweep forgets offsets, and the group if that was all. What cannot be written now is for the next time.
 func (s *shard) sweep(g *Group, offsets []wire.TopicPartition, now Now) {
-	left := len(g.offsets.committed) + len(g.offsets.pending) - len(offsets)
+	left := len(g.offsets.committed) + len(g.offsets.pending) + len(g.offsets.txn) - len(offsets)
 	group := g.state == Empty && left == 0 && len(g.pending) == 0
 	if len(offsets) == 0 && !group {
 		return

@@ -41,7 +41,8 @@ type Coordinator struct {
 	mu     env.Mutex
 	ids    *rand.Rand // of member ids
 	shards map[int32]*shard
-	busy   []*shard // with appends that are not replicated yet, in the order in which they became so
+	busy   []*shard   // with appends that are not replicated yet, in the order in which they became so
+	ended  []endedTxn // transactions whose markers came, for the worker
 	timers timers
 	wakeAt env.Instant // when the worker wakes by itself
 	poked  bool

@@ -97,6 +97,9 @@ func (s *shard) publish(l *loading) {
 	for _, id := range s.names() {
 		g := s.groups[id]
 		g.loaded(now)
+		for producer := range g.offsets.txn { // unordered: they go into a set
+			s.openTxn(producer, id)
+		}
 		s.flush(g)
 		s.arm(g)
 	}
@@ -129,6 +132,7 @@ func (s *shard) read(key wire.TopicPartition) (*loading, error) {
 			return nil, fmt.Errorf("%s: %w", key, err)
 		}
 	}
+	l.keepOpen()
 	return l, nil
 }
 
@@ -252,7 +256,16 @@ func (l *loading) group(e entry) error {
 	return nil
 }
 
-// endTxn applies or drops the offsets of a transaction, which other brokers' coordinators may have written.
+// keepOpen leaves the offsets of transactions that are still open to their groups: their markers come yet.
+func (l *loading) keepOpen() {
+	for producer, list := range l.open { // unordered: each goes to its own place
+		for i, o := range list {
+			l.get(l.txnIDs[producer][i]).addTxnOffset(producer, o)
+		}
+	}
+}
+
+// endTxn applies or drops the offsets of a transaction.
 func (l *loading) endTxn(producer int64, commit bool) {
 	if commit {
 		for i, o := range l.open[producer] {

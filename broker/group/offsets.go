@@ -20,15 +20,16 @@ type Offset struct {
 	at          int64 // where in the log it was written: the later one wins
 }
 
-// offsets are a group's offsets: what is committed, and for which partitions commits are under way. Offsets of open
-// transactions will stand beside pending, by producer id.
+// offsets are a group's offsets: what is committed, and for which partitions commits are under way: those that are not replicated,
+// and those of transactions that have not ended.
 type offsets struct {
 	committed map[wire.TopicPartition]Offset
-	pending   map[wire.TopicPartition]int // commits appended and not yet replicated
+	pending   map[wire.TopicPartition]int              // commits appended and not yet replicated
+	txn       map[int64]map[wire.TopicPartition]Offset // by producer id
 }
 
 func newOffsets() offsets {
-	return offsets{committed: map[wire.TopicPartition]Offset{}, pending: map[wire.TopicPartition]int{}}
+	return offsets{committed: map[wire.TopicPartition]Offset{}, pending: map[wire.TopicPartition]int{}, txn: map[int64]map[wire.TopicPartition]Offset{}}
 }
 
 // ValidateCommit says whether who commits may. Members of the present generation may, and so may anybody who is no member
@@ -87,7 +88,7 @@ func (g *Group) SetOffset(o Offset) {
 // Offset is what is committed for a partition. With stable, a partition with a commit under way is UNSTABLE_OFFSET_COMMIT
 // (KIP-447).
 func (g *Group) Offset(key wire.TopicPartition, stable bool) (o Offset, ok bool, err *kerr.Error) {
-	if stable && g.offsets.pending[key] > 0 {
+	if stable && (g.offsets.pending[key] > 0 || g.inTxn(key)) {
 		return Offset{}, false, kerr.UnstableOffsetCommit
 	}
 	o, ok = g.offsets.committed[key]
@@ -148,7 +149,7 @@ func (g *Group) Expired(now Now, retentionMs int64) []wire.TopicPartition {
 	var expired []wire.TopicPartition
 	for key, o := range g.offsets.committed { // unordered: sorted below
 		switch {
-		case g.offsets.pending[key] > 0:
+		case g.offsets.pending[key] > 0 || g.inTxn(key):
 			continue
 		case o.Expires >= 0 && (g.state != Stable || !g.reads(key.Topic)):
 			if now.Wall < o.Expires {

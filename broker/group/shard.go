@@ -8,6 +8,7 @@ import (
 
 	"barnabas/broker/assert"
 	"barnabas/broker/env"
+	"barnabas/broker/log"
 	"barnabas/broker/partition"
 	"barnabas/broker/record"
 
@@ -26,6 +27,7 @@ type shard struct {
 	active bool // loaded
 	p      *partition.Partition
 	groups map[string]*Group
+	txns   map[int64]map[string]bool // by producer id: groups with offsets of its open transaction
 
 	waiting []waiting // appended and not replicated; by required. Under the coordinator's mutex
 }
@@ -101,14 +103,20 @@ func groupValue(v *kmsg.GroupMetadataValue) []byte { return v.AppendTo(nil) }
 // append appends a batch as leader of the epoch that the groups were loaded in, and has w called when it is replicated. The
 // shard is locked, so that records stand in the order in which groups changed. It returns the first record's offset.
 func (s *shard) append(b *batch, w waiting) (int64, error) {
+	return s.appendAs(b, record.NewBatchOptions(), nil, w)
+}
+
+// appendAs is append in the name of a producer, as part of its transaction, which guard shows to be open.
+func (s *shard) appendAs(b *batch, o record.BatchOptions, guard *log.Guard, w waiting) (int64, error) {
 	if s.gone.Load() {
 		return -1, fmt.Errorf("%s-%d: leadership is lost: %w", Topic, s.partition, kerr.NotLeaderForPartition)
 	}
-	data, err := b.Build(nil, record.NewBatchOptions())
+	data, err := b.Build(nil, o)
 	if err != nil {
 		return -1, err
 	}
-	result, err := s.p.AppendAsLeader(data, partition.AppendOptions{Acks: partition.AcksAll, LeaderEpoch: s.epoch, Coordinator: true})
+	result, err := s.p.AppendAsLeader(data, partition.AppendOptions{Acks: partition.AcksAll, LeaderEpoch: s.epoch, Coordinator: true,
+		Verified: o.Transactional && s.c.o.Config.TransactionVerification, Guard: guard})
 	if err != nil {
 		return -1, err
 	}

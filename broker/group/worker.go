@@ -62,6 +62,7 @@ func (c *Coordinator) work() {
 		}
 		c.o.Purgatory.Watch(keys, deadline, c.something).Wait()
 		c.settle()
+		c.endTxns()
 		c.fire()
 	}
 }

@@ -30,6 +30,9 @@ const (
 // AppendOptions are what an append may ask for.
 type AppendOptions struct {
 	Origin Origin
+	// Verified has the first batch of a transaction refused unless Guard is of a verification that nothing has ended since (KIP-890).
+	Verified bool
+	Guard    *Guard
 }
 
 // AppendInfo says what an append did.
@@ -48,14 +51,24 @@ type AppendInfo struct {
 // place (the caller's bytes change), and writes them. With flush.messages they are synced before it returns, and
 // before they can be read.
 //
-// Errors: those of record.Validate; RECORD_LIST_TOO_LARGE for more than a segment holds; INVALID_PRODUCER_EPOCH,
-// OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_TXN_STATE, TRANSACTION_COORDINATOR_FENCED; FENCED_LEADER_EPOCH when the log has
+// Messages of the formats before the batch become one batch, in other memory.
+//
+// Errors: those of record.Validate and record.Upconvert; RECORD_LIST_TOO_LARGE for more than a segment holds; INVALID_PRODUCER_EPOCH,
+// OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_TXN_STATE (also of a batch that is not verified), TRANSACTION_COORDINATOR_FENCED; FENCED_LEADER_EPOCH when the log has
 // seen a later epoch; KAFKA_STORAGE_ERROR when the log is offline or goes so now.
 //
 // Source: UnifiedLog#appendAsLeader, #analyzeAndValidateProducerState.
 func (l *Log) AppendAsLeader(batches []byte, leaderEpoch int32, o AppendOptions) (AppendInfo, error) {
 	cfg := l.config.Load()
-	n, size, err := record.Validate(batches, l.rules(cfg, o))
+	rules := l.rules(cfg, o)
+	if record.IsOld(batches) {
+		converted, err := record.Upconvert(nil, batches, rules)
+		if err != nil {
+			return AppendInfo{}, fmt.Errorf("append to %s: %w", l.tp, err)
+		}
+		batches = converted
+	}
+	n, size, err := record.Validate(batches, rules)
 	if err != nil {
 		return AppendInfo{}, fmt.Errorf("append to %s: %w", l.tp, err)
 	}
@@ -80,7 +93,7 @@ func (l *Log) AppendAsLeader(batches []byte, leaderEpoch int32, o AppendOptions)
 	if cfg.MessageTimestampLogAppend {
 		info.LogAppendTime = l.env.Now().UnixMilli()
 	}
-	c, dup, sentBefore, err := l.checkProducers(batches, o.Origin)
+	c, dup, sentBefore, err := l.checkProducers(batches, o)
 	if err != nil {
 		return AppendInfo{}, fmt.Errorf("append to %s: %w", l.tp, err)
 	}
@@ -143,10 +156,10 @@ func (l *Log) recompress(batches []byte, cfg *config.Topic) ([]byte, error) {
 
 // checkProducers judges the batches' producers before anything changes. With sentBefore, dup is the earlier append of a
 // batch that the log has already, and nothing must be written.
-func (l *Log) checkProducers(batches []byte, o Origin) (c *change, dup sent, sentBefore bool, err error) {
+func (l *Log) checkProducers(batches []byte, o AppendOptions) (c *change, dup sent, sentBefore bool, err error) {
 	c = l.producers.change()
 	first, check := l.end, checkAll
-	if o == FromCoordinator {
+	if o.Origin == FromCoordinator {
 		check = checkEpoch
 	}
 	unchecked := l.bugs.Has(bug.DupOnRetry)
@@ -156,10 +169,13 @@ func (l *Log) checkProducers(batches []byte, o Origin) (c *change, dup sent, sen
 	for rest := batches; len(rest) > 0; {
 		var b record.Batch
 		b, rest, _ = record.Next(rest)
-		if o == FromClient && !unchecked {
+		if o.Origin == FromClient && !unchecked {
 			if s, ok := l.producers.duplicate(b); ok {
 				return nil, s, true, nil
 			}
+		}
+		if err := l.checkVerified(b, o); err != nil {
+			return nil, sent{}, false, err
 		}
 		if err := c.add(b, first, check); err != nil {
 			return nil, sent{}, false, err
@@ -243,6 +259,7 @@ func (l *Log) write(batches []byte, end int64, c *change) error {
 	}
 	l.unflushed += end - l.end
 	l.end = end
+	l.endVerifications(c)
 	if err := l.noteAborted(l.producers.commit(c, end, l.env.Mono())); err != nil {
 		return err
 	}

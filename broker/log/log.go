@@ -61,8 +61,9 @@ type Log struct {
 	segments  []*segment // ascending; the last one is active. Never empty while the log is open
 	end       int64      // LogEndOffset of what was written; published as leo once it may be seen
 	producers *producers
-	unflushed int64   // records since the last sync
-	snapped   []int64 // producer snapshots, by offset, that are not synced yet
+	verifying map[int64]*verification // by producer id
+	unflushed int64                   // records since the last sync
+	snapped   []int64                 // producer snapshots, by offset, that are not synced yet
 	closed    bool
 	// uncleanable says that the cleaner met a batch that it cannot read, and leaves the log alone.
 	uncleanable bool
@@ -220,6 +221,9 @@ func (l *Log) SetConfig(c config.Topic) { l.config.Store(withDefaults(c)) }
 // Config is the topic's configuration, with Kafka's defaults where it said nothing.
 func (l *Log) Config() config.Topic { return *l.config.Load() }
 
+// TopicConfig is Config, shared: the caller must not change it. It takes no lock and no memory.
+func (l *Log) TopicConfig() *config.Topic { return l.config.Load() }
+
 // Err is nil, or a KAFKA_STORAGE_ERROR when the log is offline. It takes no lock.
 func (l *Log) Err() error { return l.health.err() }
 
@@ -288,7 +292,13 @@ func (l *Log) storeEpochs(e epochs) error {
 func (l *Log) ExpireProducers() int {
 	l.mu.Lock()
 	defer l.unlock()
-	return l.producers.expire(l.env.Mono() - env.Instant(l.producerExpiration))
+	before := l.env.Mono() - env.Instant(l.producerExpiration)
+	for id, v := range l.verifying { // unordered: each is judged by itself
+		if v.since < before {
+			delete(l.verifying, id)
+		}
+	}
+	return l.producers.expire(before)
 }
 
 // Producers is the number of idempotent producers that the log remembers.

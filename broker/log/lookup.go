@@ -52,6 +52,53 @@ func (l *Log) OffsetForTimestamp(ts int64) (offset, timestamp int64, epoch int32
 	return -1, -1, -1, nil
 }
 
+// Timestamps with a meaning of their own for OffsetsBefore.
+const (
+	TimestampLatest   int64 = -1
+	TimestampEarliest int64 = -2
+)
+
+// OffsetsBefore lists up to most offsets, descending: of the segments whose newest record is not after ts (ms), the first;
+// and LogEndOffset, which is now. TimestampLatest lists from the end on, TimestampEarliest the first segment's alone. It is what
+// ListOffsets v0 could ask, before there were time indexes.
+//
+// Source: UnifiedLog#legacyFetchOffsetsBefore, which goes by when the file was changed.
+func (l *Log) OffsetsBefore(ts int64, most int) ([]int64, error) {
+	l.mu.Lock()
+	defer l.unlock()
+	if err := l.usable(); err != nil {
+		return nil, err
+	}
+	var starts []int64
+	upTo := -1
+	for i, g := range l.segments {
+		if err := l.ensureIndexed(g); err != nil {
+			return nil, err
+		}
+		starts = append(starts, max(g.base, l.start.Load()))
+		if ts >= 0 && g.maxTime <= ts {
+			upTo = i
+		}
+	}
+	if l.active().size > 0 {
+		starts = append(starts, l.leo.Load())
+		if ts >= l.env.Now().UnixMilli() {
+			upTo = len(starts) - 1
+		}
+	}
+	switch ts {
+	case TimestampLatest:
+		upTo = len(starts) - 1
+	case TimestampEarliest:
+		upTo = 0
+	}
+	var out []int64
+	for i := upTo; i >= 0 && len(out) < most; i-- {
+		out = append(out, starts[i])
+	}
+	return out, nil
+}
+
 // searchTime walks from the place that the time index gives to the first record of at least ts. (-1, -1) if none.
 //
 // The time index's entry (T, o) says: up to offset o no timestamp is above T. So with T < ts, o is behind us.

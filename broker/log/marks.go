@@ -16,6 +16,8 @@ var (
 	markCheckEpochInvalidProducerEpoch          = env.NewMark("check-epoch-invalid-producer-epoch")
 	markCheckSequenceOutOfOrderSequenceNumber   = env.NewMark("check-sequence-out-of-order-sequence-number")
 	markCheckSequenceOutOfOrderSequenceNumber2  = env.NewMark("check-sequence-out-of-order-sequence-number-2")
+	markCheckVerifiedInvalidTxnState            = env.NewMark("check-verified-invalid-txn-state")
+	markCheckVerifiedOutOfOrder                 = env.NewMark("check-verified-out-of-order")
 	markJudgeCorruptMessage                     = env.NewMark("judge-corrupt-message")
 	markJudgeCorruptMessage2                    = env.NewMark("judge-corrupt-message-2")
 	markReadCorruptMessage                      = env.NewMark("read-corrupt-message")

@@ -27,12 +27,17 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func (ps *producers) encode() []byte {
+func (ps *producers) ids() []int64 {
 	ids := make([]int64, 0, len(ps.byID))
 	for id := range ps.byID { // unordered: sorted below
 		ids = append(ids, id)
 	}
 	slices.Sort(ids)
+	return ids
+}
+
+func (ps *producers) encode() []byte {
+	ids := ps.ids()
 	be := binary.BigEndian
 	data := be.AppendUint16(make([]byte, 0, snapshotHeader+snapshotEntry*len(ids)), snapshotVersion)
 	data = be.AppendUint32(data, 0)

@@ -19,6 +19,11 @@ var openFlags = [...]int{
 
 // Open opens a file. See env.FS.
 func (e *Env) Open(name string, mode env.OpenMode) (env.File, error) {
+	call, err := e.hook.before(opOther, name, nil)
+	if err != nil {
+		return nil, wrap("open", name, err)
+	}
+	defer call.end()
 	f, err := os.OpenFile(name, openFlags[mode], 0o644)
 	if err != nil {
 		return nil, wrap("open", name, err)
@@ -34,22 +39,46 @@ func (e *Env) Open(name string, mode env.OpenMode) (env.File, error) {
 		f.Close()
 		return nil, wrap("open", name, err)
 	}
-	return &file{f: f, raw: raw, name: name}, nil
+	return &file{f: f, raw: raw, name: name, hook: e.hook}, nil
 }
 
 // Rename replaces newName atomically. See env.FS.
 func (e *Env) Rename(oldName, newName string) error {
+	call, err := e.hook.before(opOther, newName, nil)
+	if err != nil {
+		return wrap("rename", oldName+" to "+newName, err)
+	}
+	defer call.end()
 	return wrap("rename", oldName+" to "+newName, os.Rename(oldName, newName))
 }
 
 // Remove removes a file or an empty directory. See env.FS.
-func (e *Env) Remove(name string) error { return wrap("remove", name, os.Remove(name)) }
+func (e *Env) Remove(name string) error {
+	call, err := e.hook.before(opOther, name, nil)
+	if err != nil {
+		return wrap("remove", name, err)
+	}
+	defer call.end()
+	return wrap("remove", name, os.Remove(name))
+}
 
 // MkdirAll makes a directory and those above it. See env.FS.
-func (e *Env) MkdirAll(name string) error { return wrap("mkdir", name, os.MkdirAll(name, 0o755)) }
+func (e *Env) MkdirAll(name string) error {
+	call, err := e.hook.before(opOther, name, nil)
+	if err != nil {
+		return wrap("mkdir", name, err)
+	}
+	defer call.end()
+	return wrap("mkdir", name, os.MkdirAll(name, 0o755))
+}
 
 // ReadDir lists a directory, sorted by name. A link to a directory counts as one. See env.FS.
 func (e *Env) ReadDir(name string) ([]env.DirEntry, error) {
+	call, err := e.hook.before(opOther, name, nil)
+	if err != nil {
+		return nil, wrap("readdir", name, err)
+	}
+	defer call.end()
 	list, err := os.ReadDir(name)
 	if err != nil {
 		return nil, wrap("readdir", name, err)
@@ -67,6 +96,11 @@ func (e *Env) ReadDir(name string) ([]env.DirEntry, error) {
 
 // Stat describes a file or directory. See env.FS.
 func (e *Env) Stat(name string) (env.FileInfo, error) {
+	call, err := e.hook.before(opOther, name, nil)
+	if err != nil {
+		return env.FileInfo{}, wrap("stat", name, err)
+	}
+	defer call.end()
 	info, err := os.Stat(name)
 	if err != nil {
 		return env.FileInfo{}, wrap("stat", name, err)
@@ -76,6 +110,11 @@ func (e *Env) Stat(name string) (env.FileInfo, error) {
 
 // SyncDir makes the directory's entries durable with fsync(2). See env.FS.
 func (e *Env) SyncDir(name string) error {
+	call, err := e.hook.before(opSync, name, nil)
+	if err != nil {
+		return wrap("fsync", name, err)
+	}
+	defer call.end()
 	dir, err := os.OpenFile(name, os.O_RDONLY|syscall.O_DIRECTORY, 0)
 	if err != nil {
 		return wrap("fsync", name, err)
@@ -88,22 +127,49 @@ type file struct {
 	f    *os.File
 	raw  syscall.RawConn
 	name string
+	hook *Hook
 }
 
 // ReadAt is pread(2) until p is full or the file ends.
 func (f *file) ReadAt(p []byte, offset int64) (int, error) {
+	call, err := f.hook.before(opRead, f.name, nil)
+	if err != nil {
+		return 0, wrap("read", f.name, err)
+	}
+	defer call.end()
 	n, err := f.f.ReadAt(p, offset)
 	return n, wrap("read", f.name, err)
 }
 
 // WriteAt is pwrite(2) until p is written.
 func (f *file) WriteAt(p []byte, offset int64) (int, error) {
+	call, err := f.hook.before(opWrite, f.name, func() int64 { return f.grows(offset + int64(len(p))) })
+	if err != nil {
+		return 0, wrap("write", f.name, err)
+	}
+	defer call.end()
 	n, err := f.f.WriteAt(p, offset)
 	return n, wrap("write", f.name, err)
 }
 
 // Truncate sets the size.
-func (f *file) Truncate(size int64) error { return wrap("truncate", f.name, f.f.Truncate(size)) }
+func (f *file) Truncate(size int64) error {
+	call, err := f.hook.before(opWrite, f.name, func() int64 { return f.grows(size) })
+	if err != nil {
+		return wrap("truncate", f.name, err)
+	}
+	defer call.end()
+	return wrap("truncate", f.name, f.f.Truncate(size))
+}
+
+// grows is by how much the file grows if it is to reach end.
+func (f *file) grows(end int64) int64 {
+	info, err := f.f.Stat()
+	if err != nil {
+		return 0
+	}
+	return end - info.Size()
+}
 
 // Size is the current size.
 func (f *file) Size() (int64, error) {
@@ -116,7 +182,11 @@ func (f *file) Size() (int64, error) {
 
 // Sync is fdatasync(2): content and size, which is all that a reader needs to find it again, but not the times.
 func (f *file) Sync() error {
-	var err error
+	call, err := f.hook.before(opSync, f.name, nil)
+	if err != nil {
+		return wrap("fdatasync", f.name, err)
+	}
+	defer call.end()
 	if cerr := f.raw.Control(func(fd uintptr) {
 		for {
 			if err = unix.Fdatasync(int(fd)); err != unix.EINTR {

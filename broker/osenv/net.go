@@ -24,7 +24,18 @@ func (e *Env) Dial(addr string, timeout time.Duration) (env.Conn, error) {
 	if timeout <= 0 {
 		return nil, wrap("dial", addr, os.ErrDeadlineExceeded)
 	}
-	c, err := net.DialTimeout("tcp", addr, timeout)
+	if e.hook != nil {
+		left, err := e.hook.beforeDial(addr, timeout)
+		if err != nil {
+			return nil, wrap("dial", addr, err)
+		}
+		timeout = max(left, time.Millisecond)
+	}
+	d := net.Dialer{Timeout: timeout}
+	if e.bind != "" {
+		d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(e.bind)}
+	}
+	c, err := d.Dial("tcp", addr)
 	if err != nil {
 		return nil, wrap("dial", addr, err)
 	}
@@ -76,6 +87,10 @@ type conn struct {
 	tcp           *net.TCPConn
 	raw           syscall.RawConn
 	local, remote string
+
+	in      *inbound  // under a hook; nil without one
+	peer    string    // its host, under a hook
+	writeBy time.Time // under a hook, guarded by in.mu
 }
 
 func (e *Env) newConn(tcp *net.TCPConn) (*conn, error) {
@@ -84,29 +99,58 @@ func (e *Env) newConn(tcp *net.TCPConn) (*conn, error) {
 		tcp.Close()
 		return nil, wrap("connect", tcp.RemoteAddr().String(), err)
 	}
-	return &conn{e, tcp, raw, tcp.LocalAddr().String(), tcp.RemoteAddr().String()}, nil
+	c := &conn{env: e, tcp: tcp, raw: raw, local: tcp.LocalAddr().String(), remote: tcp.RemoteAddr().String()}
+	if e.hook != nil {
+		c.peer, c.writeBy = tcp.RemoteAddr().(*net.TCPAddr).IP.String(), farFuture
+		c.in = newInbound(c, e.hook)
+	}
+	return c, nil
 }
 
 // Read reads 1 to len(p) bytes. See env.Conn.
 func (c *conn) Read(p []byte) (int, error) {
+	if c.in != nil {
+		return c.in.read(p)
+	}
 	n, err := c.tcp.Read(p)
 	return n, wrap("read", c.remote, err)
 }
 
 // Write writes all of p. See env.Conn.
 func (c *conn) Write(p []byte) (int, error) {
+	if err := c.beforeWrite(); err != nil {
+		return 0, err
+	}
 	n, err := c.tcp.Write(p)
 	return n, wrap("write", c.remote, err)
 }
 
 // SetReadDeadline bounds reads. See env.Conn.
-func (c *conn) SetReadDeadline(t env.Instant) { c.tcp.SetReadDeadline(c.env.at(t)) }
+func (c *conn) SetReadDeadline(t env.Instant) {
+	if c.in != nil {
+		c.in.setDeadline(c.env.at(t))
+		return
+	}
+	c.tcp.SetReadDeadline(c.env.at(t))
+}
 
 // SetWriteDeadline bounds writes. See env.Conn.
-func (c *conn) SetWriteDeadline(t env.Instant) { c.tcp.SetWriteDeadline(c.env.at(t)) }
+func (c *conn) SetWriteDeadline(t env.Instant) {
+	if c.in != nil {
+		c.in.mu.Lock()
+		if c.writeBy = c.env.at(t); t == env.Never {
+			c.writeBy = farFuture
+		}
+		c.in.mu.Unlock()
+	}
+	c.tcp.SetWriteDeadline(c.env.at(t))
+}
 
 // Close closes both ways and wakes readers and writers. A second Close is fine.
 func (c *conn) Close() error {
+	if c.in != nil {
+		c.in.fail(wrap("read", c.remote, net.ErrClosed))
+	}
 	err := wrap("close", c.remote, c.tcp.Close())
 	if errors.Is(err, env.ErrClosed) {
 		return nil

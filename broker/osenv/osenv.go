@@ -24,6 +24,10 @@ type Options struct {
 	LogLevel env.Level
 	// Seed fixes the random streams; 0 seeds them from the system's entropy.
 	Seed uint64
+	// Bind is the address that dials come from, without a port; "" leaves it to the system.
+	Bind string
+	// Hook, if not nil, may break links, files and the wall clock.
+	Hook *Hook
 }
 
 // Env is the real world. It is safe for concurrent use.
@@ -31,6 +35,8 @@ type Env struct {
 	base  time.Time // where Mono counts from
 	seed  [8]byte
 	log   *logger // nil: silent
+	bind  string
+	hook  *Hook // nil: nothing is broken on purpose
 	stats counters
 
 	mu     sync.Mutex
@@ -41,7 +47,7 @@ var _ env.Env = (*Env)(nil)
 
 // New makes an Env.
 func New(o Options) *Env {
-	e := &Env{base: time.Now(), opened: map[string]int{}}
+	e := &Env{base: time.Now(), opened: map[string]int{}, bind: o.Bind, hook: o.Hook}
 	binary.LittleEndian.PutUint64(e.seed[:], o.Seed)
 	if o.Seed == 0 {
 		crand.Read(e.seed[:])

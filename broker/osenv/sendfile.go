@@ -22,6 +22,9 @@ var errNoSendfile = errors.New("sendfile not supported")
 
 // WriteMore is send(2) with MSG_MORE: the kernel holds back a partial segment until the next write, or 200 ms.
 func (c *conn) WriteMore(p []byte) (int, error) {
+	if err := c.beforeWrite(); err != nil {
+		return 0, err
+	}
 	written := 0
 	for written < len(p) {
 		var n int
@@ -47,7 +50,14 @@ func (c *conn) WriteMore(p []byte) (int, error) {
 func (c *conn) SendFile(f env.File, offset, n int64) (int64, error) {
 	var sent int64
 	if f, ok := f.(*file); ok {
-		var err error
+		call, err := f.hook.before(opRead, f.name, nil)
+		if err != nil {
+			return 0, wrap("sendfile", f.name, err)
+		}
+		defer call.end()
+		if err := c.beforeWrite(); err != nil {
+			return 0, err
+		}
 		if sent, err = c.sendfile(f, offset, n); err != errNoSendfile {
 			return sent, err
 		}

@@ -11,7 +11,12 @@ import (
 )
 
 // Now is the wall clock. See env.Clock.
-func (e *Env) Now() time.Time { return time.Now() }
+func (e *Env) Now() time.Time {
+	if e.hook != nil {
+		return e.hook.now()
+	}
+	return time.Now()
+}
 
 // Mono counts nanoseconds since New, on the monotonic clock.
 func (e *Env) Mono() env.Instant { return env.Instant(time.Since(e.base)) }

@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"barnabas/broker/config"
 	"barnabas/broker/log"
 	"barnabas/broker/wire"
 )
@@ -14,6 +15,9 @@ type AppendOptions struct {
 	LeaderEpoch int32
 	// Coordinator marks records that this broker writes itself (group and transaction coordinators).
 	Coordinator bool
+	// Verified and Guard are those of log.AppendOptions.
+	Verified bool
+	Guard    *log.Guard
 }
 
 // AppendResult tells where a leader's append went.
@@ -62,6 +66,7 @@ type ReadResult struct {
 	LogEndOffset     int64
 	LeaderEpoch      int32
 	Aborted          []log.AbortedTxn // with ReadCommitted: what of the records the reader must leave out
+	Config           *config.Topic    // the topic's, for the form that an old client gets; not to be changed
 	Diverging        *EpochEnd        // set if the reader's LastFetchedEpoch is not in this log where it thinks (KIP-595)
 }
 
@@ -81,6 +86,8 @@ type ListOptions struct {
 	Replica            bool  // asked by a broker or a debugging tool: no isolation, latest is the log end offset
 	ReadCommitted      bool
 	AllowFollower      bool // debugging consumers (replica id -2) only
+	// SegmentsMax asks, if above 0, for the offsets of up to so many segments (ListOffsets v0) and nothing else.
+	SegmentsMax int32
 }
 
 // ListResult is an offset found; all are -1 if there is none at or after the timestamp.
@@ -88,4 +95,5 @@ type ListResult struct {
 	Offset      int64
 	Timestamp   int64 // milliseconds since 1970; -1 for latest and earliest
 	LeaderEpoch int32
+	Segments    []int64 // with SegmentsMax: where segments begin, and the end, descending
 }

@@ -69,6 +69,9 @@ func (p *Partition) lookUp(o ListOptions, hw int64, epoch int32, epochStart int6
 	default:
 		bound = hw
 	}
+	if o.SegmentsMax > 0 {
+		return p.segmentOffsets(o, bound)
+	}
 	var notYet error
 	if !o.Replica && epochStart > hw {
 		notYet = fmt.Errorf("high watermark %d is behind the epoch's start %d: %w", hw, epochStart, kerr.OffsetNotAvailable)
@@ -92,6 +95,29 @@ func (p *Partition) lookUp(o ListOptions, hw int64, epoch int32, epochStart int6
 		}
 		return nowhere, notYet
 	}
+}
+
+// segmentOffsets is what ListOffsets v0 asks for. What lies above the bound stands for the bound, once.
+//
+// Source: Partition#legacyFetchOffsetsForTimestamp.
+func (p *Partition) segmentOffsets(o ListOptions, bound int64) (ListResult, error) {
+	offsets, err := p.log.OffsetsBefore(o.Timestamp, int(o.SegmentsMax))
+	if err != nil {
+		return nowhere, err
+	}
+	res, above := nowhere, false
+	for _, offset := range offsets {
+		if offset > bound {
+			if above {
+				continue
+			}
+			above, offset = true, bound
+		} else if above && offset == bound {
+			continue
+		}
+		res.Segments = append(res.Segments, offset)
+	}
+	return res, nil
 }
 
 // epochAt is the leader epoch of the record at offset, -1 if the cache does not reach back that far.

@@ -103,7 +103,10 @@ func (p *Partition) checkReplica(o ReadOptions) error {
 
 // readLog does the reading, with no lock.
 func (p *Partition) readLog(o ReadOptions, res ReadResult) (ReadResult, error) {
-	res.LastStableOffset = p.log.LastStableOffset(res.HighWatermark)
+	res.LastStableOffset, res.Config = p.log.LastStableOffset(res.HighWatermark), p.log.TopicConfig()
+	if p.o.Bugs.Has(bug.LSORace) && res.LastStableOffset == res.HighWatermark { // nothing is open below it: it is asked for again
+		res.LastStableOffset = p.HighWatermark()
+	}
 	if o.LastFetchedEpoch >= 0 {
 		diverging, err := p.divergence(o, res.LogStartOffset)
 		if err != nil || diverging != nil {

@@ -1,5 +1,5 @@
 // Package record is the record batch, version 2: a view over its bytes, CRC-32C, validation, compression, the builder
-// that clients use, the iterator over its records, and control records.
+// that clients use, the iterator over its records, and control records; and what old clients send and get instead (old.go).
 //
 // It owns the meaning of a batch's bytes and the errors that say what is wrong with them. It never does I/O, keeps no
 // state between calls but pools of codecs, and never copies a batch: accessors read, and setters write, in place.

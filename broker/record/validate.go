@@ -80,8 +80,8 @@ const DefaultUnpackedBytesMax = 256 << 20
 // UNSUPPORTED_FOR_MESSAGE_FORMAT (magic 0 and 1).
 //
 // Source: UnifiedLog#analyzeAndValidateRecords, LogValidator#validateBatch, DefaultRecord#readFrom.
+// Messages of magic 0 and 1 must have been made batches by Upconvert.
 //
-// DEVIATION(KIP-98): Kafka converts magic 0 and 1 to 2; we refuse them until there is an up-conversion.
 // DEVIATION(KIP-98): Kafka unpacks without a bound; we answer MESSAGE_TOO_LARGE, upon which clients split the batch.
 func Validate(buf []byte, r Rules) (batches int, size int, err error) {
 	for rest := buf; ; batches++ {

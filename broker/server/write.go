@@ -78,7 +78,7 @@ func (s *sender) sendHoles(head []byte) error {
 		if _, err := s.socket.WriteMore(ahead); err != nil {
 			return err
 		}
-		if err := s.sendFile(hole.Slice); err != nil {
+		if err := s.sendSlice(hole.Slice); err != nil {
 			return err
 		}
 	}
@@ -93,7 +93,11 @@ func (s *sender) sendHoles(head []byte) error {
 	return err
 }
 
-func (s *sender) sendFile(slice wire.Slice) error {
+func (s *sender) sendSlice(slice wire.Slice) error {
+	if slice.Bytes != nil {
+		_, err := s.socket.WriteMore(slice.Bytes)
+		return err
+	}
 	sent, err := s.socket.SendFile(slice.File, slice.Pos, int64(slice.Len))
 	if err == nil && sent < int64(slice.Len) {
 		err = io.ErrUnexpectedEOF
@@ -106,6 +110,9 @@ func (s *sender) sendFile(slice wire.Slice) error {
 
 // appendSlice reads a slice of a file behind dst.
 func appendSlice(dst []byte, slice wire.Slice) ([]byte, error) {
+	if slice.Bytes != nil {
+		return append(dst, slice.Bytes...), nil
+	}
 	n := len(dst)
 	if cap(dst)-n < int(slice.Len) {
 		grown := make([]byte, n, 2*n+int(slice.Len)+1024)

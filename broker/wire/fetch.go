@@ -44,7 +44,9 @@ type fetchEncoder struct {
 }
 
 func (e *fetchEncoder) response(resp *kmsg.FetchResponse) {
-	e.int32(resp.ThrottleMillis)
+	if e.version >= 1 {
+		e.int32(resp.ThrottleMillis)
+	}
 	if e.version >= 7 {
 		e.int16(resp.ErrorCode)
 		e.int32(resp.SessionID)
@@ -76,15 +78,19 @@ func (e *fetchEncoder) partition(p *kmsg.FetchResponseTopicPartition, records Sl
 	e.int32(p.Partition)
 	e.int16(p.ErrorCode)
 	e.int64(p.HighWatermark)
-	e.int64(p.LastStableOffset)
+	if e.version >= 4 {
+		e.int64(p.LastStableOffset)
+	}
 	if e.version >= 5 {
 		e.int64(p.LogStartOffset)
 	}
-	e.count(len(p.AbortedTransactions), p.AbortedTransactions == nil)
-	for i := range p.AbortedTransactions {
-		e.int64(p.AbortedTransactions[i].ProducerID)
-		e.int64(p.AbortedTransactions[i].FirstOffset)
-		e.noTags()
+	if e.version >= 4 {
+		e.count(len(p.AbortedTransactions), p.AbortedTransactions == nil)
+		for i := range p.AbortedTransactions {
+			e.int64(p.AbortedTransactions[i].ProducerID)
+			e.int64(p.AbortedTransactions[i].FirstOffset)
+			e.noTags()
+		}
 	}
 	if e.version >= 11 {
 		e.int32(p.PreferredReadReplica)

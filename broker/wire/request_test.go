@@ -91,7 +91,7 @@ func TestUnknownVersions(t *testing.T) {
 	for name, frame := range map[string][]byte{
 		"key 1000":    {3, 232, 0, 0, 0, 0, 0, 5, 255, 255},
 		"key -1":      {255, 255, 0, 0, 0, 0, 0, 5, 255, 255},
-		"Produce v2":  {0, 0, 0, 2, 0, 0, 0, 5, 255, 255},
+		"Produce v99": {0, 0, 0, 99, 0, 0, 0, 5, 255, 255},
 		"Fetch v99":   {0, 1, 0, 99, 0, 0, 0, 5, 255, 255},
 		"empty":       {},
 		"half header": {0, 18, 0, 0, 0, 0},

@@ -22,11 +22,26 @@ func Versions(key int16) (min, max int16, ok bool) {
 	return served[key].Min, served[key].Max, true
 }
 
-// Served is what ApiVersions answers: the keys that we serve and their versions, in the order of the keys.
-//
-// Produce is told from version 0 although the old message formats of 0 to 2 are not served: librdkafka takes a higher
-// minimum to mean that the broker knows no compression (KAFKA-18659, ApiKeys#PRODUCE_API_VERSIONS_RESPONSE_MIN_VERSION).
-func Served() []kmsg.ApiVersionsResponseApiKey {
+// FeatureTransactionVersion is the name of the feature that transactions of KIP-890 come with, and TransactionV2 the level at
+// which each ends with a new producer epoch.
+const (
+	FeatureTransactionVersion       = "transaction.version"
+	TransactionV2             int16 = 2
+)
+
+// withoutV2 are the highest versions of requests while transaction.version is below 2: the next ones say that the client relies
+// on it.
+var withoutV2 = map[int16]int16{int16(kmsg.Produce): 11, int16(kmsg.EndTxn): 4, int16(kmsg.TxnOffsetCommit): 4}
+
+// Allowed reports whether a version of a request that we serve may be used at a level of transaction.version.
+func Allowed(key, version, transactionVersion int16) bool {
+	max, limited := withoutV2[key]
+	return !limited || transactionVersion >= TransactionV2 || version <= max
+}
+
+// Served is what ApiVersions answers at a level of transaction.version: the keys that we serve and their versions, in the order
+// of the keys.
+func Served(transactionVersion int16) []kmsg.ApiVersionsResponseApiKey {
 	var keys []kmsg.ApiVersionsResponseApiKey
 	for _, api := range served {
 		if api == nil {
@@ -34,19 +49,19 @@ func Served() []kmsg.ApiVersionsResponseApiKey {
 		}
 		row := kmsg.NewApiVersionsResponseApiKey()
 		row.ApiKey, row.MinVersion, row.MaxVersion = api.Key, api.Min, api.Max
-		if kmsg.Key(api.Key) == kmsg.Produce {
-			row.MinVersion = 0
+		if max, limited := withoutV2[api.Key]; limited && transactionVersion < TransactionV2 {
+			row.MaxVersion = max
 		}
 		keys = append(keys, row)
 	}
 	return keys
 }
 
-// served is indexed by API key. Its maxima are those of Kafka 3.9 in ZooKeeper mode.
+// served is indexed by API key. Its maxima are those of Kafka 3.9 in ZooKeeper mode, and those that come with transaction.version=2.
 var served = index(
-	API{Key: int16(kmsg.Produce), Min: 3, Max: 11, request: shapeProduce, response: answerProduce},
-	API{Key: int16(kmsg.Fetch), Min: 4, Max: 17, request: shapeFetch, response: answerFetch},
-	API{Key: int16(kmsg.ListOffsets), Min: 1, Max: 9, request: shapeListOffsets, response: answerListOffsets},
+	API{Key: int16(kmsg.Produce), Min: 0, Max: 12, request: shapeProduce, response: answerProduce},
+	API{Key: int16(kmsg.Fetch), Min: 0, Max: 17, request: shapeFetch, response: answerFetch},
+	API{Key: int16(kmsg.ListOffsets), Min: 0, Max: 9, request: shapeListOffsets, response: answerListOffsets},
 	API{Key: int16(kmsg.Metadata), Min: 0, Max: 12, request: shapeMetadata, response: answerMetadata},
 	API{Key: int16(kmsg.LeaderAndISR), Min: 2, Max: 7, request: shapeLeaderAndISR, response: answerLeaderAndISR},
 	API{Key: int16(kmsg.StopReplica), Min: 1, Max: 4, request: shapeStopReplica, response: answerStopReplica},
@@ -79,6 +94,14 @@ var served = index(
 	API{Key: int16(kmsg.DescribeGroups), Min: 0, Max: 5, request: shapeDescribeGroups, response: answerDescribeGroups},
 	API{Key: int16(kmsg.ListGroups), Min: 0, Max: 5, request: shapeListGroups, response: answerListGroups},
 	API{Key: int16(kmsg.DeleteGroups), Min: 0, Max: 2, request: shapeDeleteGroups, response: answerDeleteGroups},
+	API{Key: int16(kmsg.AddPartitionsToTxn), Min: 0, Max: 5, request: shapeAddPartitionsToTxn, response: answerAddPartitionsToTxn},
+	API{Key: int16(kmsg.AddOffsetsToTxn), Min: 0, Max: 4, request: shapeAddOffsetsToTxn, response: answerAddOffsetsToTxn},
+	API{Key: int16(kmsg.EndTxn), Min: 0, Max: 5, request: shapeEndTxn, response: answerEndTxn},
+	API{Key: int16(kmsg.WriteTxnMarkers), Min: 0, Max: 1, request: shapeWriteTxnMarkers, response: answerWriteTxnMarkers},
+	API{Key: int16(kmsg.TxnOffsetCommit), Min: 0, Max: 5, request: shapeTxnOffsetCommit, response: answerTxnOffsetCommit},
+	API{Key: int16(kmsg.DescribeProducers), Min: 0, Max: 0, request: shapeDescribeProducers, response: answerDescribeProducers},
+	API{Key: int16(kmsg.DescribeTransactions), Min: 0, Max: 0, request: shapeDescribeTransactions, response: answerDescribeTransactions},
+	API{Key: int16(kmsg.ListTransactions), Min: 0, Max: 1, request: shapeListTransactions, response: answerListTransactions},
 	API{Key: int16(kmsg.OffsetDelete), Min: 0, Max: 0, request: shapeOffsetDelete, response: answerOffsetDelete},
 )
 

@@ -214,8 +214,10 @@ num.partitions=3
 default.replication.factor=%d
 min.insync.replicas=%d
 offsets.topic.replication.factor=%d
+transaction.state.log.replication.factor=%d
+transaction.state.log.min.isr=%d
 group.initial.rebalance.delay.ms=0
-`, id, net.JoinHostPort(c.flags.host, fmt.Sprint(port)), filepath.Join(dir, "logs"), c.zookeeper, replicas, max(1, replicas-1), replicas)
+`, id, net.JoinHostPort(c.flags.host, fmt.Sprint(port)), filepath.Join(dir, "logs"), c.zookeeper, replicas, max(1, replicas-1), replicas, replicas, max(1, replicas-1))
 	file := filepath.Join(dir, "server.properties")
 	return file, os.WriteFile(file, []byte(text), 0o644)
 }

@@ -16,7 +16,7 @@ var levels = map[string]int{
 	"broker/purgatory": 2, "broker/quota": 2, "broker/client": 2, "broker/zookeeper": 2,
 	"broker/log":       3,
 	"broker/partition": 4,
-	"broker/replica":   5, "broker/metadata": 5,
+	"broker/replica":   5, "broker/metadata": 5, "broker/coordinator": 5,
 	"broker/group": 6, "broker/txn": 6, "broker/controller": 6,
 	"broker/api": 7, "broker/server": 7,
 	"broker": 8, "broker/osenv": 8,

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"barnabas/broker/env"
+	"barnabas/broker/log"
 	"barnabas/broker/partition"
 	"barnabas/broker/wire"
 )
@@ -75,6 +76,7 @@ type replicaKey struct {
 // seen is what was last seen of a replica.
 type seen struct {
 	life   int
+	log    *log.Log // a replica deleted and made anew between two looks has another
 	role   partition.Role
 	epoch  int32
 	hw     int64
@@ -202,8 +204,8 @@ func (o *Oracle) lookReplica(at env.Instant, r *Replica) {
 	}
 	key := replicaKey{tp, r.Broker}
 	was := o.replicas[key]
-	if was == nil || was.life != r.Life {
-		was = &seen{life: r.Life, epoch: -1, shy: -1}
+	if was == nil || was.life != r.Life || was.log != s.Log {
+		was = &seen{life: r.Life, log: s.Log, epoch: -1, shy: -1}
 		o.replicas[key] = was
 	}
 	if s.LeaderEpoch < was.epoch {

@@ -19,8 +19,9 @@ const firstConsumer = 500
 func (l *Load) Consume(index int) func(env.Env) {
 	return func(e env.Env) {
 		name := ConsumerName(index)
-		defer l.ended(name, l.lives[name])
-		number := l.identity(name, index)
+		life := l.life(name)
+		defer l.ended(name, life)
+		number := identity(life, index)
 		r := e.Rand("workload")
 		l.sleepUntilBegin(e)
 		c := l.client(e, fmt.Sprintf("consumer-%d", number))
@@ -33,7 +34,7 @@ func (l *Load) Consume(index int) func(env.Env) {
 			k.Assign(l.partition(p), client.Earliest)
 			seek[p] = true
 		}
-		for !l.stopped {
+		for !l.ending() {
 			fetched, err := k.Poll(500 * time.Millisecond)
 			if err != nil {
 				return
@@ -131,9 +132,15 @@ func (l *Load) drain(e env.Env, c *client.Client, deadline env.Instant) error {
 		}
 	}
 	for p := range l.Partitions {
-		l.sink.Drain(history.Drain{Topic: l.Topic, Partition: p, Start: start[p], End: end[p], Time: int64(e.Mono())})
+		l.drained(history.Drain{Topic: l.Topic, Partition: p, Start: start[p], End: end[p], Time: int64(e.Mono())})
 	}
 	return nil
+}
+
+func (l *Load) drained(d history.Drain) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sink.Drain(d)
 }
 
 // behind is a partition that has not been read to its end, or nil. What counts is what Poll has handed over: the consumer's own

@@ -36,11 +36,15 @@ type Config struct {
 	RecordsMax int
 	// Begin is when clients start to work.
 	Begin env.Instant
+	// Negotiate makes clients ask each broker for its API versions first: for brokers that are not our own.
+	Negotiate bool
 }
 
-// Load is the clients' common state. It lives outside of every node, and is safe because a world is one thread.
+// Load is the clients' common state. It lives outside of every node, and is safe because a simulated world is one thread;
+// a real one shares a mutex with it (Share).
 type Load struct {
 	Config
+	mu      mutex
 	sink    history.Sink
 	observe func(history.Op)
 	nextID  int64
@@ -64,20 +68,56 @@ type Counts struct {
 
 // New makes a load whose operations go to sink; observe, if not nil, is shown each as well.
 func New(c Config, sink history.Sink, observe func(history.Op)) *Load {
-	return &Load{Config: c, sink: sink, observe: observe, lives: map[string]int{}, running: map[string]int{}, pending: map[string][]*history.Op{}}
+	return &Load{Config: c, mu: oneThread{}, sink: sink, observe: observe, lives: map[string]int{}, running: map[string]int{}, pending: map[string][]*history.Op{}}
 }
 
+// mutex is env.Mutex, without being a scheduling point where there is but one thread.
+type mutex interface {
+	Lock()
+	Unlock()
+}
+
+type oneThread struct{}
+
+func (oneThread) Lock()   {}
+func (oneThread) Unlock() {}
+
+// Share makes the load safe for clients that really run at the same time. Call it before any starts. The sink and
+// observe are called with mu held.
+func (l *Load) Share(mu env.Mutex) { l.mu = mu }
+
 // Stop lets every client finish what it has under way and end.
-func (l *Load) Stop() { l.stopped = true }
+func (l *Load) Stop() {
+	l.mu.Lock()
+	l.stopped = true
+	l.mu.Unlock()
+}
+
+// ending reports whether Stop was called.
+func (l *Load) ending() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.stopped
+}
 
 // Active is how many clients have not ended.
-func (l *Load) Active() int { return l.active }
+func (l *Load) Active() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.active
+}
 
 // Counts is what the clients were told so far.
-func (l *Load) Counts() Counts { return l.counts }
+func (l *Load) Counts() Counts {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.counts
+}
 
 // Starting counts a life of the named client that will run; it must be called before its node starts.
 func (l *Load) Starting(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.active++
 	l.lives[name]++
 	l.running[name] = l.lives[name]
@@ -86,24 +126,39 @@ func (l *Load) Starting(name string) {
 // Crashed tells that the named client's process is about to go, at this instant: nobody will ever know how what it had
 // under way ended.
 func (l *Load) Crashed(name string, at env.Instant) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for _, op := range l.pending[name] {
 		op.Return, op.Outcome, op.Error = int64(at), history.Unknown, "the client crashed"
-		l.record(*op)
+		l.keep(*op)
 	}
 	delete(l.pending, name)
-	l.ended(name, l.lives[name])
+	l.over(name, l.lives[name])
 }
 
 // ended tells, once for each life, that a client works no more.
 func (l *Load) ended(name string, life int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.over(name, life)
+}
+
+func (l *Load) over(name string, life int) {
 	if life > 0 && l.running[name] == life {
 		l.running[name] = 0
 		l.active--
 	}
 }
 
-// identity is a number for this life of the named client that no other client and no other life has.
-func (l *Load) identity(name string, index int) int { return index + livesApart*(l.lives[name]-1) }
+// life is which life of the named client runs.
+func (l *Load) life(name string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lives[name]
+}
+
+// identity is a number for this life of a client that no other client and no other life has.
+func identity(life, index int) int { return index + livesApart*(life-1) }
 
 // ClientOf is the node of the client that a process of the history belongs to; "drain" for the final drain,
 // "members" for those of groups, who come and go.
@@ -125,6 +180,8 @@ const livesApart = 2000
 
 // more tells whether producers may hand over another record, and counts it.
 func (l *Load) more() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.RecordsMax > 0 && l.handed >= l.RecordsMax {
 		return false
 	}
@@ -139,6 +196,12 @@ func (l *Load) sleepUntilBegin(e env.Env) {
 }
 
 func (l *Load) record(op history.Op) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.keep(op)
+}
+
+func (l *Load) keep(op history.Op) {
 	switch op.Outcome {
 	case history.OK:
 		l.counts.OK++
@@ -164,7 +227,7 @@ func (l *Load) record(op history.Op) {
 
 func (l *Load) client(e env.Env, id string) *client.Client {
 	return client.New(e, client.Options{Bootstrap: l.Bootstrap, ClientID: id, DialTimeout: time.Second, RequestTimeout: l.RequestTimeout,
-		RetryBackoff: 50 * time.Millisecond, RetryBackoffMax: 500 * time.Millisecond})
+		RetryBackoff: 50 * time.Millisecond, RetryBackoffMax: 500 * time.Millisecond, Negotiate: l.Negotiate})
 }
 
 func (l *Load) partition(p int32) wire.TopicPartition {
@@ -179,15 +242,18 @@ const idBytes = 8
 // newValue makes a value with the next id: the id, and filler that follows from it, so that a reader can tell content
 // that has changed.
 func (l *Load) newValue(r *rand.Rand) (id int64, value []byte) {
+	l.mu.Lock()
 	l.nextID++
+	id = l.nextID
+	l.mu.Unlock()
 	value = make([]byte, 2*idBytes+r.IntN(max(1, l.RecordBytesMax-2*idBytes+1)))
-	binary.BigEndian.PutUint64(value, uint64(l.nextID))
-	x := uint64(l.nextID)
+	binary.BigEndian.PutUint64(value, uint64(id))
+	x := uint64(id)
 	for i := idBytes; i < len(value); i++ {
 		x = x*6364136223846793005 + 1442695040888963407
 		value[i] = byte(x >> 56)
 	}
-	return l.nextID, value
+	return id, value
 }
 
 // read is a record as the history knows it. A value without a valid id has the id 0.

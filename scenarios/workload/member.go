@@ -35,22 +35,36 @@ func MemberName(index int) string { return fmt.Sprintf("m%d", index) }
 func (l *Load) Member(index int) func(env.Env) {
 	return func(e env.Env) {
 		name := MemberName(index)
-		defer l.ended(name, l.lives[name])
+		defer l.ended(name, l.life(name))
 		r := e.Rand("workload")
-		for life := 0; !l.stopped; life++ {
+		for life := 0; !l.ending(); life++ {
 			// Assignors go by the order of the members' ids, which begin with this: a new member is not to get its predecessor's share.
 			c := l.client(e, fmt.Sprintf("%c-member-%d", 'a'+rune(r.IntN(26)), index))
 			stay := env.Never
 			if l.Groups.StayMean > 0 {
 				stay = e.Mono().Add(jitter(r, l.Groups.StayMean))
 			}
-			l.members++
-			m := &memberRun{l: l, e: e, process: int32(firstMember+l.members) * processesPerClient, owned: map[wire.TopicPartition]env.Instant{}, seek: make([]bool, l.Partitions)}
+			m := &memberRun{l: l, e: e, process: int32(firstMember+l.nextMember()) * processesPerClient, owned: map[wire.TopicPartition]env.Instant{}, seek: make([]bool, l.Partitions)}
 			m.run(c, stay, func() bool { return r.IntN(max(1, l.Groups.CommitEvery)) == 0 })
 			c.Close()
 			e.Sleep(jitter(r, time.Second))
 		}
 	}
+}
+
+// nextMember numbers the members of groups.
+func (l *Load) nextMember() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.members++
+	return l.members
+}
+
+// count adds to what the clients were told, in a way of its own.
+func (l *Load) count(add func(*Counts)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	add(&l.counts)
 }
 
 // memberRun is one member's life.
@@ -77,7 +91,7 @@ func (m *memberRun) run(c *client.Client, until env.Instant, commits func() bool
 		KeepRevoked: o.KeepRevoked,
 		Listener:    client.GroupListener{Assigned: m.assigned, Revoked: m.revoked, Fetched: m.fetched, Committed: m.committed}})
 	defer m.died()
-	for !m.l.stopped && m.e.Mono() < until {
+	for !m.l.ending() && m.e.Mono() < until {
 		fetched, err := k.Poll(500 * time.Millisecond)
 		if err != nil {
 			m.e.Sleep(200 * time.Millisecond) // it is refused for now: another try may do
@@ -132,7 +146,7 @@ func (m *memberRun) revoked(generation int32, partitions []wire.TopicPartition, 
 			op.Outcome = history.OK
 		}
 		m.l.record(op)
-		m.l.counts.Owned++
+		m.l.count(func(c *Counts) { c.Owned++ })
 	}
 }
 
@@ -149,7 +163,7 @@ func (m *memberRun) committed(offsets []client.CommitOffset, called, returned en
 		if err != nil {
 			op.Outcome, op.Error = history.Unknown, err.Error()
 		} else {
-			m.l.counts.Commits++
+			m.l.count(func(c *Counts) { c.Commits++ })
 		}
 		m.l.record(op)
 	}

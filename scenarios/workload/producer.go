@@ -19,9 +19,9 @@ const processesPerClient = 1000
 func (l *Load) Produce(index int) func(env.Env) {
 	return func(e env.Env) {
 		name := ProducerName(index)
-		life := l.lives[name]
+		life := l.life(name)
 		defer l.ended(name, life)
-		number := l.identity(name, index)
+		number := identity(life, index)
 		r := e.Rand("workload")
 		l.sleepUntilBegin(e)
 		c := l.client(e, fmt.Sprintf("producer-%d", number))
@@ -34,7 +34,7 @@ func (l *Load) Produce(index int) func(env.Env) {
 			panic(err) // a scenario that asks for what cannot be
 		}
 		s := newSlots(e, l.InFlightMax)
-		for seq := int64(0); !l.stopped; seq++ {
+		for seq := int64(0); !l.ending(); seq++ {
 			e.Sleep(jitter(r, l.Pause))
 			slot := s.take()
 			if !l.more() {
@@ -50,14 +50,11 @@ func (l *Load) Produce(index int) func(env.Env) {
 			}
 			op.Records = []history.Record{{Offset: history.None, Value: id, Sum: crc32.Checksum(value, castagnoli)}}
 			op.Call = int64(e.Mono())
-			l.pending[name] = append(l.pending[name], &op)
+			l.handOver(name, &op)
 			p.Produce(client.Record{Topic: l.Topic, Partition: op.Partition, Value: value}, func(res client.Result) {
-				if l.running[name] != life { // it crashed, and what it had under way is recorded as unknown
-					return
+				if l.produced(e, name, life, &op, res) {
+					s.give(slot)
 				}
-				l.pending[name] = slices.DeleteFunc(l.pending[name], func(o *history.Op) bool { return o == &op })
-				l.produced(e, op, res)
-				s.give(slot)
 			})
 		}
 		p.Close(l.DeliveryTimeout)
@@ -68,9 +65,24 @@ func (l *Load) Produce(index int) func(env.Env) {
 func ProducerName(index int) string { return fmt.Sprintf("p%d", index) }
 func ConsumerName(index int) string { return fmt.Sprintf("c%d", index) }
 
-// produced records how a record ended.
-func (l *Load) produced(e env.Env, op history.Op, res client.Result) {
-	op.Return = int64(e.Mono())
+// handOver notes that the record is under way.
+func (l *Load) handOver(name string, op *history.Op) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pending[name] = append(l.pending[name], op)
+}
+
+// produced records how a record ended; false if its client has crashed, and what it had under way is recorded as unknown.
+func (l *Load) produced(e env.Env, name string, life int, under *history.Op, res client.Result) bool {
+	now := e.Mono()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.running[name] != life {
+		return false
+	}
+	l.pending[name] = slices.DeleteFunc(l.pending[name], func(o *history.Op) bool { return o == under })
+	op := *under
+	op.Return = int64(now)
 	switch res.Outcome {
 	case client.OK:
 		op.Outcome = history.OK
@@ -85,7 +97,8 @@ func (l *Load) produced(e env.Env, op history.Op, res client.Result) {
 	if res.Err != nil {
 		op.Error = res.Err.Error()
 	}
-	l.record(op)
+	l.keep(op)
+	return true
 }
 
 // slots hands out the numbers below its size, lowest first.

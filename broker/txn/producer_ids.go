@@ -1,4 +1,4 @@
-package api
+package txn
 
 import (
 	"fmt"
@@ -27,7 +27,10 @@ var evProducerIDs = env.NewKind("producer-ids", env.Info, "start", "length")
 //
 // Source: RPCProducerIdManager.
 type producerIDs struct {
-	deps Deps
+	e        env.Env
+	broker   int32
+	epoch    func() int64
+	allocate func(*kmsg.AllocateProducerIDsRequest, time.Duration) (*kmsg.AllocateProducerIDsResponse, error)
 
 	mu       env.Mutex
 	changed  env.Cond
@@ -42,9 +45,9 @@ type idBlock struct{ next, end, size int64 }
 
 func (b idBlock) empty() bool { return b.next >= b.end }
 
-func newProducerIDs(d Deps) *producerIDs {
-	mu := d.Env.NewMutex()
-	return &producerIDs{deps: d, mu: mu, changed: d.Env.NewCond(mu)}
+func newProducerIDs(o Options) *producerIDs {
+	mu := o.Env.NewMutex()
+	return &producerIDs{e: o.Env, broker: o.Config.BrokerID, epoch: o.BrokerEpoch, allocate: o.AllocateProducerIDs, mu: mu, changed: o.Env.NewCond(mu)}
 }
 
 // next returns an id that nobody has. It waits up to producerIDWait when there is none at hand, and then fails with
@@ -66,7 +69,7 @@ func (p *producerIDs) next() (int64, error) {
 			return id, nil
 		}
 		if deadline == env.Never {
-			deadline = p.deps.Env.Mono().Add(producerIDWait)
+			deadline = p.e.Mono().Add(producerIDWait)
 		}
 		if !p.changed.WaitUntil(deadline) {
 			return 0, fmt.Errorf("no producer ids yet (%v): %w", p.err, kerr.CoordinatorLoadInProgress)
@@ -80,10 +83,10 @@ func (p *producerIDs) prefetch() {
 		return
 	}
 	p.fetching = true
-	p.deps.Env.Go("producer-ids", func() {
+	p.e.Go("producer-ids", func() {
 		block, err := p.fetch()
 		if err != nil {
-			p.deps.Env.Sleep(producerIDBackoff)
+			p.e.Sleep(producerIDBackoff)
 		}
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -98,16 +101,10 @@ func (p *producerIDs) prefetch() {
 
 func (p *producerIDs) fetch() (idBlock, error) {
 	req := kmsg.NewPtrAllocateProducerIDsRequest()
-	req.BrokerID, req.BrokerEpoch = p.deps.Config.BrokerID, p.deps.BrokerEpoch()
-	var resp *kmsg.AllocateProducerIDsResponse
-	if p.deps.Controller.Active() {
-		resp = p.deps.Controller.AllocateProducerIDs(req)
-	} else {
-		answer, err := p.deps.ToController(req, producerIDTimeout)
-		if err != nil {
-			return idBlock{}, err
-		}
-		resp = answer.(*kmsg.AllocateProducerIDsResponse)
+	req.BrokerID, req.BrokerEpoch = p.broker, p.epoch()
+	resp, err := p.allocate(req, producerIDTimeout)
+	if err != nil {
+		return idBlock{}, err
 	}
 	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
 		return idBlock{}, fmt.Errorf("allocate producer ids: %w", err)
@@ -116,6 +113,6 @@ func (p *producerIDs) fetch() (idBlock, error) {
 	if start < 0 || length <= 0 {
 		return idBlock{}, fmt.Errorf("allocate producer ids: a block of %d from %d on", length, start)
 	}
-	p.deps.Env.Emit(env.Event{Kind: evProducerIDs, V: [4]int64{start, length}})
+	p.e.Emit(env.Event{Kind: evProducerIDs, V: [4]int64{start, length}})
 	return idBlock{next: start, end: start + length, size: length}, nil
 }

@@ -1,0 +1,125 @@
+package api
+
+import (
+	"fmt"
+
+	"barnabas/broker/log"
+	"barnabas/broker/record"
+	"barnabas/broker/wire"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Versions from which on clients understand TRANSACTION_ABORTABLE, and rely on partitions being added to transactions by their leaders
+// (KIP-890).
+const (
+	produceAbortable    int16 = 11
+	produceAdds         int16 = 12
+	txnOffsetAbortable  int16 = 4
+	txnOffsetCommitAdds int16 = 5
+)
+
+// verified is what verification has found out for one partition of a request.
+type verified struct {
+	guard *log.Guard
+	err   error
+}
+
+// verifyProduced verifies, before anything is appended, that the partitions of a transactional produce are part of a transaction that its
+// producer has open: those of which the log does not know that already. It waits for the coordinator's word. The result is by partition;
+// those that need none are not in it.
+//
+// Source: ReplicaManager#handleProduceAppend, #maybeSendPartitionsToTransactionCoordinator.
+func (a *API) verifyProduced(req *kmsg.ProduceRequest) map[wire.TopicPartition]verified {
+	if req.TransactionID == nil || !a.Config.TransactionVerification {
+		return nil
+	}
+	found := map[wire.TopicPartition]verified{}
+	var ask []wire.TopicPartition
+	producerID, epoch := record.NoProducerID, record.NoProducerEpoch
+	for i := range req.Topics {
+		for j := range req.Topics[i].Partitions {
+			in := &req.Topics[i].Partitions[j]
+			tp := wire.TopicPartition{Topic: req.Topics[i].Topic, Partition: in.Partition}
+			b, _, err := record.Next(in.Records)
+			if err != nil || !b.IsTransactional() || b.IsControl() {
+				continue // refused later, or not part of a transaction
+			}
+			if producerID != record.NoProducerID && producerID != b.ProducerID() {
+				found[tp] = verified{err: fmt.Errorf("a second producer id in one request: %w", kerr.InvalidProducerIDMapping)}
+				continue
+			}
+			producerID, epoch = b.ProducerID(), b.ProducerEpoch()
+			target, err := a.Replicas.Partition(tp)
+			if err != nil {
+				continue // the append fails the same way
+			}
+			guard, err := target.BeginVerification(producerID, epoch, b.BaseSequence())
+			if err == nil && guard != nil {
+				found[tp] = verified{guard: guard}
+				ask = append(ask, tp)
+			}
+		}
+	}
+	if len(ask) == 0 {
+		return found
+	}
+	for i, err := range a.Txns.Check(*req.TransactionID, producerID, epoch, ask, req.Version >= produceAdds) {
+		if err != nil {
+			found[ask[i]] = verified{err: verifyError(err, req.Version)}
+		}
+	}
+	return found
+}
+
+// verifyError is what a producer is told. Older ones know no better than to try again if they hear NOT_ENOUGH_REPLICAS.
+//
+// Source: ReplicaManager#handleProduceAppend, AddPartitionsToTxnManager.
+func verifyError(err *kerr.Error, version int16) error {
+	switch err {
+	case kerr.TransactionAbortable:
+		if version < produceAbortable {
+			err = kerr.InvalidTxnState
+		}
+		return fmt.Errorf("the partition is not part of the transaction: %w", err)
+	case kerr.ConcurrentTransactions:
+		if version >= produceAdds {
+			return err
+		}
+		return fmt.Errorf("the transaction cannot be verified yet (%s): %w", err.Message, kerr.NotEnoughReplicas)
+	case kerr.CoordinatorLoadInProgress, kerr.CoordinatorNotAvailable, kerr.NotCoordinator, kerr.NetworkException:
+		return fmt.Errorf("the transaction cannot be verified yet (%s): %w", err.Message, kerr.NotEnoughReplicas)
+	}
+	return err
+}
+
+// verifyOffsets is verifyProduced for the partition that a group's offsets go to.
+//
+// Source: GroupCoordinator#handleTxnCommitOffsets, GroupMetadataManager#maybeConvertOffsetCommitError.
+func (a *API) verifyOffsets(req *kmsg.TxnOffsetCommitRequest) (*log.Guard, *kerr.Error) {
+	if !a.Config.TransactionVerification || req.Group == "" {
+		return nil, nil
+	}
+	tp := a.offsetsPartition(req.Group)
+	target, err := a.Replicas.Partition(tp)
+	if err != nil {
+		return nil, nil // the coordinator says so
+	}
+	guard, err := target.BeginVerification(req.ProducerID, req.ProducerEpoch, record.NoSequence)
+	if err != nil || guard == nil {
+		return nil, nil
+	}
+	why := a.Txns.Check(req.TransactionalID, req.ProducerID, req.ProducerEpoch, []wire.TopicPartition{tp}, req.Version >= txnOffsetCommitAdds)[0]
+	switch {
+	case why == nil:
+		return guard, nil
+	case why == kerr.TransactionAbortable && req.Version < txnOffsetAbortable:
+		return nil, kerr.InvalidTxnState
+	case why == kerr.NetworkException || why == kerr.ConcurrentTransactions && req.Version < txnOffsetCommitAdds,
+		why == kerr.NotCoordinator, why == kerr.CoordinatorNotAvailable:
+		// That is about the coordinator of the transaction: the client must not go and look for another of the group.
+		return nil, kerr.CoordinatorLoadInProgress
+	}
+	return nil, why
+}
