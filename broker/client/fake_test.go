@@ -240,8 +240,11 @@ func (b *fake) answer(req kmsg.Request, a act) kmsg.Response {
 			feature.Name, feature.MaxVersionLevel = "transaction.version", s.version
 			resp.FinalizedFeatures = append(resp.FinalizedFeatures, feature)
 			for i := range resp.ApiKeys {
-				if k := &resp.ApiKeys[i]; kmsg.Key(k.ApiKey) == kmsg.Produce {
+				switch k := &resp.ApiKeys[i]; kmsg.Key(k.ApiKey) {
+				case kmsg.Produce:
 					k.MaxVersion = 12
+				case kmsg.EndTxn:
+					k.MaxVersion = 5
 				}
 			}
 		}
