@@ -221,7 +221,7 @@ var catalog = append([]*Scenario{
 			}
 		},
 	},
-}, groupCatalog...)
+}, append(groupCatalog, txnCatalog...)...)
 
 // brokers sets how many there are.
 func (p *Plan) brokers(n int) {

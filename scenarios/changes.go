@@ -24,7 +24,7 @@ func drawPlan(s *Scenario, seed uint64) *Plan {
 
 // settle completes a plan once its scenario has drawn it.
 func (p *Plan) settle() {
-	p.Faults.Clients = p.Producers + p.Consumers
+	p.Faults.Clients = p.Producers + p.Consumers + p.Transactional + p.Processors
 	p.Faults.Brokers = nil
 	for id := range p.Brokers {
 		p.Faults.Brokers = append(p.Faults.Brokers, faults.Node(id+1))
@@ -55,6 +55,7 @@ func (p *Plan) change(c faults.Changes) {
 	p.Load.Pause = cmp.Or(c.Pause, p.Load.Pause)
 	p.HealAt = cmp.Or(c.Heal, p.HealAt)
 	p.Least = Least{Acked: 1}
+	p.Load.Txns.OutputPartitions = min(p.Load.Txns.OutputPartitions, p.Partitions)
 }
 
 // Size is how large a seed's trial is, for whoever wants a smaller one.
