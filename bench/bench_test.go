@@ -139,7 +139,7 @@ func TestStallShowsInLatencyNotInSlip(t *testing.T) {
 		g := newGenerator(c, "t", testWorkload(buffer), []sink{s})
 		g.begin(1, 2e9)
 		ctx, stop := context.WithCancel(context.Background())
-		a := newArrivals("constant", 2000, nil)
+		a := newArrivals("constant", constant(2000), nil)
 		g.sinks = []sink{until{s, c, 2e9, stop}}
 		g.open(ctx, a, 0)
 		if left := g.drain(0); left > 0 {
@@ -182,7 +182,7 @@ func (u until) send(it *item) {
 // Goal: Poisson arrivals have the mean and the spread of a Poisson process, and constant ones do not drift.
 func TestArrivals(t *testing.T) {
 	const n, rate = 200_000, 1000.0
-	a := newArrivals("poisson", rate, rand.New(rand.NewPCG(1, 2)))
+	a := newArrivals("poisson", constant(rate), rand.New(rand.NewPCG(1, 2)))
 	last, sum, squares := int64(0), 0.0, 0.0
 	for range n {
 		at := a.next()
@@ -194,7 +194,7 @@ func TestArrivals(t *testing.T) {
 	if math.Abs(mean*rate-1) > .02 || math.Abs(deviation*rate-1) > .02 {
 		t.Errorf("gaps of %v ± %v s, want %v for both", mean, deviation, 1/rate)
 	}
-	c := newArrivals("constant", 3, nil)
+	c := newArrivals("constant", constant(3), nil)
 	for range 3_000_000 {
 		last = c.next()
 	}
@@ -292,7 +292,7 @@ func BenchmarkGenerator(b *testing.B) {
 	c := newClock()
 	g := newGenerator(c, "t", testWorkload(64<<20), []sink{&stalling{clock: c}})
 	b.ReportAllocs()
-	a := newArrivals("constant", 1e9, nil) // always late: as fast as it can
+	a := newArrivals("constant", constant(1e9), nil) // always late: as fast as it can
 	for b.Loop() {
 		intended := a.next()
 		g.clock.waitUntil(intended)

@@ -6,6 +6,7 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"time"
 )
 
 var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,60}$`)
@@ -65,6 +66,9 @@ func (w *Workload) check() (field string, err error) {
 	if w.Producers.Idempotent && w.Producers.InFlight != 5 {
 		rules = append(rules, rule{"$.producers.in_flight", errors.New("idempotent producers always have 5 requests in flight")})
 	}
+	if n := w.Producers.Transaction; n != 0 {
+		rules = append(rules, rule{"$.producers.transaction", w.checkTransaction(int64(n))})
+	}
 	for _, part := range []func() (string, error){w.checkSizes, w.checkLoad, w.checkConsumers} {
 		field, err := part()
 		rules = append(rules, rule{field, err})
@@ -75,6 +79,20 @@ func (w *Workload) check() (field string, err error) {
 		}
 	}
 	return "", nil
+}
+
+// checkTransaction sees to it that a transaction can fill: its records wait for it in the buffer.
+func (w *Workload) checkTransaction(n int64) error {
+	if !w.Producers.Idempotent {
+		return errors.New("transactions need idempotent: true")
+	}
+	if err := within(n, 1, 10_000_000); err != nil {
+		return err
+	}
+	if room := int64(w.Producers.Buffer/max(1, w.maxSize())) / int64(max(1, w.Producers.Count)); room < 2*n {
+		return fmt.Errorf("%d records a transaction, but the buffer holds %d a producer: it must hold two transactions", n, room)
+	}
+	return nil
 }
 
 func (w *Workload) checkSizes() (string, error) {
@@ -106,10 +124,26 @@ func (w *Workload) checkLoad() (string, error) {
 		if len(l.Steps) != 0 {
 			return "$.load.steps", fmt.Errorf("steps need mode: open, not %s", l.Mode)
 		}
+		if l.Ramp != nil {
+			return "$.load.ramp", fmt.Errorf("a ramp needs mode: open, not %s", l.Mode)
+		}
 		return "", nil
 	}
-	if (l.Rate == 0) == (len(l.Steps) == 0) {
-		return "$.load", errors.New("mode open needs either rate or steps")
+	ways := 0
+	for _, given := range []bool{l.Rate != 0, len(l.Steps) != 0, l.Ramp != nil} {
+		if given {
+			ways++
+		}
+	}
+	if ways != 1 {
+		return "$.load", errors.New("mode open needs either rate or steps or ramp")
+	}
+	if r := l.Ramp; r != nil {
+		for _, v := range []float64{r.From, r.To} {
+			if !(v > 0 && v <= 1e8) {
+				return "$.load.ramp", fmt.Errorf("%v records a second is not within 0 and 100,000,000", v)
+			}
+		}
 	}
 	for _, r := range w.rates() {
 		if r <= 0 || r > 1e8 || math.IsNaN(r) {
@@ -125,6 +159,12 @@ func (w *Workload) checkConsumers() (string, error) {
 		field := fmt.Sprintf("$.consumers[%d]", i)
 		if err := oneOf(c.Mode, "tail", "catchup"); err != nil {
 			return field + ".mode", err
+		}
+		if err := oneOf(c.Isolation, "read_uncommitted", "read_committed"); err != nil {
+			return field + ".isolation", err
+		}
+		if c.Commit != 0 && !c.Group {
+			return field + ".commit", errors.New("only a group commits offsets: group: true")
 		}
 		if c.Members > int(w.Topic.Partitions) {
 			return field + ".members", fmt.Errorf("%d members share %d partitions", c.Members, w.Topic.Partitions)
@@ -156,9 +196,19 @@ func (w *Workload) rates() []float64 {
 	switch {
 	case len(w.Load.Steps) > 0:
 		return w.Load.Steps
+	case w.Load.Ramp != nil:
+		return []float64{(w.Load.Ramp.From + w.Load.Ramp.To) / 2}
 	default:
 		return []float64{w.Load.Rate}
 	}
+}
+
+// rate is the schedule at a nominal rate; a ramp begins lead ns after the start and lasts as long as is measured.
+func (w *Workload) rate(nominal float64, lead int64) rate {
+	if r := w.Load.Ramp; r != nil {
+		return rate{from: r.From, to: r.To, begin: float64(lead) / 1e9, over: time.Duration(w.Phases.Measure).Seconds()}
+	}
+	return constant(nominal)
 }
 
 func (w *Workload) maxSize() Size {

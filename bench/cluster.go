@@ -21,6 +21,7 @@ type cluster struct {
 	adm   *kadm.Client
 	info  load.Target
 	pids  []int // of brokers on this machine
+	addrs []string
 }
 
 // connect finds the cluster. Errors say in a sentence that it cannot be reached.
@@ -46,6 +47,7 @@ func connect(ctx context.Context, bootstrap string) (*cluster, error) {
 		addrs = append(addrs, addr)
 		c.info.Brokers = append(c.info.Brokers, fmt.Sprintf("%d %s", b.NodeID, addr))
 	}
+	c.addrs = addrs
 	c.pids = listeners(addrs)
 	for _, pid := range c.pids {
 		c.info.Local = append(c.info.Local, commandLine(pid))
@@ -136,6 +138,15 @@ func (c *cluster) ends(ctx context.Context, name string, partitions int32) ([]in
 	listed, err := c.adm.ListEndOffsets(within, name)
 	if err == nil {
 		err = listed.Error()
+	}
+	for err != nil && within.Err() == nil && kerr.IsRetriable(err) { // a topic that one broker knows may be news to its leader
+		select {
+		case <-within.Done():
+		case <-time.After(50 * time.Millisecond):
+		}
+		if listed, err = c.adm.ListEndOffsets(within, name); err == nil {
+			err = listed.Error()
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("end offsets of %s: %w", name, err)

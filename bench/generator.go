@@ -24,8 +24,9 @@ type generator struct {
 	inFlight atomic.Int64
 	from, to atomic.Int64 // the measured stretch, for the slip
 
+	slip *load.Histogram // of the goroutine that sends; for others once it has ended
+
 	mu      sync.Mutex
-	slip    *load.Histogram
 	blocked int64 // ns
 }
 
@@ -63,17 +64,24 @@ func (g *generator) done(it *item, err error) {
 // cluster's doing: it counts in the latency and in blocked, not in the slip. Every other lateness is the generator's.
 func (g *generator) open(ctx context.Context, a *arrivals, start int64) {
 	defer lockThread()()
+	var ended atomic.Bool // cheaper to ask than a context
+	defer context.AfterFunc(ctx, func() { ended.Store(true) })()
 	catchingUp := false
 	for i := 0; ; i++ {
 		intended := start + a.next()
-		for intended-g.clock.now() > int64(200*time.Millisecond) { // slow rates must still end
-			g.clock.waitUntil(g.clock.now() + int64(100*time.Millisecond))
-			if ctx.Err() != nil {
+		now := g.clock.now()
+		for intended-now > int64(200*time.Millisecond) { // slow rates must still end
+			g.clock.waitUntil(now + int64(100*time.Millisecond))
+			if ended.Load() {
 				return
 			}
+			now = g.clock.now()
 		}
-		g.clock.waitUntil(intended)
-		if ctx.Err() != nil {
+		if intended > now {
+			g.clock.waitUntil(intended)
+			now = g.clock.now()
+		}
+		if ended.Load() {
 			return
 		}
 		if g.inFlight.Load() >= g.limit {
@@ -81,16 +89,14 @@ func (g *generator) open(ctx context.Context, a *arrivals, start int64) {
 			if !g.waitForRoom(ctx) {
 				return
 			}
+			now = g.clock.now()
 		}
-		now := g.clock.now()
 		late := now - intended
 		if catchingUp && late < int64(100*time.Microsecond) {
 			catchingUp = false
 		}
 		if !catchingUp && intended >= g.from.Load() && intended < g.to.Load() {
-			g.mu.Lock()
 			g.slip.Record(late)
-			g.mu.Unlock()
 		}
 		g.inFlight.Add(1)
 		g.sinks[i%len(g.sinks)].send(g.maker.make(intended))

@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"barnabas/reports/load"
 )
 
 // producer is a sink on a real cluster.
@@ -24,7 +22,7 @@ var codecs = map[string]kgo.CompressionCodec{
 	"lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
 }
 
-func newProducer(seeds []string, topic string, p Producers) (producer, error) {
+func newProducer(seeds []string, topic string, p Producers, more ...kgo.Opt) (producer, error) {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(seeds...), kgo.ClientID("barnabas-bench"), kgo.DefaultProduceTopic(topic),
 		kgo.RequiredAcks(acks[p.Acks]), kgo.ProducerBatchCompression(codecs[p.Codec]),
@@ -36,7 +34,7 @@ func newProducer(seeds []string, topic string, p Producers) (producer, error) {
 	if !p.Idempotent { // franz-go chooses itself for idempotent ones: 5
 		opts = append(opts, kgo.DisableIdempotentWrite(), kgo.MaxProduceRequestsInflightPerBroker(p.InFlight))
 	}
-	client, err := kgo.NewClient(opts...)
+	client, err := kgo.NewClient(append(opts, more...)...)
 	if err != nil {
 		return producer{}, fmt.Errorf("producer: %w", err)
 	}
@@ -48,7 +46,6 @@ type consumers struct {
 	clock   clock
 	meter   *meter
 	clients []*kgo.Client
-	fetch   fetchTimes
 	read    atomic.Int64 // records, over all time
 	wg      sync.WaitGroup
 }
@@ -61,19 +58,22 @@ type source struct {
 }
 
 // startConsumers begins to read.
-func startConsumers(ctx context.Context, c clock, src source, o Consumer, m *meter) (*consumers, error) {
-	cs := &consumers{clock: c, meter: m, fetch: fetchTimes{latency: load.NewLatency()}}
+func startConsumers(ctx context.Context, c clock, src source, o Consumer, m *meter, times *requestTimes) (*consumers, error) {
+	cs := &consumers{clock: c, meter: m}
 	topic := src.topic
 	for f := range o.Fanout {
 		for member := range o.Members {
 			opts := []kgo.Opt{
-				kgo.SeedBrokers(src.seeds...), kgo.ClientID("barnabas-bench"), kgo.WithHooks(&cs.fetch),
+				kgo.SeedBrokers(src.seeds...), kgo.ClientID("barnabas-bench"), kgo.WithHooks(times),
 				kgo.FetchMaxWait(time.Duration(o.MaxWait)), kgo.FetchMaxBytes(int32(o.MaxBytes)),
 				kgo.FetchMaxPartitionBytes(int32(o.MaxBytes)), kgo.FetchMinBytes(int32(o.MinBytes)),
 				kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 			}
+			if o.Isolation == "read_committed" {
+				opts = append(opts, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+			}
 			if o.Group {
-				opts = append(opts, kgo.ConsumeTopics(topic), kgo.ConsumerGroup(fmt.Sprintf("%s-%d", topic, f)))
+				opts = append(opts, kgo.ConsumeTopics(topic), kgo.ConsumerGroup(fmt.Sprintf("%s-%d", topic, f)), kgo.AutoCommitInterval(time.Duration(o.Commit)))
 			} else {
 				offsets := map[int32]kgo.Offset{}
 				for p := member; p < len(src.from); p += o.Members {
@@ -123,29 +123,19 @@ func (cs *consumers) stop() {
 	cs.wg.Wait()
 }
 
-// fetchTimes times fetch requests by franz-go's hook.
-type fetchTimes struct {
-	mu      sync.Mutex
-	latency *load.Histogram
-}
+// requestTimes times fetches and offset commits by franz-go's hook: from the first byte written to the last byte read.
+type requestTimes struct{ fetch, commit *timing }
 
-var _ kgo.HookBrokerE2E = (*fetchTimes)(nil)
+var _ kgo.HookBrokerE2E = (*requestTimes)(nil)
 
 // OnBrokerE2E implements kgo.HookBrokerE2E.
-func (t *fetchTimes) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e kgo.BrokerE2E) {
-	const fetchKey = 1
-	if key != fetchKey || e.Err() != nil {
-		return
+func (t *requestTimes) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e kgo.BrokerE2E) {
+	const fetchKey, offsetCommitKey = 1, 8
+	switch {
+	case e.Err() != nil:
+	case key == fetchKey:
+		t.fetch.record(e.DurationE2E())
+	case key == offsetCommitKey:
+		t.commit.record(e.DurationE2E())
 	}
-	t.mu.Lock()
-	t.latency.Record(int64(e.DurationE2E() / time.Microsecond))
-	t.mu.Unlock()
-}
-
-func (t *fetchTimes) take() *load.Histogram {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	taken := t.latency
-	t.latency = load.NewLatency()
-	return taken
 }

@@ -4,6 +4,7 @@ import (
 	"sort"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"barnabas/reports/load"
 )
@@ -74,6 +75,13 @@ func (m *meter) cut(seconds float64) (load.Flow, *load.Histogram, int64) {
 	return part, latency, failed
 }
 
+// count is how many records that were meant for the stretch have come through.
+func (m *meter) count() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.latency.Count() + m.current.Count()
+}
+
 // total is the whole stretch; the last interval must have been cut.
 func (m *meter) total(seconds float64) (load.Flow, *load.Histogram) {
 	m.mu.Lock()
@@ -98,4 +106,48 @@ func (m *meter) errorCounts() []load.ErrorCount {
 		return list[i].Count > list[j].Count || list[i].Count == list[j].Count && list[i].Error < list[j].Error
 	})
 	return list
+}
+
+// timing is how long one kind of request took, by interval and in all.
+type timing struct {
+	mu      sync.Mutex
+	current *load.Histogram
+	sum     *load.Histogram
+}
+
+func newTiming() *timing { return &timing{current: load.NewLatency(), sum: load.NewLatency()} }
+
+// reset forgets what was before the measured stretch.
+func (t *timing) reset() {
+	t.mu.Lock()
+	t.current.Reset()
+	t.sum.Reset()
+	t.mu.Unlock()
+}
+
+func (t *timing) record(took time.Duration) {
+	t.mu.Lock()
+	t.current.Record(int64((took + time.Microsecond - 1) / time.Microsecond))
+	t.mu.Unlock()
+}
+
+// cut ends an interval.
+func (t *timing) cut() *load.Histogram {
+	fresh := load.NewLatency()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	part := t.current
+	t.current = fresh
+	t.sum.Add(part)
+	return part
+}
+
+// total is everything since reset.
+func (t *timing) total() *load.Histogram {
+	t.cut()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := load.NewLatency()
+	all.Add(t.sum)
+	return all
 }

@@ -7,7 +7,10 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"sort"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"barnabas/reports/load"
 )
@@ -18,6 +21,8 @@ type Options struct {
 	Label      string                           // whose cluster; by default its address
 	AllowNoise bool                             // other processes' CPU is a caveat, not a reason to void
 	Pids       []int                            // of broker processes, where they are not found by their ports
+	GCLogs     []string                         // the brokers' garbage collection logs, for marks in the plots
+	Scenario   *Scenario                        // a fault in the middle of each repetition; nil: none
 	Say        func(format string, args ...any) // progress, a line each; may be nil
 }
 
@@ -50,6 +55,7 @@ type session struct {
 	run     *load.Run
 	clock   clock
 	kept    *stage // of catch-up reads: one backlog for all repetitions
+	sockets *sockets
 }
 
 func newSession(ctx context.Context, w *Workload, o Options) (*session, error) {
@@ -69,7 +75,7 @@ func newSession(ctx context.Context, w *Workload, o Options) (*session, error) {
 	if o.Label == "" {
 		o.Label = o.Bootstrap
 	}
-	s := &session{w: w, o: o, cluster: c, clock: newClock()}
+	s := &session{w: w, o: o, cluster: c, clock: newClock(), sockets: newSockets(portsOf(c.addrs))}
 	s.run = &load.Run{Workload: w.Name, Title: w.Title, Question: w.Question, Label: o.Label, Started: time.Now().UTC().Truncate(time.Millisecond),
 		Settings: w.YAML(), Target: c.info, Machine: thisMachine()}
 	// The pacing thread and the network's goroutines must not wait for each other inside Go's scheduler: the kernel's is fairer.
@@ -117,11 +123,17 @@ func Line(label string, n int, r *load.Repetition) string {
 	if r.EndToEnd.Count() > 0 {
 		text += fmt.Sprintf(" | end to end p50 %s p99 %s p99.9 %s", micros(r.EndToEnd.At(50)), micros(r.EndToEnd.At(99)), micros(r.EndToEnd.At(99.9)))
 	}
+	if r.Commit.Count() > 0 {
+		text += fmt.Sprintf(" | commit p50 %s p99 %s", micros(r.Commit.At(50)), micros(r.Commit.At(99)))
+	}
 	if r.Brokers.Processes > 0 {
 		text += fmt.Sprintf(" | broker %.2f s/GB, %.2f cores, %.0f MB", r.CPUPerGB(), r.Brokers.Cores(), float64(r.Brokers.RSSMax)/1e6)
 	}
 	if r.Slip.Count() > 0 {
 		text += fmt.Sprintf(" | slip p50 %.1f p99 %.1f µs", float64(r.Slip.At(50))/1e3, float64(r.Slip.At(99))/1e3)
+	}
+	if f := r.Fault; f != nil {
+		text += "\n  " + f.Sentence()
 	}
 	for _, e := range r.Errors {
 		text += fmt.Sprintf("\n  %d errors: %s", e.Count, e.Error)
@@ -148,6 +160,8 @@ type stage struct {
 	topic     string
 	made      bool
 	producers []producer
+	open      []*transactional
+	times     requestTimes
 	generator *generator
 	first     []int64 // by partition: where the stage's records begin
 	backlog   int64   // records
@@ -158,7 +172,7 @@ func (s *session) newStage(ctx context.Context) (*stage, error) {
 	if name == "" {
 		name = fmt.Sprintf("barnabas-bench-%s-%08x", s.w.Name, rand.Uint32())
 	}
-	st := &stage{s: s, topic: name}
+	st := &stage{s: s, topic: name, times: requestTimes{newTiming(), newTiming()}}
 	var err error
 	if st.made, err = s.cluster.prepare(ctx, name, s.w.Topic); err != nil {
 		return nil, err
@@ -168,14 +182,24 @@ func (s *session) newStage(ctx context.Context) (*stage, error) {
 		return nil, err
 	}
 	var sinks []sink
-	for range s.w.Producers.Count {
-		p, err := newProducer(s.cluster.seeds, name, s.w.Producers)
+	for i := range s.w.Producers.Count {
+		var more []kgo.Opt
+		if s.w.Producers.Transaction > 0 {
+			more = append(more, kgo.TransactionalID(fmt.Sprintf("%s-%d", name, i)), kgo.TransactionTimeout(time.Minute))
+		}
+		p, err := newProducer(s.cluster.seeds, name, s.w.Producers, more...)
 		if err != nil {
 			st.close()
 			return nil, err
 		}
 		st.producers = append(st.producers, p)
-		sinks = append(sinks, p)
+		if n := s.w.Producers.Transaction; n > 0 {
+			t := newTransactional(s.clock, p.client, n, int64(s.w.Producers.Buffer/s.w.maxSize()), st.times.commit)
+			st.open = append(st.open, t)
+			sinks = append(sinks, t)
+		} else {
+			sinks = append(sinks, p)
+		}
 	}
 	st.generator = newGenerator(s.clock, name, s.w, sinks)
 	if c := s.w.catchup(); c != nil {
@@ -204,7 +228,7 @@ func (st *stage) preload(ctx context.Context, bytes int64) error {
 	g := st.generator
 	g.begin(0, 1<<62)
 	g.closed(ctx, bytes)
-	if left := g.drain(time.Minute); left > 0 && ctx.Err() == nil {
+	if left := g.drain(time.Minute); left > 0 && ctx.Err() == nil && len(st.open) == 0 { // part of a transaction may wait for its rest
 		return fmt.Errorf("backlog: %d records were not acknowledged within a minute", left)
 	}
 	for _, e := range g.acked.errorCounts() {
@@ -215,7 +239,16 @@ func (st *stage) preload(ctx context.Context, bytes int64) error {
 	return ctx.Err()
 }
 
+// endTransactions commits what is still open. What is sent after it goes nowhere.
+func (st *stage) endTransactions() {
+	for _, t := range st.open {
+		t.end()
+	}
+	st.open = nil
+}
+
 func (st *stage) close() {
+	st.endTransactions()
 	for _, p := range st.producers {
 		p.client.Close()
 	}
@@ -238,7 +271,8 @@ func (s *session) measure(ctx context.Context, rate float64) (*load.Repetition, 
 	defer st.close()
 	r := &load.Repetition{Mode: s.w.Load.Mode, Offered: rate}
 	seen := newMeter()
-	readers, err := s.startReaders(ctx, st, seen)
+	times := &st.times
+	readers, err := s.startReaders(ctx, st, seen, true)
 	if err != nil {
 		return nil, err
 	}
@@ -260,16 +294,22 @@ func (s *session) measure(ctx context.Context, rate float64) (*load.Repetition, 
 	go func() {
 		defer close(ended)
 		if r.Mode == "open" {
-			g.open(sending, newArrivals(s.w.Load.Arrivals, rate, rand.New(rand.NewPCG(7, uint64(rate)))), start)
+			g.open(sending, newArrivals(s.w.Load.Arrivals, s.w.rate(rate, from-start), rand.New(rand.NewPCG(7, uint64(rate)))), start)
 		} else {
 			g.closed(sending, 0)
 		}
 	}()
 	s.sleepUntil(ctx, from)
-	for _, c := range readers {
-		c.fetch.take() // of the warm-up
-	}
+	times.fetch.reset()
+	times.commit.reset()
 	watch := newWatch(s, r, g.acked, seen)
+	watch.times = times
+	behind, err := s.startReaders(ctx, st, seen, false) // those that catch up do so while it is measured
+	if readers = append(readers, behind...); err != nil {
+		return nil, err
+	}
+	stopEvents := s.watchEvents(ctx, st.topic, from)
+	fault := s.startScenario(ctx, st.topic, from)
 	for at := from; at < to && ctx.Err() == nil; {
 		at = min(at+int64(s.w.Phases.Interval), to)
 		s.sleepUntil(ctx, at)
@@ -279,17 +319,25 @@ func (s *session) measure(ctx context.Context, rate float64) (*load.Repetition, 
 	s.sleepUntil(ctx, to+int64(s.w.Phases.Cooldown))
 	stop()
 	<-ended
+	st.endTransactions()
 	r.Unfinished = g.drain(15 * time.Second)
-	s.finish(r, g, seen, readers, watch)
+	fault.wait()
+	r.Events = append(append(stopEvents(), fault.take()...), collections(s.o.GCLogs, watch.began, r.Seconds)...)
+	sort.SliceStable(r.Events, func(i, j int) bool { return r.Events[i].At < r.Events[j].At })
+	s.finish(r, g, seen, readers, times)
 	return r, nil
 }
 
-func (s *session) startReaders(ctx context.Context, st *stage, m *meter) (list []*consumers, err error) {
+// startReaders starts the consumers of one mode.
+func (s *session) startReaders(ctx context.Context, st *stage, m *meter, tail bool) (list []*consumers, err error) {
 	for _, o := range s.w.Consumers {
-		src, err := st.source(ctx, o.Mode == "tail")
+		if (o.Mode == "tail") != tail {
+			continue
+		}
+		src, err := st.source(ctx, tail)
 		var c *consumers
 		if err == nil {
-			c, err = startConsumers(ctx, s.clock, src, o, m)
+			c, err = startConsumers(ctx, s.clock, src, o, m, &st.times)
 		}
 		if err != nil {
 			for _, c := range list {
@@ -303,7 +351,7 @@ func (s *session) startReaders(ctx context.Context, st *stage, m *meter) (list [
 }
 
 // finish takes what came late, makes the totals and judges.
-func (s *session) finish(r *load.Repetition, g *generator, seen *meter, readers []*consumers, watch *watch) {
+func (s *session) finish(r *load.Repetition, g *generator, seen *meter, readers []*consumers, times *requestTimes) {
 	r.Produced, r.Produce = g.acked.total(r.Seconds)
 	if len(readers) > 0 {
 		want := int64(0)
@@ -319,16 +367,14 @@ func (s *session) finish(r *load.Repetition, g *generator, seen *meter, readers 
 			r.Caveats = append(r.Caveats, fmt.Sprintf("%d records had not reached their consumers five seconds after the end: the consumers lag, and the end-to-end figures leave these out", n))
 		}
 	}
-	r.Fetch = load.NewLatency()
-	for _, c := range readers {
-		r.Fetch.Add(c.fetch.take())
-	}
+	r.Fetch, r.Commit = times.fetch.total(), times.commit.total()
 	g.mu.Lock()
 	r.Slip = load.NewSlip()
 	r.Slip.Add(g.slip)
 	r.Blocked = float64(g.blocked) / 1e9
 	g.mu.Unlock()
 	r.Errors = append(g.acked.errorCounts(), seen.errorCounts()...)
+	r.Fault = faultCost(r)
 	judge(r, s.o.AllowNoise)
 }
 
@@ -357,12 +403,15 @@ func (s *session) readBacklog(ctx context.Context, st *stage) (*load.Repetition,
 	o := *s.w.catchup()
 	from := s.clock.now()
 	seen.begin(from, 1<<62)
+	st.times.fetch.reset()
+	st.times.commit.reset()
 	watch := newWatch(s, r, nil, seen)
+	watch.times = &st.times
 	src, err := st.source(ctx, false)
 	if err != nil {
 		return nil, err
 	}
-	c, err := startConsumers(ctx, s.clock, src, o, seen)
+	c, err := startConsumers(ctx, s.clock, src, o, seen, &st.times)
 	if err != nil {
 		return nil, err
 	}
@@ -385,7 +434,7 @@ func (s *session) readBacklog(ctx context.Context, st *stage) (*load.Repetition,
 	watch.cut()
 	watch.end()
 	r.Consumed, _ = seen.total(r.Seconds)
-	r.Fetch = c.fetch.take()
+	r.Fetch, r.Commit = st.times.fetch.total(), st.times.commit.total()
 	r.Errors = seen.errorCounts()
 	judge(r, s.o.AllowNoise)
 	return r, nil
@@ -405,16 +454,22 @@ type watch struct {
 	s              *session
 	r              *load.Repetition
 	acked, seen    *meter
+	times          *requestTimes
+	began          time.Time
 	last           map[int]procUse
 	broker, client procUse // at the start
 	b, c           procUse // at the last cut
+	net, n         netUse  // the same of the brokers' connections
 	busy, idle     float64
 	from, at       int64
 }
 
 func newWatch(s *session, r *load.Repetition, acked, seen *meter) *watch {
 	w := &watch{s: s, r: r, acked: acked, seen: seen, last: map[int]procUse{}}
-	r.Started = time.Now().UTC().Truncate(time.Millisecond)
+	w.began = time.Now()
+	r.Started = w.began.UTC().Truncate(time.Millisecond)
+	w.net = s.sockets.use()
+	w.n = w.net
 	w.broker = usage(s.cluster.pids, w.last)
 	w.client, _ = readProc(os.Getpid())
 	w.b, w.c = w.broker, w.client
@@ -437,9 +492,13 @@ func (w *watch) cut() {
 	var failed int64
 	i.Consumed, i.EndToEnd, failed = w.seen.cut(seconds)
 	i.Errors += failed
+	i.Fetch, i.Commit = w.times.fetch.cut(), w.times.commit.cut()
 	b := usage(w.s.cluster.pids, w.last)
 	c, _ := readProc(os.Getpid())
 	i.BrokerCPU, i.ClientCPU, i.BrokerRSS = (b.cpu-w.b.cpu)/seconds, (c.cpu-w.c.cpu)/seconds, b.rss
+	n := w.s.sockets.use()
+	i.BrokerNet, i.BrokerDsk = float64(n.in+n.out-w.n.in-w.n.out)/1e6/seconds, float64(b.wrote-w.b.wrote)/1e6/seconds
+	w.n = n
 	w.r.Brokers.RSSMax = max(w.r.Brokers.RSSMax, b.rss)
 	w.r.Client.RSSMax = max(w.r.Client.RSSMax, c.rss)
 	w.b, w.c, w.at = b, c, now
@@ -456,6 +515,7 @@ func (w *watch) end() {
 	}
 	sum(&r.Brokers, len(w.s.cluster.pids), w.broker, w.b)
 	sum(&r.Client, 1, w.client, w.c)
+	r.Brokers.NetIn, r.Brokers.NetOut = w.n.in-w.net.in, w.n.out-w.net.out
 	if busy, idle := machineUse(); r.Seconds > 0 {
 		r.Others = max(0, (busy-w.busy-r.Brokers.CPUSeconds-r.Client.CPUSeconds)/r.Seconds)
 		r.Idle = (idle - w.idle) / r.Seconds

@@ -63,6 +63,9 @@ type Producers struct {
 	Codec      string   `yaml:"codec"`     // none, gzip, snappy, lz4, zstd
 	InFlight   int      `yaml:"in_flight"` // requests to a broker; idempotent producers always have 5
 	Buffer     Size     `yaml:"buffer"`    // how much all producers hold before sending waits
+	// Transaction is how many records make a transaction; 0: none. A record then counts as acknowledged when its transaction
+	// has committed.
+	Transaction int `yaml:"transaction,omitempty"`
 }
 
 // Load is how much.
@@ -71,6 +74,13 @@ type Load struct {
 	Arrivals string    `yaml:"arrivals,omitempty"` // constant or poisson
 	Rate     float64   `yaml:"rate,omitempty"`     // records/s over all producers
 	Steps    []float64 `yaml:"steps,omitempty"`    // or several rates, one after the other
+	Ramp     *Ramp     `yaml:"ramp,omitempty"`     // or a rate that rises or falls evenly through the measured stretch
+}
+
+// Ramp is a rate that changes evenly: the warm-up runs at From, the cool-down at To.
+type Ramp struct {
+	From float64 `yaml:"from"` // records/s
+	To   float64 `yaml:"to"`
 }
 
 // Consumer is one kind of consumer.
@@ -83,6 +93,10 @@ type Consumer struct {
 	MaxWait  Duration `yaml:"max_wait"`
 	MaxBytes Size     `yaml:"max_bytes"`
 	MinBytes Size     `yaml:"min_bytes"`
+	// Isolation is read_uncommitted, or read_committed: only what committed transactions wrote.
+	Isolation string `yaml:"isolation,omitempty"`
+	// Commit is how often each member of a group commits its offsets.
+	Commit Duration `yaml:"commit,omitempty"`
 }
 
 // Phases is how long.
@@ -115,6 +129,12 @@ func (c *Consumer) fill() {
 		c.MaxBytes = 16 << 20
 	}
 	c.MinBytes = max(c.MinBytes, 1)
+	if c.Isolation == "" {
+		c.Isolation = "read_uncommitted"
+	}
+	if c.Group && c.Commit == 0 {
+		c.Commit = Duration(time.Second)
+	}
 }
 
 //go:embed workloads/*.yaml

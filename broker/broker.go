@@ -214,7 +214,7 @@ func (b *Broker) start() (*zookeeper.Store, error) {
 		BrokerEpoch: b.epoch.Load, AllocateProducerIDs: b.allocateProducerIDs, Send: b.peers.send})
 	b.api = api.New(api.Deps{
 		Env: b.e, Config: b.cfg, ClusterID: b.clusterID, Listener: listenerName, Replicas: api.FromManager(b.replicas), Metadata: b.metadata,
-		Controller: b.controller, Groups: b.groups, Txns: b.txns, Purgatory: b.purgatory, BrokerEpoch: b.epoch.Load, ToController: b.channel.do, TopicConfig: b.topicOverrides, Configs: b,
+		Controller: b.controller, Groups: b.groups, Txns: b.txns, Purgatory: b.purgatory, BrokerEpoch: b.epoch.Load, ToController: b.channel.do, TopicConfig: b.topicOverrides, Configs: b, Offsets: b,
 	})
 	if _, port, err := config.SplitHostPort(b.cfg.ListenAddr); err == nil && port == 0 {
 		if err := b.listen(); err != nil { // nobody can know the port yet, and we must tell it when we register

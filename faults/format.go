@@ -57,7 +57,8 @@ func (f Fault) String() string {
 	case ClientCrash:
 		fmt.Fprintf(&b, " client crash number=%d", f.Client)
 	default:
-		fmt.Fprintf(&b, " %s", f.Kind)
+		b.WriteByte(' ')
+		b.WriteString(f.words())
 	}
 	switch f.For {
 	case UntilEnd:
@@ -67,6 +68,37 @@ func (f Fault) String() string {
 		b.WriteString(" for=" + f.For.String())
 	}
 	return b.String()
+}
+
+// words are those of the kinds that came later.
+func (f Fault) words() string {
+	switch f.Kind {
+	case Blackout:
+		return fmt.Sprintf("blackout nodes=%s keep=%s", list(f.From), f.Keep)
+	case SwapDisks, HalfOpen, HoldBack:
+		return fmt.Sprintf("%s from=%s to=%s", f.Kind, list(f.From), list(f.To))
+	case Loss:
+		return fmt.Sprintf("loss from=%s to=%s one-in=%d", list(f.From), list(f.To), f.OneIn)
+	case Bandwidth:
+		return fmt.Sprintf("bandwidth from=%s to=%s bytes=%d", list(f.From), list(f.To), f.Bytes)
+	case TornWrite:
+		return fmt.Sprintf("disk node=%s op=write torn", f.Node)
+	case Misdirect:
+		return fmt.Sprintf("disk node=%s op=write misdirect", f.Node)
+	case BitFlip:
+		return fmt.Sprintf("disk node=%s flip=%d", f.Node, f.Bits)
+	case LoseEntry:
+		return fmt.Sprintf("lose-entry node=%s", f.Node)
+	case ZooKeeperPause:
+		return "zookeeper pause"
+	case ZooKeeperLoseWatch:
+		return fmt.Sprintf("zookeeper lose-watches node=%s", f.Node)
+	case ClientPause:
+		return fmt.Sprintf("client pause number=%d", f.Client)
+	case ClientTwin:
+		return fmt.Sprintf("client twin number=%d", f.Client)
+	}
+	return f.Kind.String()
 }
 
 // Format is the file's text; Parse reads it back to the same value if its schedule is in order.

@@ -32,6 +32,8 @@ var forms = [KindCount]form{
 		f.Delay = p.duration("delay", true)
 		parseSides(p, f)
 	}},
+	{TornWrite, "disk", "torn", "disk node=1 op=write torn for=2s", parseWrite},
+	{Misdirect, "disk", "misdirect", "disk node=1 op=write misdirect for=2s", parseWrite},
 	{FailSync, "disk", "op=fsync", "disk node=1 op=fsync fail for=2s", parseFail("fsync")},
 	{FailRead, "disk", "op=read", "disk node=1 op=read fail for=2s", parseFail("read")},
 	{FailWrite, "disk", "op=write", "disk node=1 op=write fail for=2s", parseFail("write")},
@@ -43,6 +45,10 @@ var forms = [KindCount]form{
 	{FailDir, "disk", "broken", "disk node=1 log-dir=2 broken for=4s", func(p *params, f *Fault) {
 		f.Dir = p.number("log-dir", "number of a log directory", 1, dirMax)
 		parseNode(p, f)
+	}},
+	{BitFlip, "disk", "", "disk node=2 flip=3", func(p *params, f *Fault) {
+		f.Bits = p.number("flip", "number of bits", 1, bitsMax)
+		f.Node = p.node("node")
 	}},
 	{SlowDisk, "disk", "", "disk node=1 op=all slow=20 for=4s", func(p *params, f *Fault) {
 		p.exactly("op", "all")
@@ -85,9 +91,57 @@ var forms = [KindCount]form{
 		f.Node = p.node("node")
 	}},
 	{ClientCrash, "client crash", "", "client crash number=2 for=1s", func(p *params, f *Fault) {
-		f.Client = p.number("number", "number", 1, slowMax)
+		parseClient(p, f)
+	}},
+	{ClientPause, "client pause", "", "client pause number=2 for=8s", parseClient},
+	{ClientTwin, "client twin", "", "client twin number=2 for=4s", parseClient},
+	{Blackout, "blackout", "", "blackout nodes=1,2,3 keep=random for=6s", func(p *params, f *Fault) {
+		f.Keep = p.keep()
+		f.From = p.nodes("nodes")
+		for _, n := range f.From {
+			if n == Clients || n == Others {
+				p.fail("nodes=… with %s", n)("name brokers by their ids, zk, leader or controller")
+			}
+		}
 		f.For = p.duration("for", false)
 	}},
+	{SwapDisks, "swap-disks", "", "swap-disks from=1 to=2 for=3s", func(p *params, f *Fault) {
+		parseSides(p, f)
+		for _, n := range append(append([]Node(nil), f.From...), f.To...) {
+			if !n.IsBroker() && !n.IsRole() || len(f.From) != 1 || len(f.To) != 1 {
+				p.fail("disks are swapped between two brokers")("write it like %q", "swap-disks from=1 to=2 for=3s")
+			}
+		}
+	}},
+	{Loss, "loss", "", "loss from=1 to=2,3 one-in=5 for=4s", func(p *params, f *Fault) {
+		f.OneIn = p.number("one-in", "number of segments", 2, slowMax)
+		parseSides(p, f)
+	}},
+	{HalfOpen, "half-open", "", "half-open from=1 to=2,3", parseSidesAlone},
+	{Bandwidth, "bandwidth", "", "bandwidth from=1 to=2,3 bytes=65536 for=4s", func(p *params, f *Fault) {
+		f.Bytes = p.number("bytes", "number of bytes a second", 1024, bytesMax)
+		parseSides(p, f)
+	}},
+	{HoldBack, "hold-back", "", "hold-back from=1 to=2,3 for=8s", parseSides},
+	{LoseEntry, "lose-entry", "", "lose-entry node=2 for=3s", parseNode},
+	{ZooKeeperPause, "zookeeper pause", "", "zookeeper pause for=3s", func(p *params, f *Fault) {
+		f.For = p.duration("for", false)
+	}},
+	{ZooKeeperLoseWatch, "zookeeper lose-watches", "", "zookeeper lose-watches node=2 for=4s", func(p *params, f *Fault) {
+		if parseNode(p, f); f.Node == ZooKeeper {
+			p.fail("node=zk watches nothing")("name a broker, leader or controller")
+		}
+	}},
+}
+
+func parseClient(p *params, f *Fault) {
+	f.Client = p.number("number", "number", 1, slowMax)
+	f.For = p.duration("for", false)
+}
+
+func parseWrite(p *params, f *Fault) {
+	p.exactly("op", "write")
+	parseNode(p, f)
 }
 
 func parseFail(op string) func(*params, *Fault) {
@@ -129,9 +183,9 @@ func formOf(words []string) *form {
 	return nil
 }
 
-// fits tells the kinds of "clock" apart, by the one word that only one of them takes.
+// fits tells the kinds of "clock" and "disk" apart, by the one word that only one of them takes.
 func (f *form) fits(words []string) bool {
-	key := map[Kind]string{ClockOffset: "offset=", ClockDrift: "drift="}[f.kind]
+	key := map[Kind]string{ClockOffset: "offset=", ClockDrift: "drift=", BitFlip: "flip="}[f.kind]
 	return key == "" || slices.ContainsFunc(words, func(w string) bool { return strings.HasPrefix(w, key) })
 }
 

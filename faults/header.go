@@ -29,6 +29,8 @@ type Changes struct {
 	Pause                                     time.Duration // mean time between two records of one producer
 	Begin                                     time.Duration // no client starts before
 	Heal                                      time.Duration // when the faults end
+	// Beyond, if not zero, lets the faults do more than Kafka promises to bear.
+	Beyond int
 	// Redraw, if not zero, redraws every random choice but the plan and the schedule: another way through the same
 	// trial. It does so at the instant RedrawAt, from which on the run is another; zero is from the start.
 	Redraw   uint64
@@ -47,6 +49,7 @@ func (c *Changes) fields() []changeField {
 	return []changeField{
 		{key: "brokers", count: &c.Brokers}, {key: "partitions", count: &c.Partitions}, {key: "producers", count: &c.Producers},
 		{key: "consumers", count: &c.Consumers}, {key: "records", count: &c.Records}, {key: "pause", duration: &c.Pause},
+		{key: "beyond", count: &c.Beyond},
 		{key: "begin", duration: &c.Begin}, {key: "heal", duration: &c.Heal},
 		{key: "redraw", number: &c.Redraw}, {key: "redraw-at", duration: &c.RedrawAt},
 	}

@@ -28,6 +28,8 @@ const (
 	lineMax   = 4096
 	slowMax   = 1_000_000
 	driftMax  = 500_000
+	bitsMax   = 1000
+	bytesMax  = 1 << 40
 )
 
 const timeRemedy = `write seconds with the unit, such as "3.200s"`

@@ -39,16 +39,36 @@ type World interface {
 	Reset(from, to Node) Outcome
 	// SetRefuse makes a node refuse new connections from now on, or no longer.
 	SetRefuse(n Node, on bool) Outcome
-	// Hurt counts what Clog (Kind Clog) and SetRefuse (Refuse) have done since the world began.
+	// HalfOpen makes the first node's machine forget its connections with the second, without a word to it. Not applied
+	// if there were none.
+	HalfOpen(from, to Node) Outcome
+	// HoldBack holds back for d what the connections that are open now carry from the one node to the other; connections
+	// made since are free, so that what is held back arrives after what was said later.
+	HoldBack(from, to Node, d time.Duration) Outcome
+	// SetWatchLoss makes ZooKeeper break the node's connection instead of telling it of a change, from now on or no longer.
+	SetWatchLoss(n Node, on bool) Outcome
+	// Hurt counts what Clog (Kind Clog), SetRefuse (Refuse), HoldBack and SetWatchLoss (ZooKeeperLoseWatch) have done since
+	// the world began.
 	Hurt(k Kind) int64
 
 	// SetClock puts a node's wall clock off by so much, and makes it gain so many parts per million from now on.
 	SetClock(n Node, off time.Duration, drift int) Outcome
 	// Wipe ends a node's process and empties its disk. It applies to a node that is down, too.
 	Wipe(n Node) Outcome
+	// LoseEntry ends a node's process and takes the newest file of a log out of its directory, synced or not.
+	LoseEntry(n Node) Outcome
+	// FlipBits turns so many bits in what a node's logs hold. Not applied if they hold nothing.
+	FlipBits(n Node, bits int) Outcome
+	// SwapDisks ends both nodes' processes and puts each one's disk into the other's machine.
+	SwapDisks(a, b Node) Outcome
 	// CrashClient ends a client's process, and RestartClient starts it again, as another client in all but its number.
 	CrashClient(number int) Outcome
 	RestartClient(number int) Outcome
+	// PauseClient stops a client's process, and ResumeClient lets it go on. StartTwin starts another process that takes
+	// itself for the same client; it stays.
+	PauseClient(number int) Outcome
+	ResumeClient(number int) Outcome
+	StartTwin(number int) Outcome
 
 	// ExpireSession makes ZooKeeper expire the node's session now. Not applied if it has none.
 	ExpireSession(n Node) Outcome
@@ -64,6 +84,8 @@ type Outcome struct {
 type Link struct {
 	Cut   bool          // nothing passes
 	Delay time.Duration // added to everything that passes
+	OneIn int           // one segment in so many is lost, and sent again; 0: none more than the network's own
+	Bytes int           // what passes in a second; 0: no more bound than the network's own
 }
 
 // Disk is the condition of a disk.
@@ -73,8 +95,11 @@ type Disk struct {
 	// FailRead, FailWrite make these calls fail with EIO; Full makes writes that need room fail with ENOSPC.
 	FailRead, FailWrite, Full bool
 	// Stall lets no call return for so long from now.
-	Stall    time.Duration
-	FailDirs []int // numbers of the log directories, from 1, of which nothing can be read or written, ascending
+	Stall time.Duration
+	// Torn makes writes fail with EIO that have written a leading part of what they should. Misdirect lets one write go to
+	// another place in its file.
+	Torn, Misdirect bool
+	FailDirs        []int // numbers of the log directories, from 1, of which nothing can be read or written, ascending
 }
 
 // DiskHurt counts effects.
@@ -83,5 +108,6 @@ type DiskHurt struct {
 	FailSync int64 // syncs that failed
 	// FailRead, FailWrite, Full are calls that failed; Stall those that waited.
 	FailRead, FailWrite, Full, Stall int64
+	Torn, Misdirect                  int64 // writes that were
 	FailDir                          int64 // calls that failed in a log directory
 }

@@ -28,6 +28,12 @@ func Card(w io.Writer, r *Run) {
 			violation(w, "  and so     ", f)
 		}
 	}
+	if promise, knobs := settingLines(r); promise != "" {
+		fmt.Fprintf(w, "  promise    %s\n", promise)
+		for i, line := range knobs {
+			fmt.Fprintf(w, "  %-10s %s\n", map[bool]string{true: "knobs"}[i == 0], line)
+		}
+	}
 	for _, f := range r.Failures[:min(len(r.Failures), 5)] {
 		violation(w, "  violation  ", f)
 	}
@@ -56,6 +62,25 @@ func violation(w io.Writer, head string, f Failure) {
 	for _, line := range f.Witness {
 		fmt.Fprintf(w, "               %s\n", line)
 	}
+}
+
+// settingLines are what the faults keep to, and the broker's settings of this seed, some to a line.
+func settingLines(r *Run) (promise string, knobs []string) {
+	const width = 130
+	for _, s := range r.Settings {
+		switch {
+		case s.Name == "faults":
+			promise = s.Value
+		case strings.Contains(s.Name, "."):
+			word := s.Name + "=" + s.Value
+			if n := len(knobs); n > 0 && len(knobs[n-1])+len(word) < width {
+				knobs[n-1] += " " + word
+			} else {
+				knobs = append(knobs, word)
+			}
+		}
+	}
+	return promise, knobs
 }
 
 func faultLine(r *Run) string {

@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"barnabas/broker/config"
@@ -221,7 +222,7 @@ var catalog = append([]*Scenario{
 			}
 		},
 	},
-}, append(groupCatalog, txnCatalog...)...)
+}, slices.Concat(groupCatalog, trialCatalog, txnCatalog)...)
 
 // brokers sets how many there are.
 func (p *Plan) brokers(n int) {

@@ -51,5 +51,6 @@ func (p *Plan) group(r *rand.Rand) {
 		c.GroupSessionTimeoutMin = time.Second
 		c.OffsetsCommitTimeout = time.Second
 	})
+	p.Settled = 4 * time.Second // for a last rebalance, and what comes of it
 	p.Least.Commits, p.Least.Owned = 5, int(p.Partitions)
 }

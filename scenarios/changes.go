@@ -24,7 +24,8 @@ func drawPlan(s *Scenario, seed uint64) *Plan {
 
 // settle completes a plan once its scenario has drawn it.
 func (p *Plan) settle() {
-	p.Faults.Clients = p.Producers + p.Consumers + p.Transactional + p.Processors
+	p.Faults.Clients = p.Producers + p.Consumers + p.Transactional + p.Processors + p.Members
+	p.Faults.Synced, p.Faults.Budget.PowerTogether = p.SyncEveryAppend, p.SyncEveryAppend
 	p.Faults.Brokers = nil
 	for id := range p.Brokers {
 		p.Faults.Brokers = append(p.Faults.Brokers, faults.Node(id+1))
@@ -54,7 +55,9 @@ func (p *Plan) change(c faults.Changes) {
 	p.Load.Begin = env.Instant(c.Begin)
 	p.Load.Pause = cmp.Or(c.Pause, p.Load.Pause)
 	p.HealAt = cmp.Or(c.Heal, p.HealAt)
-	p.Least = Least{Acked: 1}
+	if c != (faults.Changes{Beyond: c.Beyond}) {
+		p.Least = Least{Acked: 1}
+	}
 	p.Load.Txns.OutputPartitions = min(p.Load.Txns.OutputPartitions, p.Partitions)
 }
 

@@ -29,8 +29,11 @@ type simCluster struct {
 	zk      *zkserver.Server // of its present life, nil while it is down
 	brokers []*brokerNode
 	nodes   []reports.NodeChange
-	beyond  func()  // more will be destroyed than Kafka promises to bear
-	errs    []error // what the harness itself could not do, and what ZooKeeper could not recover from
+	// zooKeeperUp is told of each new life of ZooKeeper.
+	zooKeeperUp func()
+	displaced   func()  // a disk's bytes will be others than were written
+	beyond      func()  // more will be destroyed than Kafka promises to bear
+	errs        []error // what the harness itself could not do, and what ZooKeeper could not recover from
 }
 
 // brokerNode is one broker's machine.
@@ -90,6 +93,9 @@ func (c *simCluster) runZooKeeper(e env.Env) {
 		return
 	}
 	c.zk = s
+	if c.zooKeeperUp != nil {
+		c.zooKeeperUp()
+	}
 	s.Run()
 	c.zk = nil
 	c.note(zkName, "down")

@@ -9,6 +9,7 @@ import (
 	"barnabas/broker/wire"
 	"barnabas/broker/zookeeper"
 	"barnabas/faults"
+	"barnabas/faults/schedule"
 	"barnabas/reports"
 	"barnabas/scenarios/oracle"
 	"barnabas/sim/cluster"
@@ -26,7 +27,9 @@ type registry struct {
 	// lost are the brokers that lost power, with the instants at which it happened, until the controller has taken
 	// them out of every ISR: what they were in the ISR for, they may no longer have.
 	lost map[int32]bool
-	seen oracle.View // room for the next
+	// swapped tells that two brokers' disks are in each other's machines.
+	swapped bool
+	seen    oracle.View // room for the next
 
 	topicMzxid map[string]int64 // of each topic's znode, when the replicas were last read
 }
@@ -188,19 +191,23 @@ func (r *registry) view() oracle.View {
 // another in-sync replica on a machine that is up and has lost nothing; and until the controller has taken the
 // victim out of the ISR, no other broker may be harmed.
 func (r *registry) admit(f faults.Fault) (ok bool, why string) {
-	if f.Kind == faults.Wipe {
-		r.c.beyond() // somebody's own choice: the generator draws none
+	class := schedule.ClassOf(f.Kind)
+	switch {
+	case r.c.plan.Beyond:
 		return true, ""
-	}
-	if r.c.plan.SyncEveryAppend {
+	case r.swapped && (class == schedule.Destroys || class == schedule.Beyond):
+		return false, "disks are in other machines, where what they lose cannot be told"
+	case r.c.plan.SyncEveryAppend && (f.Kind == faults.Power || f.Kind == faults.Blackout):
 		return true, ""
+	case class == schedule.Beyond:
+		return false, "Kafka promises nothing against it; --beyond lets it happen"
 	}
 	for _, n := range r.c.brokers {
-		if r.lost[n.id] && !harmless(f.Kind) {
-			return false, fmt.Sprintf("broker %d lost power and is still in an ISR", n.id)
+		if r.lost[n.id] && !schedule.TakesNobodyOut(f.Kind) {
+			return false, fmt.Sprintf("broker %d lost data and is still in an ISR", n.id)
 		}
 	}
-	if f.Kind != faults.Power {
+	if class != schedule.Destroys || !f.Node.IsBroker() {
 		return true, ""
 	}
 	victim := int32(f.Node)
@@ -214,15 +221,6 @@ func (r *registry) admit(f faults.Fault) (ok bool, why string) {
 		}
 	}
 	return true, ""
-}
-
-// harmless tells whether faults of the kind take no broker out of any ISR.
-func harmless(k faults.Kind) bool {
-	switch k {
-	case faults.SlowLink, faults.SlowDisk, faults.ClockOffset, faults.ClockDrift, faults.ClockJump, faults.ClientCrash:
-		return true
-	}
-	return false
 }
 
 // healthy reports whether the broker runs, is registered and serves: a broker that is starting or cut off may be on its

@@ -96,6 +96,9 @@ func worldSeed(o Options) uint64 {
 func (r *run) prepare() {
 	own := rng.New(r.o.Seed).Sub("harness")
 	r.plan = drawPlan(r.o.Scenario, r.o.Seed)
+	if r.o.Changes.Beyond > 0 {
+		r.plan.goBeyond()
+	}
 	r.schedule = schedule.Generate(own.Stream("schedule"), r.plan.Faults)
 	if r.o.Schedule != nil {
 		r.schedule = r.o.Schedule.Schedule
@@ -132,6 +135,15 @@ func (r *run) prepare() {
 		}
 		r.oracle.AllowLoss()
 	}
+	r.c.displaced = func() {
+		for i := range r.recorder.History.Header.Topics {
+			r.recorder.History.Header.Topics[i].Displaced = true
+		}
+	}
+	r.c.zooKeeperUp = r.world.hookWatches
+	if r.plan.Beyond {
+		r.c.beyond()
+	}
 	r.w.OnStep(r.look)
 }
 
@@ -156,33 +168,26 @@ func (p *Plan) promise() history.Topic {
 	return t
 }
 
-func (r *run) addClients() (names []string) {
-	for i := range r.plan.Producers {
-		name := workload.ProducerName(i + 1)
-		r.w.AddNode(name, r.load.Produce(i+1))
-		names = append(names, name)
+func (r *run) addClients() (clients []clientNode) {
+	add := func(n int, name func(int) string, main func(string, int) func(env.Env)) {
+		for i := range n {
+			c := clientNode{name: name(i + 1), main: func(as string) func(env.Env) { return main(as, i+1) }}
+			r.w.AddNode(c.name, c.main(c.name))
+			clients = append(clients, c)
+		}
 	}
-	for i := range r.plan.Consumers {
-		name := workload.ConsumerName(i + 1)
-		r.w.AddNode(name, r.load.Consume(i+1))
-		names = append(names, name)
-	}
-	for i := range r.plan.Transactional {
-		name := workload.TxnName(i + 1)
-		r.w.AddNode(name, r.c.late(r.load.TxnProduce(i+1)))
-		names = append(names, name)
-	}
-	for i := range r.plan.Processors {
-		name := workload.ProcessorName(i + 1)
-		r.w.AddNode(name, r.load.Process(i+1))
-		names = append(names, name)
-	}
-	for i := range r.plan.Members {
-		name := workload.MemberName(i + 1)
-		r.w.AddNode(name, r.load.Member(i+1))
-		names = append(names, name)
-	}
-	return names
+	add(r.plan.Producers, workload.ProducerName, r.load.ProduceAs)
+	add(r.plan.Consumers, workload.ConsumerName, r.load.ConsumeAs)
+	add(r.plan.Transactional, workload.TxnName, func(as string, i int) func(env.Env) { return r.c.late(r.load.TxnProduceAs(as, i)) })
+	add(r.plan.Processors, workload.ProcessorName, r.load.ProcessAs)
+	add(r.plan.Members, workload.MemberName, r.load.MemberAs)
+	return clients
+}
+
+// clientNode is a client's machine, and what runs on it, or on another that takes itself for it.
+type clientNode struct {
+	name string
+	main func(as string) func(env.Env)
 }
 
 // look is called between events.
@@ -202,9 +207,9 @@ func (r *run) play() {
 		return
 	}
 	r.world.began = time.Duration(r.w.Now())
-	for _, name := range r.world.clients {
-		r.load.Starting(name)
-		r.w.Start(name)
+	for _, c := range r.world.clients {
+		r.load.Starting(c.name)
+		r.w.Start(c.name)
 	}
 	r.nemesis.Start()
 	r.operate()
@@ -214,6 +219,7 @@ func (r *run) play() {
 		return
 	}
 	r.nemesis.HealAll()
+	r.world.mendDisks()
 	r.world.restartDead()
 	if !r.converge() {
 		return
@@ -452,7 +458,7 @@ func vacuous(p *Plan, report *reports.Run, of workload.Counts, operated int, cho
 	if c.RecordsRead < least.Read {
 		return fmt.Sprintf("only %d records were read; at least %d were expected", c.RecordsRead, least.Read)
 	}
-	if p.Load.Acks == client.AcksAll && !p.Retention && c.RecordsDrained < c.RecordsAcked {
+	if p.Load.Acks == client.AcksAll && !p.Retention && !p.Beyond && c.RecordsDrained < c.RecordsAcked {
 		return fmt.Sprintf("the final drain read %d records, fewer than the %d acked", c.RecordsDrained, c.RecordsAcked)
 	}
 	if of.Commits < least.Commits || of.Owned < least.Owned {

@@ -57,6 +57,8 @@ type Plan struct {
 	// SyncEveryAppend makes power losses harmless at any number; without it a power loss is withheld while no other
 	// in-sync replica keeps the data.
 	SyncEveryAppend bool
+	// Beyond lets faults do more than Kafka promises to bear; the run is then held to the weaker promise.
+	Beyond bool
 	// LogDirs is how many log directories each broker has; 0 is one.
 	LogDirs int
 	// Retention lets the log lose its beginning.
@@ -147,9 +149,33 @@ func (p *Plan) spread() {
 	p.Load.Partitions = p.Partitions
 }
 
+// beyondWeights are the kinds that a run beyond the promise has besides its scenario's own.
+var beyondWeights = map[faults.Kind]int{faults.Wipe: 3, faults.Blackout: 3, faults.BitFlip: 3, faults.Misdirect: 2, faults.LoseEntry: 2, faults.Power: 2}
+
+// goBeyond makes the plan one in which faults do more than Kafka promises to bear.
+func (p *Plan) goBeyond() {
+	p.Beyond, p.Faults.Beyond = true, true
+	for kind, w := range beyondWeights { // unordered: each kind has a weight of its own
+		p.Faults.Weights[kind] = max(p.Faults.Weights[kind], w)
+	}
+}
+
+// promise says what the faults keep to, and so what the run is held to.
+func (p *Plan) keepsTo() string {
+	b := p.Faults.Budget
+	switch {
+	case p.Beyond:
+		return "beyond what Kafka promises to bear: acked records may be lost, and only the weaker promise is checked"
+	case p.SyncEveryAppend:
+		return fmt.Sprintf("within Kafka's promise: at most %d brokers impaired at once; every append is synced, so any number may lose power", b.Impaired)
+	}
+	return fmt.Sprintf("within Kafka's promise: at most %d brokers impaired at once, at most %d losses of data, none of the only copy", b.Impaired, b.PowerLosses)
+}
+
 // settings lists the plan for the record.
 func (p *Plan) settings(cfg *config.Broker) []reports.Setting {
 	list := []reports.Setting{
+		{Name: "faults", Value: p.keepsTo()},
 		{Name: "expected", Value: p.expected()},
 		{Name: "brokers", Value: fmt.Sprint(p.Brokers)},
 		{Name: "partitions", Value: fmt.Sprint(p.Partitions)},

@@ -100,6 +100,11 @@ var finders = map[string]string{
 	"group-two-owners": "group-churn",
 	"min-isr-ignored":  "isr-shrink",
 	"unclean-restart":  "controller-power-loss",
+
+	"txn-no-epoch-bump":    "zombie-producer",
+	"txn-late-produce":     "zombie-producer",
+	"txn-offsets-unfenced": "exactly-once",
+	"lso-race":             "bank",
 }
 
 // Goal: every bug of the zoo is found, as a broken promise, and a found one fails in the same way again from its

@@ -6,7 +6,6 @@ import (
 
 	"barnabas/broker/zookeeper"
 	"barnabas/faults"
-	"barnabas/reports"
 	"barnabas/scenarios/workload"
 	"barnabas/sim/cluster"
 	"barnabas/sim/disk"
@@ -16,15 +15,18 @@ import (
 // faultWorld lets a nemesis loose on a simCluster (faults.World).
 type faultWorld struct {
 	c       *simCluster
-	clients []string
+	clients []clientNode
 	view    *registry
 	load    *workload.Load
 	began   time.Duration     // when the clients started
 	refuses map[string]func() // heals, of those that refuse dials
+	deaf    map[string]bool   // brokers that lose what ZooKeeper tells them
+	lost    int64             // events of watches that were lost
+	twins   []string          // nodes of clients' doubles
 }
 
-func newFaultWorld(c *simCluster, view *registry, load *workload.Load, clients []string) *faultWorld {
-	return &faultWorld{c: c, view: view, load: load, clients: clients, refuses: map[string]func(){}}
+func newFaultWorld(c *simCluster, view *registry, load *workload.Load, clients []clientNode) *faultWorld {
+	return &faultWorld{c: c, view: view, load: load, clients: clients, refuses: map[string]func(){}, deaf: map[string]bool{}}
 }
 
 func applied(format string, args ...any) faults.Outcome {
@@ -66,7 +68,11 @@ func (f *faultWorld) name(n faults.Node) string {
 
 func (f *faultWorld) hosts(n faults.Node) []string {
 	if n == faults.Clients {
-		return f.clients
+		var names []string
+		for _, c := range f.clients {
+			names = append(names, c.name)
+		}
+		return append(names, f.twins...)
 	}
 	return []string{f.name(n)}
 }
@@ -80,9 +86,9 @@ func (f *faultWorld) struck(x faults.Fault) []string {
 		}
 	}
 	switch {
-	case x.Kind == faults.ClientCrash && len(f.clients) > 0:
+	case (x.Kind == faults.ClientCrash || x.Kind == faults.ClientPause || x.Kind == faults.ClientTwin) && len(f.clients) > 0:
 		return []string{f.client(x.Client)}
-	case x.Kind == faults.ZooKeeperRestart || x.Kind == faults.ZooKeeperOutage:
+	case x.Kind == faults.ZooKeeperRestart || x.Kind == faults.ZooKeeperOutage || x.Kind == faults.ZooKeeperPause:
 		return []string{zkName}
 	case len(x.From) > 0:
 		for _, n := range append(append([]faults.Node(nil), x.From...), x.To...) {
@@ -111,7 +117,9 @@ func (f *faultWorld) PowerLoss(n faults.Node, keep faults.Keep) faults.Outcome {
 	if wasUp {
 		f.c.note(name, "down")
 	}
-	f.view.lostPower(int32(n))
+	if !f.c.plan.SyncEveryAppend {
+		f.view.lostPower(int32(n))
+	}
 	return faults.Outcome{Applied: wasUp || loss.Bytes > 0 || loss.Files > 0 || loss.DirectoryOps > 0, Detail: fmt.Sprintf("%d bytes lost in %d files", loss.Bytes, loss.Files)}
 }
 
@@ -147,7 +155,7 @@ func (f *faultWorld) Resume(n faults.Node) faults.Outcome {
 func (f *faultWorld) SetLink(from, to faults.Node, l faults.Link) faults.Outcome {
 	for _, a := range f.hosts(from) {
 		for _, b := range f.hosts(to) {
-			f.c.w.SetLink(a, b, network.Condition{Cut: l.Cut, Delay: l.Delay})
+			f.c.w.SetLink(a, b, network.Condition{Cut: l.Cut, Delay: l.Delay, LossOneIn: l.OneIn, BytesPerSecond: int64(l.Bytes)})
 		}
 	}
 	return applied("")
@@ -169,6 +177,13 @@ func (f *faultWorld) SetDisk(n faults.Node, d faults.Disk) faults.Outcome {
 	dev.SetFail(disk.OpSync, d.FailSync)
 	dev.SetFail(disk.OpRead, d.FailRead)
 	dev.SetFail(disk.OpWrite, d.FailWrite)
+	dev.SetTorn(d.Torn)
+	dev.SetMisdirect(nil)
+	if d.Misdirect {
+		dev.SetMisdirect(isLog)
+		f.c.beyond()
+		f.c.displaced()
+	}
 	dev.SetCapacity(0)
 	if d.Full {
 		dev.SetCapacity(max(1, dev.Used()))
@@ -190,7 +205,8 @@ func (f *faultWorld) SetDisk(n faults.Node, d faults.Disk) faults.Outcome {
 func (f *faultWorld) DiskHurt(n faults.Node) faults.DiskHurt {
 	fired := f.c.w.Disk(f.name(n)).Fired()
 	return faults.DiskHurt{Slow: fired.Slow, FailSync: fired.Fail[disk.OpSync], FailRead: fired.Fail[disk.OpRead],
-		FailWrite: fired.Fail[disk.OpWrite], Full: fired.NoSpace, Stall: fired.Stalled, FailDir: fired.Under}
+		FailWrite: fired.Fail[disk.OpWrite], Full: fired.NoSpace, Stall: fired.Stalled, FailDir: fired.Under,
+		Torn: fired.Torn, Misdirect: fired.Misdirected}
 }
 
 func (f *faultWorld) Clog(from, to faults.Node, d time.Duration) faults.Outcome {
@@ -225,6 +241,10 @@ func (f *faultWorld) Hurt(k faults.Kind) int64 {
 		return f.c.w.Network().Fired(network.KindClog)
 	case faults.Refuse:
 		return f.c.w.Network().Fired(network.KindRefuse)
+	case faults.HoldBack:
+		return f.c.w.Network().Fired(network.KindHoldBack)
+	case faults.ZooKeeperLoseWatch:
+		return f.lost
 	}
 	return 0
 }
@@ -247,7 +267,7 @@ func (f *faultWorld) Wipe(n faults.Node) faults.Outcome {
 }
 
 // client is the node of a client's number; numbers go around.
-func (f *faultWorld) client(number int) string { return f.clients[(number-1)%len(f.clients)] }
+func (f *faultWorld) client(number int) string { return f.clients[(number-1)%len(f.clients)].name }
 
 func (f *faultWorld) CrashClient(number int) faults.Outcome {
 	if len(f.clients) == 0 {
@@ -259,9 +279,7 @@ func (f *faultWorld) CrashClient(number int) faults.Outcome {
 	}
 	f.load.Crashed(name, f.c.w.Now())
 	f.c.w.Crash(name)
-	if f.c.w.Life(name) == 1 { // clients have a lane only once they crash
-		f.c.nodes = append(f.c.nodes, reports.NodeChange{At: f.began, Node: name, State: "up"})
-	}
+	f.clientLane(name)
 	f.c.note(name, "down")
 	return applied("%s", name)
 }

@@ -41,6 +41,7 @@ type Deps struct {
 	// TopicConfig reads the configs set for a topic (/config/topics), none if there are none. nil: there never are.
 	TopicConfig func(topic string) (map[string]string, error)
 	Configs     Configs
+	Offsets     ConsumerOffsets
 }
 
 // Configs is where configs set at run time are kept (/config in ZooKeeper): *zookeeper.Store is nearly one. Both methods wait for

@@ -11,7 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// OffsetCommit v1-v9. v1 members, kept in Kafka; v2-v4 a retention of its own (KIP-211 ended it); v6 leader epochs (KIP-320); v7 static members
+// OffsetCommit v0-v9. v0 keeps offsets in ZooKeeper, where the consumers of Kafka 0.8 look for them; v1 members, kept in Kafka; v2-v4 a retention of its own (KIP-211 ended it); v6 leader epochs (KIP-320); v7 static members
 // (KIP-345); v8 flexible; v9 codes of KIP-848.
 // Waits: for the replication of the commit.
 //
@@ -19,10 +19,13 @@ import (
 var offsetCommitRoute = on(kmsg.OffsetCommit, (*API).offsetCommit)
 
 func (a *API) offsetCommit(_ *server.Request, req *kmsg.OffsetCommitRequest) server.Reply {
+	if req.Version == 0 {
+		return server.Now(a.commitInZooKeeper(req))
+	}
 	resp := req.ResponseKind().(*kmsg.OffsetCommitResponse)
 	in := group.CommitRequest{MemberID: req.MemberID, InstanceID: req.InstanceID, Generation: req.Generation}
 	var places []*int16 // where the answers of in.Offsets belong
-	now, snapshot := a.Env.Now(), a.Metadata.Snapshot()
+	now, snapshot, ours := a.Env.Now(), a.Metadata.Snapshot(), a.Groups.Coordinates(req.Group)
 	resp.Topics = make([]kmsg.OffsetCommitResponseTopic, len(req.Topics))
 	for i := range req.Topics {
 		topic, out := &req.Topics[i], &resp.Topics[i]
@@ -32,7 +35,9 @@ func (a *API) offsetCommit(_ *server.Request, req *kmsg.OffsetCommitRequest) ser
 			p := &topic.Partitions[j]
 			out.Partitions[j].Partition = p.Partition
 			tp := wire.TopicPartition{Topic: topic.Topic, Partition: p.Partition}
-			if snapshot.Partition(tp) == nil {
+			// DEVIATION(KIP-211): Kafka looks for the topic first. A broker that has just started knows none, and would tell a member that its
+			// topic is gone; one that is not the coordinator says that, whatever it knows of topics.
+			if ours && snapshot.Partition(tp) == nil {
 				out.Partitions[j].ErrorCode = kerr.UnknownTopicOrPartition.Code
 				continue
 			}

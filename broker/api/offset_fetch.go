@@ -9,7 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// OffsetFetch v1-v9. v2 all partitions by null, top-level error; v5 leader epochs (KIP-320); v6 flexible; v7 requireStable (KIP-447); v8 many
+// OffsetFetch v0-v9. v0 reads what is in ZooKeeper; v2 all partitions by null, top-level error; v5 leader epochs (KIP-320); v6 flexible; v7 requireStable (KIP-447); v8 many
 // groups (KIP-709); v9 member and epoch of KIP-848, which classic groups do not look at.
 //
 // Source: KafkaApis#handleOffsetFetchRequest.
@@ -17,6 +17,10 @@ var offsetFetchRoute = on(kmsg.OffsetFetch, (*API).offsetFetch)
 
 func (a *API) offsetFetch(_ *server.Request, req *kmsg.OffsetFetchRequest) server.Reply {
 	resp := req.ResponseKind().(*kmsg.OffsetFetchResponse)
+	if req.Version == 0 {
+		a.fetchFromZooKeeper(req, resp)
+		return server.Now(resp)
+	}
 	if req.Version < 8 {
 		a.fetchOffsets(req, resp)
 		return server.Now(resp)

@@ -1,111 +1,22 @@
 package client
 
 import (
-	"fmt"
+	"cmp"
 	"slices"
-	"strings"
 
 	"barnabas/broker/wire"
-
-	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Assignors by their names in Kafka.
-const (
-	Range             = "range"
-	CooperativeSticky = "cooperative-sticky"
-)
+// reads reports whether the member wants the topic.
+func (s *subscriber) reads(topic string) bool { return slices.Contains(s.topics, topic) }
 
-// subscriber is a member as an assignor sees it.
-type subscriber struct {
-	id       string
-	topics   []string
-	owned    []wire.TopicPartition
-	assigned []wire.TopicPartition
-}
-
-// assign makes the plan of a generation, as its leader.
-func (m *Member) assign(joined *kmsg.JoinGroupResponse) ([]kmsg.SyncGroupRequestGroupAssignment, error) {
-	var members []*subscriber
-	var topics []string
-	for _, in := range joined.Members {
-		var said kmsg.ConsumerMemberMetadata
-		if err := said.ReadFrom(in.ProtocolMetadata); err != nil {
-			return nil, fmt.Errorf("subscription of %s: %w", in.MemberID, err)
-		}
-		s := &subscriber{id: in.MemberID, topics: said.Topics}
-		for _, o := range said.OwnedPartitions {
-			for _, p := range o.Partitions {
-				s.owned = append(s.owned, wire.TopicPartition{Topic: o.Topic, Partition: p})
-			}
-		}
-		members = append(members, s)
-		topics = append(topics, said.Topics...)
-	}
-	slices.SortFunc(members, func(a, b *subscriber) int { return strings.Compare(a.id, b.id) })
-	slices.Sort(topics)
-	topics = slices.Compact(topics)
-	partitions, err := m.partitionsOf(topics)
-	if err != nil {
-		return nil, err
-	}
-	if *joined.Protocol == CooperativeSticky {
-		assignSticky(members, partitions)
-	} else {
-		assignRange(members, topics, partitions)
-	}
-	var plan []kmsg.SyncGroupRequestGroupAssignment
-	for _, s := range members {
-		out := kmsg.NewSyncGroupRequestGroupAssignment()
-		out.MemberID, out.MemberAssignment = s.id, s.encode()
-		plan = append(plan, out)
-	}
-	return plan, nil
-}
-
-// partitionsOf lists the partitions of topics, sorted, waiting for metadata for a while; topics that do not exist have none.
-func (m *Member) partitionsOf(topics []string) ([]wire.TopicPartition, error) {
-	deadline := m.e.Mono().Add(m.o.Session)
-	for _, topic := range topics {
-		for {
-			known := m.c.Metadata()
-			if known.Topic(topic) != nil {
-				break
-			}
-			if err := m.c.await(known, []string{topic}, deadline); err != nil {
-				return nil, fmt.Errorf("metadata of %s: %w", topic, err)
-			}
-		}
-	}
-	var list []wire.TopicPartition
-	for _, topic := range topics {
-		for p := range m.c.Metadata().Topic(topic).Partitions {
-			list = append(list, wire.TopicPartition{Topic: topic, Partition: int32(p)})
-		}
-	}
-	return list, nil
-}
-
-func (s *subscriber) encode() []byte {
-	slices.SortFunc(s.assigned, wire.TopicPartition.Compare)
-	a := kmsg.NewConsumerMemberAssignment()
-	for _, tp := range s.assigned {
-		if n := len(a.Topics); n == 0 || a.Topics[n-1].Topic != tp.Topic {
-			a.Topics = append(a.Topics, kmsg.ConsumerMemberAssignmentTopic{Topic: tp.Topic})
-		}
-		t := &a.Topics[len(a.Topics)-1]
-		t.Partitions = append(t.Partitions, tp.Partition)
-	}
-	return a.AppendTo(nil)
-}
-
-// assignRange gives each topic's partitions, in order, to its readers in order of their ids, the first ones one more where it does not come out
+// assignRange gives each topic's partitions, in order, to its readers in order, the first ones one more where it does not come out
 // even: 5 partitions and members a, b make a 0-2, b 3-4. Source: RangeAssignor.
 func assignRange(members []*subscriber, topics []string, partitions []wire.TopicPartition) {
 	for _, topic := range topics {
 		var readers []*subscriber
 		for _, s := range members {
-			if slices.Contains(s.topics, topic) {
+			if s.reads(topic) {
 				readers = append(readers, s)
 			}
 		}
@@ -122,7 +33,7 @@ func assignRange(members []*subscriber, topics []string, partitions []wire.Topic
 }
 
 // rangeShare is the i-th of n members' run of partitions.
-func rangeShare(of []wire.TopicPartition, i, n int) []wire.TopicPartition {
+func rangeShare[T any](of []T, i, n int) []T {
 	each, more := len(of)/n, len(of)%n
 	start := i*each + min(i, more)
 	end := start + each
@@ -132,54 +43,121 @@ func rangeShare(of []wire.TopicPartition, i, n int) []wire.TopicPartition {
 	return of[start:end]
 }
 
-// assignSticky lets members keep what they own as far as that is even, and gives the rest to those with least. What is taken from one member
-// goes to nobody in this generation: its owner gives it up and joins again, and only then is it given away (KIP-429).
+// assignRoundRobin deals all partitions out, in order, one to each member in turn; who does not read a topic is passed over.
+// Source: RoundRobinAssignor.
+func assignRoundRobin(members []*subscriber, partitions []wire.TopicPartition) {
+	next := 0
+	for _, tp := range partitions {
+		for range members {
+			s := members[next%len(members)]
+			next++
+			if s.reads(tp.Topic) {
+				s.assigned = append(s.assigned, tp)
+				break
+			}
+		}
+	}
+}
+
+// assignSticky lets members keep what they own as far as that is even, gives the rest to those with least, and moves partitions until no
+// move makes it more even: no member has two more than another that could have one of them. Of two that say they own a
+// partition the later generation is believed; of one generation, neither.
 //
-// Source: CooperativeStickyAssignor; balance is by number, like its constrained algorithm's.
+// Source: AbstractStickyAssignor (constrainedAssign where all read the same, else generalAssign). Kafka breaks ties by the order of its
+// collections; here all goes in the order of members and partitions.
 func assignSticky(members []*subscriber, partitions []wire.TopicPartition) {
-	owner := map[wire.TopicPartition]*subscriber{}
-	for _, s := range members {
-		for _, tp := range s.owned {
-			if owner[tp] == nil {
-				owner[tp] = s
-			} else {
-				owner[tp] = nil // two say they own it: both must prove it by joining again
-			}
-		}
-	}
+	owner := owners(members)
 	least, more := len(partitions)/len(members), len(partitions)%len(members)
-	quota := func(s *subscriber) int {
-		full := 0 // members that have one more than the least
-		for _, other := range members {
-			if other != s && len(other.assigned) > least {
-				full++
-			}
-		}
-		if full < more {
-			return least + 1
-		}
-		return least
-	}
+	same := !slices.ContainsFunc(members, func(s *subscriber) bool { return !slices.Equal(sortedTopics(s), sortedTopics(members[0])) })
 	var free []wire.TopicPartition
 	for _, tp := range partitions {
 		s := owner[tp]
-		if s != nil && slices.Contains(s.topics, tp.Topic) && len(s.assigned) < quota(s) {
-			s.assigned = append(s.assigned, tp)
-		} else {
+		switch {
+		case s == nil || !s.reads(tp.Topic):
 			free = append(free, tp)
-		}
-	}
-	for _, tp := range free {
-		var to *subscriber
-		for _, s := range members {
-			if slices.Contains(s.topics, tp.Topic) && (to == nil || len(s.assigned) < len(to.assigned)) {
-				to = s
+		case same && len(s.assigned) >= least && !(more > 0 && len(s.assigned) == least):
+			free = append(free, tp) // over its share
+		default:
+			s.assigned = append(s.assigned, tp)
+			if same && len(s.assigned) == least+1 {
+				more--
 			}
 		}
-		if to != nil {
+	}
+	if !same { // the partitions that fewest can have first
+		readers := func(tp wire.TopicPartition) (n int) {
+			for _, s := range members {
+				if s.reads(tp.Topic) {
+					n++
+				}
+			}
+			return n
+		}
+		slices.SortStableFunc(free, func(a, b wire.TopicPartition) int { return cmp.Compare(readers(a), readers(b)) })
+	}
+	for _, tp := range free {
+		if to := leastLoaded(members, tp.Topic); to != nil {
 			to.assigned = append(to.assigned, tp)
 		}
 	}
+	if !same {
+		level(members)
+	}
+}
+
+// owners says whom of the members each partition belonged to.
+func owners(members []*subscriber) map[wire.TopicPartition]*subscriber {
+	owner := map[wire.TopicPartition]*subscriber{}
+	since := map[wire.TopicPartition]int32{}
+	for _, s := range members {
+		for _, tp := range s.owned {
+			switch other, said := owner[tp]; {
+			case !said || s.generation > since[tp]:
+				owner[tp], since[tp] = s, s.generation
+			case other != nil && s.generation == since[tp] && s != other:
+				owner[tp] = nil // both must prove it by joining again
+			}
+		}
+	}
+	return owner
+}
+
+func sortedTopics(s *subscriber) []string {
+	topics := slices.Clone(s.topics)
+	slices.Sort(topics)
+	return slices.Compact(topics)
+}
+
+func leastLoaded(members []*subscriber, topic string) (to *subscriber) {
+	for _, s := range members {
+		if s.reads(topic) && (to == nil || len(s.assigned) < len(to.assigned)) {
+			to = s
+		}
+	}
+	return to
+}
+
+// level moves partitions from members to others with at least two fewer. Every move makes the sum of the squares of their numbers smaller, so it ends.
+func level(members []*subscriber) {
+	for moved := true; moved; {
+		moved = false
+		for _, s := range members {
+			for i := 0; i < len(s.assigned); i++ {
+				tp := s.assigned[i]
+				if to := leastLoaded(members, tp.Topic); to != nil && len(to.assigned)+1 < len(s.assigned) {
+					s.assigned = slices.Delete(s.assigned, i, i+1)
+					to.assigned = append(to.assigned, tp)
+					moved = true
+					i--
+				}
+			}
+		}
+	}
+}
+
+// withholdOwned makes an assignment cooperative: what is taken from one member goes to nobody in this generation. Its owner gives it up and joins
+// again, and only then is it given away (KIP-429). Source: CooperativeStickyAssignor#adjustAssignment.
+func withholdOwned(members []*subscriber) {
 	for _, s := range members {
 		s.assigned = slices.DeleteFunc(s.assigned, func(tp wire.TopicPartition) bool {
 			return slices.ContainsFunc(members, func(other *subscriber) bool { return other != s && slices.Contains(other.owned, tp) })

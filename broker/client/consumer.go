@@ -1,6 +1,8 @@
 package client
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -35,6 +37,8 @@ type ConsumerOptions struct {
 	PartitionBytesMax int32         // max.partition.fetch.bytes; 0 means 1 MiB
 	RequestTimeout    time.Duration // request.timeout.ms; 0 means the client's; WaitMax comes on top
 	Reset             ResetPolicy
+	// Interceptors see what Poll returns, in order, each what the one before it made of it (interceptor.classes).
+	Interceptors []ConsumerInterceptor
 }
 
 func (o ConsumerOptions) withDefaults(c *Client) ConsumerOptions {
@@ -101,7 +105,9 @@ type Consumer struct {
 type position struct {
 	tp       wire.TopicPartition
 	version  int64 // counts seeks: what was asked before one is dropped
-	offset   int64 // next record; Latest or Earliest until that is resolved
+	offset   int64 // next record to ask for; Latest or Earliest until that is resolved
+	handed   int64 // next record to be returned by Poll
+	paused   bool
 	epoch    int32 // leader epoch of the last record before offset; -1 where unknown
 	leader   Leader
 	validate bool // the leader has changed: does its log lead to offset?
@@ -119,20 +125,78 @@ func NewConsumer(c *Client, o ConsumerOptions) *Consumer {
 	return k
 }
 
-// Assign adds a partition, to be read from offset (or Earliest, Latest), or sets its position (seek).
+// Assign adds a partition, to be read from offset (or Earliest, Latest), or sets its position as Seek does.
 func (k *Consumer) Assign(tp wire.TopicPartition, offset int64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	i, found := slices.BinarySearchFunc(k.positions, tp, func(p *position, tp wire.TopicPartition) int { return p.tp.Compare(tp) })
-	p := &position{tp: tp, offset: offset, epoch: -1, leader: Leader{-1, -1}}
+	p := &position{tp: tp, offset: offset, handed: offset, epoch: -1, leader: Leader{-1, -1}}
+	i, found := k.find(tp)
 	if found {
-		p.version = k.positions[i].version + 1
+		p.version, p.paused = k.positions[i].version+1, k.positions[i].paused
 		k.positions[i].version = -1 // whoever still holds the old one sees that it is over
 		k.positions[i] = p
 		k.drop(tp)
 		return
 	}
 	k.positions = slices.Insert(k.positions, i, p)
+}
+
+// find is where a partition stands, or would stand, in positions. k.mu is held.
+func (k *Consumer) find(tp wire.TopicPartition) (i int, found bool) {
+	return slices.BinarySearchFunc(k.positions, tp, func(p *position, tp wire.TopicPartition) int { return p.tp.Compare(tp) })
+}
+
+// ErrNotAssigned is what is asked of a partition that the consumer does not read.
+var ErrNotAssigned = errors.New("not assigned")
+
+// Seek makes the next Poll go on at offset (or Earliest, Latest): what was fetched before is not returned. A paused partition stays paused. Errors:
+// ErrNotAssigned. Source: KafkaConsumer#seek.
+func (k *Consumer) Seek(tp wire.TopicPartition, offset int64) error {
+	k.mu.Lock()
+	_, found := k.find(tp)
+	k.mu.Unlock()
+	if !found {
+		return fmt.Errorf("seek in %s: %w", tp, ErrNotAssigned)
+	}
+	k.Assign(tp, offset)
+	return nil
+}
+
+// Pause keeps Poll from returning records of partitions until Resume, which goes on where Poll has stopped. Nothing more is fetched of them, and
+// what is there stays. Errors: ErrNotAssigned; the others are paused all the same. Source: KafkaConsumer#pause.
+func (k *Consumer) Pause(partitions ...wire.TopicPartition) error {
+	return k.setPaused("pause", partitions, true)
+}
+
+// Resume ends Pause.
+func (k *Consumer) Resume(partitions ...wire.TopicPartition) error {
+	return k.setPaused("resume", partitions, false)
+}
+
+func (k *Consumer) setPaused(what string, partitions []wire.TopicPartition, paused bool) (err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, tp := range partitions {
+		if i, found := k.find(tp); found {
+			k.positions[i].paused = paused
+		} else {
+			err = fmt.Errorf("%s %s: %w", what, tp, ErrNotAssigned)
+		}
+	}
+	k.ready.Broadcast()
+	return err
+}
+
+// Paused lists the partitions that are paused, sorted.
+func (k *Consumer) Paused() (list []wire.TopicPartition) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, p := range k.positions {
+		if p.paused {
+			list = append(list, p.tp)
+		}
+	}
+	return list
 }
 
 // Unassign removes a partition.
@@ -153,14 +217,13 @@ func (k *Consumer) drop(tp wire.TopicPartition) {
 	k.fetched = slices.DeleteFunc(k.fetched, func(f Fetched) bool { return f.TP == tp })
 }
 
-// Position is the offset that the next fetch asks for, or Latest or Earliest while that is not resolved.
+// Position is the offset behind what Poll has returned, or Latest or Earliest while that is not resolved. What has been fetched and not been returned yet
+// does not count: who commits positions commits what the application has seen.
 func (k *Consumer) Position(tp wire.TopicPartition) (int64, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for _, p := range k.positions {
-		if p.tp == tp {
-			return p.offset, true
-		}
+	if i, found := k.find(tp); found {
+		return k.positions[i].handed, true
 	}
 	return 0, false
 }
@@ -168,6 +231,16 @@ func (k *Consumer) Position(tp wire.TopicPartition) (int64, bool) {
 // Poll returns what was fetched, waiting up to timeout for the first answer of any broker. An answer without records
 // counts: the slice then tells the watermarks alone. At the timeout the slice is empty. Errors: ErrClosed.
 func (k *Consumer) Poll(timeout time.Duration) ([]Fetched, error) {
+	fetched, err := k.poll(timeout)
+	if len(fetched) > 0 {
+		for _, i := range k.o.Interceptors {
+			fetched = i.OnConsume(fetched)
+		}
+	}
+	return fetched, err
+}
+
+func (k *Consumer) poll(timeout time.Duration) ([]Fetched, error) {
 	deadline := k.e.Mono().Add(timeout)
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -175,9 +248,7 @@ func (k *Consumer) Poll(timeout time.Duration) ([]Fetched, error) {
 		if k.closed {
 			return nil, ErrClosed
 		}
-		if len(k.fetched) > 0 {
-			fetched := k.fetched
-			k.fetched = nil
+		if fetched := k.handOver(); len(fetched) > 0 {
 			return fetched, nil
 		}
 		next := k.launch()
@@ -186,6 +257,24 @@ func (k *Consumer) Poll(timeout time.Duration) ([]Fetched, error) {
 		}
 		k.ready.WaitUntil(min(next, deadline))
 	}
+}
+
+// handOver takes what was fetched of partitions that are not paused, and moves their positions. k.mu is held.
+func (k *Consumer) handOver() []Fetched {
+	var out, kept []Fetched
+	for _, f := range k.fetched {
+		i, found := k.find(f.TP)
+		if found && k.positions[i].paused {
+			kept = append(kept, f)
+			continue
+		}
+		if found && (f.Err == nil || f.Next > f.From) {
+			k.positions[i].handed = f.Next
+		}
+		out = append(out, f)
+	}
+	k.fetched = kept
+	return out
 }
 
 // Close ends the consumer and wakes Poll.
@@ -211,7 +300,7 @@ func (k *Consumer) launch() env.Instant {
 	for _, p := range k.positions {
 		leader, ok := m.Leader(p.tp)
 		switch {
-		case p.busy:
+		case p.busy || p.paused:
 			continue
 		case !ok || m == p.stale:
 			k.c.RequestUpdate(p.tp.Topic)

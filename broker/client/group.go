@@ -19,7 +19,7 @@ type GroupOptions struct {
 	Topics []string // what it reads
 	// InstanceID makes it a static member (KIP-345).
 	InstanceID string
-	// Assignors in order of preference: Range, CooperativeSticky; none means Range. A cooperative assignor makes the member keep its
+	// Assignors in order of preference: Range, RoundRobin, Sticky, CooperativeSticky; none means Range. A cooperative assignor makes the member keep its
 	// partitions through a rebalance, so all members of a group should name the same ones.
 	Assignors []string
 	Session   time.Duration // session.timeout.ms; 0 means 10 s
@@ -65,6 +65,8 @@ type Member struct {
 	owned    []wire.TopicPartition // sorted
 	taken    []wire.TopicPartition // owned in ownedIn, given up before the group has agreed
 	ownedIn  int32
+	last     []wire.TopicPartition // what the last assignment brought, and in which generation: the sticky assignor asks
+	lastIn   int32
 	protocol string
 	autoAt   env.Instant
 
@@ -88,7 +90,7 @@ func NewMember(c *Client, o GroupOptions) *Member {
 		o.Assignors = []string{Range}
 	}
 	mu := c.e.NewMutex()
-	m := &Member{c: c, e: c.e, o: o, k: NewConsumer(c, o.Consumer), mu: mu, changed: c.e.NewCond(mu), generation: -1, ownedIn: -1, rejoin: true}
+	m := &Member{c: c, e: c.e, o: o, k: NewConsumer(c, o.Consumer), mu: mu, changed: c.e.NewCond(mu), generation: -1, ownedIn: -1, lastIn: -1, rejoin: true}
 	m.autoAt = c.e.Mono().Add(o.AutoCommit)
 	c.e.Go("group-heartbeat", m.heartbeats)
 	return m
@@ -128,6 +130,18 @@ func (m *Member) Poll(timeout time.Duration) ([]Fetched, error) {
 // Position is where the member stands in a partition that it owns.
 func (m *Member) Position(tp wire.TopicPartition) (int64, bool) { return m.k.Position(tp) }
 
+// Seek, Pause and Resume are those of the Consumer, of partitions that the member owns; what it is given anew is not paused.
+func (m *Member) Seek(tp wire.TopicPartition, offset int64) error { return m.k.Seek(tp, offset) }
+
+// Pause keeps Poll from returning records of partitions; see Consumer.Pause.
+func (m *Member) Pause(partitions ...wire.TopicPartition) error { return m.k.Pause(partitions...) }
+
+// Resume ends Pause.
+func (m *Member) Resume(partitions ...wire.TopicPartition) error { return m.k.Resume(partitions...) }
+
+// Paused lists the partitions that are paused, sorted.
+func (m *Member) Paused() []wire.TopicPartition { return m.k.Paused() }
+
 // Owned lists the partitions that the member owns, sorted.
 func (m *Member) Owned() []wire.TopicPartition { return slices.Clone(m.owned) }
 
@@ -152,6 +166,11 @@ func (m *Member) Commit(offsets []CommitOffset, timeout time.Duration) error {
 	err := m.commit(offsets, timeout)
 	if m.o.Listener.Committed != nil {
 		m.o.Listener.Committed(offsets, called, m.e.Mono(), err)
+	}
+	if err == nil {
+		for _, i := range m.o.Consumer.Interceptors {
+			i.OnCommit(offsets)
+		}
 	}
 	return err
 }
@@ -248,6 +267,7 @@ func (m *Member) instance() *string {
 func (m *Member) forget() {
 	m.giveUp(m.owned)
 	m.agreed(false)
+	m.last, m.lastIn = nil, -1
 	m.mu.Lock()
 	m.lost, m.id, m.generation, m.rejoin, m.joined = false, "", -1, true, false
 	m.mu.Unlock()

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"time"
@@ -14,7 +15,7 @@ import (
 // join takes part in one rebalance, from giving up partitions to reading the new ones. An eager member gives everything up before it
 // joins; a cooperative one gives up what it was not assigned again, and then joins once more (KIP-429).
 func (m *Member) join() error {
-	if m.protocol != CooperativeSticky && !m.o.KeepRevoked {
+	if !cooperative(m.protocol) && !m.o.KeepRevoked {
 		m.revoking(m.owned)
 		m.giveUp(m.owned)
 	}
@@ -49,7 +50,7 @@ func (m *Member) sendJoin() (*kmsg.JoinGroupResponse, error) {
 	req.SessionTimeoutMillis, req.RebalanceTimeoutMillis = int32(m.o.Session.Milliseconds()), int32(m.o.Rebalance.Milliseconds())
 	for _, name := range m.o.Assignors {
 		p := kmsg.NewJoinGroupRequestProtocol()
-		p.Name, p.Metadata = name, m.subscription()
+		p.Name, p.Metadata = name, m.subscription(name)
 		req.Protocols = append(req.Protocols, p)
 	}
 	for range 2 { // the second time with the id that the first was answered with (KIP-394)
@@ -81,10 +82,16 @@ func (m *Member) sendJoin() (*kmsg.JoinGroupResponse, error) {
 	return nil, fmt.Errorf("join group %s: %w", m.o.Group, kerr.MemberIDRequired)
 }
 
-// subscription is what the member says to the assignor (ConsumerProtocolSubscription v1).
-func (m *Member) subscription() []byte {
+// subscription is what the member says to the assignor (ConsumerProtocolSubscription v2: v1 what it owns, KIP-429, v2 since when, KIP-792).
+func (m *Member) subscription(assignor string) []byte {
 	said := kmsg.NewConsumerMemberMetadata()
-	said.Version, said.Topics = 1, m.o.Topics
+	said.Version, said.Topics, said.Generation = 2, slices.Sorted(slices.Values(m.o.Topics)), m.lastIn
+	switch assignor {
+	case Sticky:
+		said.UserData = stickyUserData(m.last, m.lastIn)
+	case CooperativeSticky:
+		said.UserData = binary.BigEndian.AppendUint32(nil, uint32(m.lastIn))
+	}
 	for _, tp := range m.owned {
 		if n := len(said.OwnedPartitions); n == 0 || said.OwnedPartitions[n-1].Topic != tp.Topic {
 			said.OwnedPartitions = append(said.OwnedPartitions, kmsg.ConsumerMemberMetadataOwnedPartition{Topic: tp.Topic})
@@ -165,6 +172,7 @@ func (m *Member) take(joined *kmsg.JoinGroupResponse, assigned []wire.TopicParti
 	}
 	m.ownedIn = joined.Generation
 	m.owned = assigned
+	m.last, m.lastIn = slices.Clone(assigned), joined.Generation
 	if m.o.Listener.Assigned != nil && len(assigned) > 0 {
 		m.o.Listener.Assigned(joined.MemberID, joined.Generation, assigned)
 	}

@@ -86,7 +86,9 @@ func (p *Processor) Step(timeout time.Duration) (done int, err error) {
 		return 0, err
 	}
 	for _, at := range starts {
-		p.m.Seek(at)
+		if err := p.m.Seek(at.TP, at.Offset); err != nil && !errors.Is(err, ErrNotAssigned) { // or it is another's by now
+			return 0, err
+		}
 	}
 	return 0, nil
 }

@@ -37,6 +37,10 @@ type ProducerOptions struct {
 	BufferBytesMax  int           // buffer.memory; 0 means 32 MiB
 	BlockMax        time.Duration // max.block.ms: how long Produce waits for room and metadata; 0 means 60 s
 	Compression     string        // compression.type: "" or none, gzip, snappy, lz4, zstd
+	Interceptors    []ProducerInterceptor
+	Partitioner     Partitioner // for records that name no partition
+	// Partition, if set, chooses in place of Partitioner: of so many partitions, from 0 (partitioner.class).
+	Partition func(r *Record, partitions int) int32
 }
 
 func (o ProducerOptions) withDefaults(c *Client) ProducerOptions {
@@ -63,8 +67,7 @@ type Record struct {
 // Header is one header of a record.
 type Header = record.Header
 
-// AnyPartition leaves the choice to the partitioner: by murmur2 of the key as Kafka's does it, or, without a key, one
-// partition for as long as a batch of it fills.
+// AnyPartition leaves the choice to ProducerOptions.Partitioner.
 const AnyPartition int32 = -1
 
 // Outcome is how the produce of a record ended.
@@ -112,7 +115,7 @@ type Producer struct {
 	lanes    map[wire.TopicPartition]*lane
 	order    []*lane   // the lanes, in the order of their first record
 	feeders  []*feeder // by broker id
-	sticky   map[string]*stuck
+	chooser  chooser
 	watched  env.Instant // what the expiry task waits for
 	numbers  int64       // batches made so far
 	buffered int         // bytes of unfinished batches
@@ -137,8 +140,9 @@ func NewProducer(c *Client, o ProducerOptions) (*Producer, error) {
 	}
 	mu := c.e.NewMutex()
 	p := &Producer{c: c, e: c.e, o: o.withDefaults(c), mu: mu, room: c.e.NewCond(mu), finished: c.e.NewCond(mu),
-		expiring: c.e.NewCond(mu), lanes: make(map[wire.TopicPartition]*lane), sticky: make(map[string]*stuck)}
+		expiring: c.e.NewCond(mu), lanes: make(map[wire.TopicPartition]*lane)}
 	p.identity.id = -1
+	p.chooser = newChooser()
 	c.onUpdate(p.reroute)
 	c.e.Go("producer-expiry", p.expire)
 	return p, nil
@@ -149,6 +153,7 @@ func NewProducer(c *Client, o ProducerOptions) (*Producer, error) {
 // without a partition, for the topic's metadata. Key, value and headers belong to the producer until done.
 func (p *Producer) Produce(r Record, done func(Result)) {
 	deadline := p.e.Mono().Add(p.o.BlockMax)
+	r, done = p.intercepted(r, done)
 	if r.Timestamp == 0 {
 		r.Timestamp = p.e.Now().UnixMilli()
 	}

@@ -26,15 +26,6 @@ func (m *Member) GroupMetadata() GroupMetadata {
 	return GroupMetadata{Group: m.o.Group, MemberID: m.id, Generation: m.generation, InstanceID: m.o.InstanceID}
 }
 
-// Seek sets the member's position in a partition that it owns. It is for the task that polls.
-func (m *Member) Seek(offset CommitOffset) {
-	for _, tp := range m.owned {
-		if tp == offset.TP {
-			m.k.Assign(tp, offset.Offset)
-		}
-	}
-}
-
 // SendOffsets makes the group's offsets part of the transaction: they are committed with it, or not at all. After an error the
 // transaction can only be aborted.
 func (t *Transactional) SendOffsets(offsets []CommitOffset, as GroupMetadata, timeout time.Duration) error {

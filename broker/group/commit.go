@@ -58,7 +58,7 @@ func (s *shard) commit(g *Group, list []Offset, answers []*kerr.Error, p *Promis
 	var places []int
 	var b batch
 	for i := range list {
-		if len(list[i].Metadata) > s.c.o.Config.OffsetMetadataBytesMax {
+		if wire.UTF16Len(list[i].Metadata) > s.c.o.Config.OffsetMetadataBytesMax {
 			answers[i] = kerr.OffsetMetadataTooLarge
 			continue
 		}

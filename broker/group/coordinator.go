@@ -109,6 +109,13 @@ func (c *Coordinator) Stop() {
 // PartitionFor is the partition of __consumer_offsets that a group lives in.
 func (c *Coordinator) PartitionFor(group string) int32 { return PartitionFor(group, c.o.Partitions()) }
 
+// Coordinates reports whether this broker leads the partition that the group lives in, loaded or not.
+func (c *Coordinator) Coordinates(group string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.shards[c.PartitionFor(group)] != nil
+}
+
 func (c *Coordinator) now() Now { return Now{Mono: c.e.Mono(), Wall: c.e.Now().UnixMilli()} }
 
 // enter finds the shard of a group and locks it. Errors: COORDINATOR_NOT_AVAILABLE when the broker stops, NOT_COORDINATOR,

@@ -54,7 +54,7 @@ func (g *Group) Join(now Now, r JoinRequest, answer func(JoinResult)) {
 	switch {
 	case !g.hasRoom(r.MemberID):
 		g.remove(r.MemberID)
-		answer(refuseJoin(r.MemberID, kerr.GroupMaxSizeReached))
+		answer(refuseJoin("", kerr.GroupMaxSizeReached))
 	case g.state == Dead:
 		answer(refuseJoin(r.MemberID, kerr.CoordinatorNotAvailable))
 	case !g.supports(r.ProtocolType, r.Protocols):

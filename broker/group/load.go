@@ -27,28 +27,27 @@ const (
 )
 
 // Elected says that this broker leads a partition of __consumer_offsets from epoch on. It does not wait: until the groups
-// are loaded clients are told COORDINATOR_LOAD_IN_PROGRESS. What was loaded in an earlier epoch is given up.
+// are loaded clients are told COORDINATOR_LOAD_IN_PROGRESS. A broker that led the partition all along, in an earlier epoch, keeps its groups: every
+// change of the ISR by the controller is a new epoch, and must not disturb members who wait.
 //
 // Source: GroupCoordinator#onElection.
 func (c *Coordinator) Elected(number, epoch int32) {
 	c.mu.Lock()
 	old := c.shards[number]
-	if c.closed || old != nil && old.epoch >= epoch {
+	switch {
+	case c.closed:
+		c.mu.Unlock()
+		return
+	case old != nil: // what ends a leadership takes the shard out: Resigned
+		old.epoch.Store(max(old.epoch.Load(), epoch))
 		c.mu.Unlock()
 		return
 	}
-	s := &shard{c: c, partition: number, epoch: epoch, mu: c.e.NewMutex(), groups: map[string]*Group{}}
-	if old != nil {
-		old.gone.Store(true)
-	}
+	s := &shard{c: c, partition: number, mu: c.e.NewMutex(), groups: map[string]*Group{}}
+	s.epoch.Store(epoch)
 	c.shards[number] = s
 	c.mu.Unlock()
-	c.roles.TryPut(func() {
-		if old != nil {
-			old.unload()
-		}
-		s.load()
-	})
+	c.roles.TryPut(s.load)
 }
 
 // Resigned says that this broker does not lead the partition any more. It does not wait. Source: GroupCoordinator#onResignation.
@@ -63,7 +62,7 @@ func (c *Coordinator) Resigned(number int32) {
 	if s != nil {
 		c.roles.TryPut(func() {
 			s.unload()
-			c.e.Emit(env.Event{Kind: evUnloaded, Topic: Topic, Partition: number, V: [4]int64{int64(s.epoch)}})
+			c.e.Emit(env.Event{Kind: evUnloaded, Topic: Topic, Partition: number, V: [4]int64{int64(s.epoch.Load())}})
 		})
 	}
 }
@@ -76,11 +75,11 @@ func (s *shard) load() {
 		l, err := s.read(key)
 		if err == nil {
 			s.publish(l)
-			s.c.e.Emit(env.Event{Kind: evLoaded, Topic: Topic, Partition: s.partition, V: [4]int64{int64(s.epoch), int64(len(l.groups)),
+			s.c.e.Emit(env.Event{Kind: evLoaded, Topic: Topic, Partition: s.partition, V: [4]int64{int64(s.epoch.Load()), int64(len(l.groups)),
 				int64(l.records), s.c.e.Mono().Sub(began).Milliseconds()}})
 			return
 		}
-		s.c.e.Emit(env.Event{Kind: evLoadFailed, Topic: Topic, Partition: s.partition, V: [4]int64{int64(s.epoch)}, Text: err.Error()})
+		s.c.e.Emit(env.Event{Kind: evLoadFailed, Topic: Topic, Partition: s.partition, V: [4]int64{int64(s.epoch.Load())}, Text: err.Error()})
 		s.c.e.Sleep(loadRetry)
 	}
 }

@@ -16,12 +16,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// shard is the groups that live in one partition of __consumer_offsets, for as long as this broker leads it in one epoch.
+// shard is the groups that live in one partition of __consumer_offsets, for as long as this broker leads it.
 type shard struct {
 	c         *Coordinator
 	partition int32
-	epoch     int32
-	gone      atomic.Bool // leadership is lost: nothing may be done or written any more
+	epoch     atomic.Int32 // of the leadership: it may grow while the broker goes on leading
+	gone      atomic.Bool  // leadership is lost: nothing may be done or written any more
 
 	mu     env.Mutex
 	active bool // loaded
@@ -35,6 +35,7 @@ type shard struct {
 // waiting is an append that is not replicated yet. Both functions are called with the shard locked; either may be nil.
 type waiting struct {
 	required int64 // the high watermark to reach
+	epoch    int32 // that it was appended in
 	deadline env.Instant
 	late     func(Now)        // the deadline came first; done comes later
 	done     func(Now, error) // it is replicated, or never will be
@@ -115,7 +116,7 @@ func (s *shard) appendAs(b *batch, o record.BatchOptions, guard *log.Guard, w wa
 	if err != nil {
 		return -1, err
 	}
-	result, err := s.p.AppendAsLeader(data, partition.AppendOptions{Acks: partition.AcksAll, LeaderEpoch: s.epoch, Coordinator: true,
+	result, err := s.p.AppendAsLeader(data, partition.AppendOptions{Acks: partition.AcksAll, LeaderEpoch: s.epoch.Load(), Coordinator: true,
 		Verified: o.Transactional && s.c.o.Config.TransactionVerification, Guard: guard})
 	if err != nil {
 		return -1, err
@@ -123,7 +124,7 @@ func (s *shard) appendAs(b *batch, o record.BatchOptions, guard *log.Guard, w wa
 	if w.done == nil {
 		return result.BaseOffset, nil
 	}
-	w.required, w.deadline = result.RequiredOffset, s.c.e.Mono().Add(s.c.o.Config.OffsetsCommitTimeout)
+	w.required, w.epoch, w.deadline = result.RequiredOffset, result.LeaderEpoch, s.c.e.Mono().Add(s.c.o.Config.OffsetsCommitTimeout)
 	c := s.c
 	c.mu.Lock()
 	assert.That(len(s.waiting) == 0 || s.waiting[len(s.waiting)-1].required <= w.required, "INV-GROUP-APPEND: appends of %s-%d are in order", Topic, s.partition)

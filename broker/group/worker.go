@@ -99,7 +99,7 @@ func (c *Coordinator) something() bool {
 		return true
 	}
 	for _, s := range c.busy {
-		if done, _ := s.p.Replicated(s.waiting[0].required, s.epoch); done {
+		if done, _ := s.p.Replicated(s.waiting[0].required, s.waiting[0].epoch); done {
 			return true
 		}
 	}
@@ -139,7 +139,7 @@ func (c *Coordinator) outcomes() []outcome {
 		n := 0
 		for n < len(s.waiting) {
 			w := s.waiting[n]
-			settled, err := s.p.Replicated(w.required, s.epoch)
+			settled, err := s.p.Replicated(w.required, w.epoch)
 			if !settled {
 				break
 			}

@@ -10,8 +10,14 @@ import (
 	"barnabas/broker/env"
 )
 
-// Listen binds addr. See env.Net.
+// Listen binds addr, or takes the socket that was handed down for it. See env.Net, InheritEnv.
 func (e *Env) Listen(addr string) (env.Listener, error) {
+	switch tcp, err := inherited(addr); {
+	case err != nil:
+		return nil, wrap("listen on the socket handed down for", addr, err)
+	case tcp != nil:
+		return &listener{env: e, tcp: tcp}, nil
+	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, wrap("listen", addr, err)

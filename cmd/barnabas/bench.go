@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -32,6 +33,13 @@ type benchFlags struct {
 	confirm   int
 	other     string
 	otherName string
+	world     string
+	profile   string
+	brokers   int
+	seed      uint64
+	scenario  string
+	gcLogs    []string
+	otherGC   []string
 }
 
 func (f *benchFlags) add(cmd *cobra.Command) {
@@ -43,6 +51,16 @@ func (f *benchFlags) add(cmd *cobra.Command) {
 	flags.IntVar(&f.reps, "repetitions", 0, "in place of the workload's")
 	flags.BoolVar(&f.noise, "allow-noise", false, "CPU use of other processes is a note, not a reason to void a run")
 	flags.IntSliceVar(&f.pids, "broker-pid", nil, "processes to watch, where they are not found by their ports")
+	flags.StringArrayVar(&f.gcLogs, "gc-log", nil, "a JVM broker's log of -Xlog:gc:file=…:time, for marks in the plots; may be repeated")
+}
+
+// addWorld adds the flags of kinds that run in either world.
+func (f *benchFlags) addWorld(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.world, "world", "real", "real, or sim: a cluster that exists in the simulator alone")
+	flags.StringVar(&f.profile, "profile", "laptop", "of the simulated machines: "+strings.Join(bench.ProfileNames(), ", ")+", or a file")
+	flags.IntVar(&f.brokers, "brokers", 0, "of a simulated cluster, or one that --scenario starts; by default as many as the topic has replicas")
+	flags.Uint64Var(&f.seed, "seed", 1, "of the simulated world")
 }
 
 func benchCommand() *cobra.Command {
@@ -58,12 +76,16 @@ Ready-made workloads: ` + strings.Join(bench.Names(), ", ") + `.`,
 		Example: `  barnabas bench tail-5k --bootstrap 127.0.0.1:9092
   barnabas bench produce-64k --set producers.codec=lz4 --set records.compressibility=0.6
   barnabas bench capacity steps --p99 5ms --set load.rate=1000 --set load.steps=[]
-  barnabas bench compare tail-5k --bootstrap 127.0.0.1:9092 --against 127.0.0.1:9192`,
+  barnabas bench compare tail-5k --bootstrap 127.0.0.1:9092 --against 127.0.0.1:9192
+  barnabas bench replicated-5k --world sim --profile three-zones --brokers 3
+  barnabas bench replicated-5k --scenario leader-failover            # a cluster of its own, one of whose brokers is killed`,
 		Args: exactly(1, "one workload"),
 		RunE: func(_ *cobra.Command, args []string) error { return f.run(args[0]) },
 	}
 	f.add(cmd)
-	cmd.AddCommand(capacityCommand(), compareCommand(), sweepCommand(), workloadsCommand())
+	f.addWorld(cmd)
+	cmd.Flags().StringVar(&f.scenario, "scenario", "", "a fault in the middle of each repetition: "+strings.Join(bench.ScenarioNames, ", ")+". In the real world it starts a cluster of its own")
+	cmd.AddCommand(capacityCommand(), compareCommand(), sweepCommand(), soakBenchCommand(), planCommand(), calibrateCommand(), generatorCommand(), checkBenchCommand(), workloadsCommand())
 	return cmd
 }
 
@@ -93,6 +115,7 @@ func compareCommand() *cobra.Command {
 	f.add(cmd)
 	cmd.Flags().StringVar(&f.other, "against", "", "the other cluster, HOST:PORT,…")
 	cmd.Flags().StringVar(&f.otherName, "against-label", "", "what to call it; by default its address")
+	cmd.Flags().StringArrayVar(&f.otherGC, "against-gc-log", nil, "as --gc-log, of the other cluster's brokers")
 	cmd.MarkFlagRequired("against")
 	return cmd
 }
@@ -144,7 +167,7 @@ func (f *benchFlags) workload(name string, more ...string) (*bench.Workload, err
 }
 
 func (f *benchFlags) options() bench.Options {
-	return bench.Options{Bootstrap: f.bootstrap, Label: f.label, AllowNoise: f.noise, Pids: f.pids,
+	return bench.Options{Bootstrap: f.bootstrap, Label: f.label, AllowNoise: f.noise, Pids: f.pids, GCLogs: f.gcLogs,
 		Say: func(format string, args ...any) { say(format, args...) }}
 }
 
@@ -159,8 +182,52 @@ func (f *benchFlags) run(name string) error {
 	}
 	ctx, stop := interruptible()
 	defer stop()
-	run, err := bench.Run(ctx, w, f.options())
-	return f.finish(err, run)
+	if f.world != "real" && f.world != "sim" {
+		return usage("--world %s: real or sim", f.world)
+	}
+	if f.scenario != "" && !slices.Contains(bench.ScenarioNames, f.scenario) {
+		return usage("--scenario %s: there are %s", f.scenario, strings.Join(bench.ScenarioNames, ", "))
+	}
+	if f.scenario != "" { // a fault is over in seconds
+		w.Phases.Interval = min(w.Phases.Interval, bench.Duration(250*time.Millisecond))
+	}
+	var run *load.Run
+	switch {
+	case f.world == "sim":
+		run, err = f.simulate(ctx, w)
+	case f.scenario != "":
+		run, err = f.throughFault(ctx, w)
+	default:
+		run, err = bench.Run(ctx, w, f.options())
+	}
+	if err := f.finish(err, run); err != nil {
+		return err
+	}
+	return missedRate(w, run)
+}
+
+// missedRate says that an open loop's one rate could not be met. Steps may go beyond what can be: that is their point.
+func missedRate(w *bench.Workload, run *load.Run) error {
+	const met = 0.98
+	if w.Load.Mode != "open" || len(w.Load.Steps) > 0 || run.Scenario != "" {
+		return nil
+	}
+	for _, r := range run.Valid() {
+		if got := r.Produced.Rate(); got < met*r.Offered && r.Blocked > 0 {
+			return fmt.Errorf("the rate of %.0f records/s could not be met: %.0f/s went through", r.Offered, got)
+		}
+	}
+	return nil
+}
+
+// simulate runs in the simulated world.
+func (f *benchFlags) simulate(ctx context.Context, w *bench.Workload) (*load.Run, error) {
+	p, err := bench.ReadProfile(f.profile)
+	if err != nil {
+		return nil, usage("%w", err)
+	}
+	return bench.Simulate(ctx, w, bench.SimOptions{Profile: p, Brokers: f.brokers, Seed: f.seed, Label: f.label, Scenario: f.scenario,
+		Say: func(format string, args ...any) { say(format, args...) }})
 }
 
 func (f *benchFlags) capacity(name string) error {
@@ -189,7 +256,7 @@ func (f *benchFlags) compare(name string) error {
 	ctx, stop := interruptible()
 	defer stop()
 	a, b := f.options(), f.options()
-	b.Bootstrap, b.Label, b.Pids = f.other, f.otherName, nil
+	b.Bootstrap, b.Label, b.Pids, b.GCLogs = f.other, f.otherName, nil, f.otherGC
 	ra, rb, err := bench.Compare(ctx, w, a, b)
 	if err == nil && !ra.Interrupted {
 		for _, r := range load.Compare(ra, rb) {

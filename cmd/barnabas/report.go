@@ -25,7 +25,7 @@ HDR histogram tools read. 'report merge' joins the outputs of a soak's shards.`,
 			return writeReport(args[0])
 		},
 	}
-	cmd.AddCommand(mergeCommand())
+	cmd.AddCommand(mergeCommand(), trendCommand(), diffCommand())
 	return cmd
 }
 

@@ -32,6 +32,7 @@ type upFlags struct {
 	overrides []string
 	topics    []string
 	restart   bool
+	keepPorts bool
 	duration  time.Duration
 	level     string
 }
@@ -63,6 +64,7 @@ one less than that, at least one. --override changes it, --topic creates topics 
 	flags.StringArrayVar(&f.overrides, "override", nil, "KEY=VALUE for every broker's server.properties; may be repeated")
 	flags.StringArrayVar(&f.topics, "topic", nil, "create NAME:PARTITIONS:REPLICAS once the cluster is up; may be repeated")
 	flags.BoolVar(&f.restart, "restart", true, "bring a process back that has died")
+	flags.BoolVar(&f.keepPorts, "keep-ports", true, "keep the brokers' sockets open: while one is away its clients wait instead of being refused")
 	flags.DurationVar(&f.duration, "for", 0, "stop after this time; 0 runs until interrupted")
 	flags.StringVar(&f.level, "log-level", "info", "of the processes' log files: debug, info, warn or error")
 	return cmd
@@ -73,12 +75,20 @@ type cluster struct {
 	flags     upFlags
 	binary    string
 	zookeeper string
-	addrs     []string // of the brokers
+	addrs     []string          // of the brokers
+	sockets   map[string]socket // of the brokers, by name
 	mu        sync.Mutex
 	stopping  bool
 	procs     map[string]*exec.Cmd
 	done      sync.WaitGroup
 	failed    chan error
+	hold      map[string]chan struct{} // processes that come back when these close, and not after a second
+}
+
+// socket is a listening socket that is handed to a broker's processes.
+type socket struct {
+	file *os.File
+	addr string
 }
 
 func up(f upFlags) error {
@@ -89,7 +99,7 @@ func up(f upFlags) error {
 	if err != nil {
 		return err
 	}
-	c := &cluster{flags: f, procs: map[string]*exec.Cmd{}, failed: make(chan error, f.brokers+1)}
+	c := &cluster{flags: f, procs: map[string]*exec.Cmd{}, sockets: map[string]socket{}, failed: make(chan error, f.brokers+1)}
 	if c.binary, err = os.Executable(); err != nil {
 		return err
 	}
@@ -156,7 +166,7 @@ func (c *cluster) start() error {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
-		if err := c.spawn("zookeeper", "zookeeper", "--listen", c.zookeeper, "--data", filepath.Join(dir, "data"), "--log-level", c.flags.level); err != nil {
+		if err := c.spawn("zookeeper", "zookeeper", "--listen", c.zookeeper, "--tick", "500ms", "--data", filepath.Join(dir, "data"), "--log-level", c.flags.level); err != nil {
 			return err
 		}
 	}
@@ -166,10 +176,11 @@ func (c *cluster) start() error {
 		if port != 0 {
 			port += i
 		}
-		port, err := pickPort(c.flags.host, port)
+		addr, err := c.reserve(id, port)
 		if err != nil {
 			return err
 		}
+		port = addr.Port
 		c.addrs = append(c.addrs, net.JoinHostPort(c.flags.host, fmt.Sprint(port)))
 		file, err := c.writeConfig(id, port)
 		if err != nil {
@@ -199,6 +210,26 @@ func pickPort(host string, port int) (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
+// reserve takes a broker's port, a free one for 0, and keeps its socket for every process of the broker to come.
+func (c *cluster) reserve(id, port int) (*net.TCPAddr, error) {
+	if !c.flags.keepPorts {
+		port, err := pickPort(c.flags.host, port)
+		return &net.TCPAddr{Port: port}, err
+	}
+	l, err := net.Listen("tcp", net.JoinHostPort(c.flags.host, fmt.Sprint(port)))
+	if err != nil {
+		return nil, fmt.Errorf("%w; --port chooses others, 0 picks free ones", err)
+	}
+	defer l.Close() // its file stays
+	file, err := l.(*net.TCPListener).File()
+	if err != nil {
+		return nil, err
+	}
+	c.sockets[fmt.Sprintf("broker-%d", id)] = socket{file, l.Addr().String()}
+	return l.Addr().(*net.TCPAddr), nil
+}
+
+// writeConfig writes a broker's server.properties. A commit waits longer than the session of a broker that has died: only then does it leave the ISR.
 func (c *cluster) writeConfig(id, port int) (string, error) {
 	dir := filepath.Join(c.flags.dir, fmt.Sprintf("broker-%d", id))
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -209,11 +240,12 @@ func (c *cluster) writeConfig(id, port int) (string, error) {
 listeners=PLAINTEXT://%s
 log.dirs=%s
 zookeeper.connect=%s
-zookeeper.session.timeout.ms=6000
+zookeeper.session.timeout.ms=3000
 num.partitions=3
 default.replication.factor=%d
 min.insync.replicas=%d
 offsets.topic.replication.factor=%d
+offsets.commit.timeout.ms=10000
 transaction.state.log.replication.factor=%d
 transaction.state.log.min.isr=%d
 group.initial.rebalance.delay.ms=0
@@ -231,6 +263,10 @@ func (c *cluster) spawn(name string, args ...string) error {
 	start := func() (*exec.Cmd, error) {
 		p := exec.Command(c.binary, args...)
 		p.Stdout, p.Stderr = log, log
+		if socket := c.sockets[name]; socket.file != nil {
+			p.ExtraFiles = []*os.File{socket.file}
+			p.Env = append(os.Environ(), osenv.InheritEnv+"="+socket.addr)
+		}
 		p.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -268,8 +304,15 @@ func (c *cluster) spawn(name string, args ...string) error {
 				c.failed <- fmt.Errorf("%s: %s; its log is %s", name, why, log.Name())
 				return
 			}
-			say("%s: %s; it comes back", name, why)
-			time.Sleep(time.Second)
+			c.mu.Lock()
+			held := c.hold[name]
+			c.mu.Unlock()
+			if held != nil {
+				<-held
+			} else {
+				say("%s: %s; it comes back", name, why)
+				time.Sleep(time.Second)
+			}
 			if p, err = start(); err != nil {
 				c.failed <- err
 				return

@@ -16,7 +16,8 @@ type link struct{ from, to faults.Node }
 func felt(k faults.Kind) bool {
 	switch k {
 	case faults.Partition, faults.PartitionOneWay, faults.Isolate, faults.SlowLink, faults.SlowDisk, faults.FailSync,
-		faults.ZooKeeperCut, faults.Clog, faults.Refuse, faults.Halves, faults.Ring, faults.StallDisk, faults.FailRead, faults.FailWrite, faults.FullDisk, faults.FailDir:
+		faults.ZooKeeperCut, faults.Clog, faults.Refuse, faults.Halves, faults.Ring, faults.StallDisk, faults.FailRead, faults.FailWrite, faults.FullDisk, faults.FailDir,
+		faults.Loss, faults.Bandwidth, faults.HoldBack, faults.TornWrite, faults.Misdirect, faults.ZooKeeperLoseWatch:
 		return true
 	}
 	return false
@@ -73,9 +74,9 @@ func (n *Nemesis) apply(r *running) faults.Outcome {
 		return w.PowerLoss(f.Node, f.Keep)
 	case faults.Pause:
 		return w.Pause(f.Node)
-	case faults.Partition, faults.PartitionOneWay, faults.Isolate, faults.SlowLink, faults.ZooKeeperCut, faults.Halves, faults.Ring:
+	case faults.Partition, faults.PartitionOneWay, faults.Isolate, faults.SlowLink, faults.ZooKeeperCut, faults.Halves, faults.Ring, faults.Loss, faults.Bandwidth:
 		return n.setLinks(r.links)
-	case faults.SlowDisk, faults.FailSync, faults.StallDisk, faults.FailRead, faults.FailWrite, faults.FullDisk, faults.FailDir:
+	case faults.SlowDisk, faults.FailSync, faults.StallDisk, faults.FailRead, faults.FailWrite, faults.FullDisk, faults.FailDir, faults.TornWrite, faults.Misdirect:
 		return n.setDisk(f.Node)
 	case faults.Clog:
 		return n.each(f, func(a, b faults.Node) faults.Outcome { return w.Clog(a, b, n.left(f)) })
@@ -103,13 +104,13 @@ func (n *Nemesis) apply(r *running) faults.Outcome {
 		}
 		return out
 	}
-	return faults.Outcome{Detail: "a kind that no nemesis knows"}
+	return n.applyMore(r)
 }
 
 // undo ends the fault's effect; it is not among the active ones any more.
 func (n *Nemesis) undo(r *running) {
 	switch node := downs(r.fault); r.fault.Kind {
-	case faults.Crash, faults.Power, faults.ZooKeeperOutage, faults.Wipe:
+	case faults.Crash, faults.Power, faults.ZooKeeperOutage, faults.Wipe, faults.LoseEntry:
 		if !n.heldDown(node) {
 			n.o.World.Restart(node)
 		}
@@ -128,7 +129,9 @@ func (n *Nemesis) undo(r *running) {
 		if !slices.ContainsFunc(n.active, func(o *running) bool { return o.fault.Kind == faults.ClientCrash && o.fault.Client == r.fault.Client }) {
 			n.o.World.RestartClient(r.fault.Client)
 		}
-	case faults.FailSync, faults.FailRead, faults.FailWrite, faults.FullDisk:
+	case faults.Blackout, faults.SwapDisks, faults.HoldBack, faults.ZooKeeperPause, faults.ZooKeeperLoseWatch, faults.ClientPause, faults.ClientTwin:
+		n.undoMore(r)
+	case faults.FailSync, faults.FailRead, faults.FailWrite, faults.FullDisk, faults.TornWrite, faults.Misdirect:
 		n.setDisk(r.fault.Node)
 		if !n.heldDown(r.fault.Node) {
 			// A broker that lost its only log directory has stopped; an operator mends the disk and starts it again.
@@ -158,8 +161,10 @@ func downs(f faults.Fault) faults.Node {
 func (n *Nemesis) heldDown(node faults.Node) bool {
 	return slices.ContainsFunc(n.active, func(r *running) bool {
 		switch r.fault.Kind {
-		case faults.Crash, faults.Power, faults.ZooKeeperOutage, faults.Wipe:
+		case faults.Crash, faults.Power, faults.ZooKeeperOutage, faults.Wipe, faults.LoseEntry:
 			return downs(r.fault) == node
+		case faults.Blackout:
+			return slices.Contains(r.fault.From, node)
 		}
 		return false
 	})
@@ -167,7 +172,7 @@ func (n *Nemesis) heldDown(node faults.Node) bool {
 
 func (n *Nemesis) paused(node faults.Node) bool {
 	return slices.ContainsFunc(n.active, func(r *running) bool {
-		return r.fault.Kind == faults.Pause && r.fault.Node == node
+		return r.fault.Kind == faults.Pause && r.fault.Node == node || r.fault.Kind == faults.ZooKeeperPause && node == faults.ZooKeeper
 	})
 }
 
@@ -183,7 +188,11 @@ func (n *Nemesis) setLinks(links []link) faults.Outcome {
 			switch r.fault.Kind {
 			case faults.SlowLink:
 				c.Delay = max(c.Delay, r.fault.Delay)
-			case faults.Clog:
+			case faults.Loss:
+				c.OneIn = least(c.OneIn, r.fault.OneIn)
+			case faults.Bandwidth:
+				c.Bytes = least(c.Bytes, r.fault.Bytes)
+			case faults.Clog, faults.HoldBack, faults.SwapDisks, faults.Blackout:
 			default:
 				c.Cut = true
 			}
@@ -213,6 +222,10 @@ func (n *Nemesis) setDisk(node faults.Node) faults.Outcome {
 			d.FailWrite = true
 		case faults.FullDisk:
 			d.Full = true
+		case faults.TornWrite:
+			d.Torn = true
+		case faults.Misdirect:
+			d.Misdirect = true
 		case faults.StallDisk:
 			d.Stall = max(d.Stall, n.entryEnd(r).Sub(n.o.Timers.Now()))
 		case faults.FailDir:
@@ -291,7 +304,11 @@ func (n *Nemesis) hurt(r *running) int64 {
 		return disk().Full
 	case faults.StallDisk:
 		return disk().Stall
-	case faults.Clog, faults.Refuse:
+	case faults.TornWrite:
+		return disk().Torn
+	case faults.Misdirect:
+		return disk().Misdirect
+	case faults.Clog, faults.Refuse, faults.HoldBack, faults.ZooKeeperLoseWatch:
 		return n.o.World.Hurt(r.fault.Kind)
 	case faults.FailDir:
 		return disk().FailDir

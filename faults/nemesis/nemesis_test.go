@@ -92,8 +92,11 @@ func (w *world) Pause(n faults.Node) faults.Outcome  { return w.did(!w.down[n], 
 func (w *world) Resume(n faults.Node) faults.Outcome { return w.did(!w.down[n], "resume %s", n) }
 
 func (w *world) SetLink(from, to faults.Node, l faults.Link) faults.Outcome {
-	if l.Cut {
+	switch {
+	case l.Cut:
 		return w.did(true, "%s>%s cut", from, to)
+	case l.OneIn > 0 || l.Bytes > 0:
+		return w.did(true, "%s>%s %v loss %d bytes %d", from, to, l.Delay, l.OneIn, l.Bytes)
 	}
 	return w.did(true, "%s>%s %v", from, to, l.Delay)
 }
@@ -127,6 +130,34 @@ func (w *world) CrashClient(number int) faults.Outcome {
 func (w *world) RestartClient(number int) faults.Outcome {
 	return w.did(true, "client %d up", number)
 }
+
+func (w *world) LoseEntry(n faults.Node) faults.Outcome {
+	w.down[n] = true
+	return w.did(true, "lose-entry %s", n)
+}
+func (w *world) FlipBits(n faults.Node, bits int) faults.Outcome {
+	return w.did(true, "flip %s %d", n, bits)
+}
+func (w *world) SwapDisks(a, b faults.Node) faults.Outcome {
+	w.down[a], w.down[b] = true, true
+	return w.did(true, "swap %s %s", a, b)
+}
+func (w *world) HalfOpen(a, b faults.Node) faults.Outcome {
+	return w.did(true, "half-open %s>%s", a, b)
+}
+func (w *world) HoldBack(a, b faults.Node, d time.Duration) faults.Outcome {
+	return w.did(true, "hold-back %s>%s %s", a, b, d)
+}
+func (w *world) SetWatchLoss(n faults.Node, on bool) faults.Outcome {
+	return w.did(true, "watch-loss %s %t", n, on)
+}
+func (w *world) PauseClient(number int) faults.Outcome {
+	return w.did(true, "client %d pause", number)
+}
+func (w *world) ResumeClient(number int) faults.Outcome {
+	return w.did(true, "client %d resume", number)
+}
+func (w *world) StartTwin(number int) faults.Outcome { return w.did(true, "twin of %d", number) }
 
 func (w *world) DiskHurt(n faults.Node) faults.DiskHurt { return w.diskHurt[n] }
 

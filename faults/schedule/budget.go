@@ -12,8 +12,8 @@ import (
 
 // Budget bounds what goes wrong at once. A broker is impaired while it is down, paused, cut off, without a session or
 // with a disk that fails or stalls, and for Settle after. Slow links and disks, a ring, wrong clocks and crashing clients
-// impair no broker. An emptied disk is always beyond the budget. A role (leader,
-// controller) counts as a broker of its own, as it may be any.
+// impair no broker (see ClassOf). What Kafka promises nothing against is always beyond the budget, but for a power loss
+// of several where PowerTogether allows it. A role (leader, controller) counts as a broker of its own, as it may be any.
 type Budget struct {
 	// Impaired is how many brokers may be impaired at once.
 	Impaired int
@@ -21,6 +21,8 @@ type Budget struct {
 	Settle time.Duration
 	// PowerLosses is how many power losses a schedule may have.
 	PowerLosses int
+	// PowerTogether lets several lose power at once: brokers sync every append.
+	PowerTogether bool
 	// PowerAlone lets a broker lose power only while no other broker is impaired.
 	PowerAlone bool
 	// ZooKeeperAlone lets ZooKeeper be down only while no broker is impaired.
@@ -41,11 +43,11 @@ func (b Budget) Check(s faults.Schedule) []Excess {
 	var out []Excess
 	power := 0
 	for i, f := range s {
-		if f.Kind == faults.Power {
+		if ClassOf(f.Kind) == Destroys {
 			power++
 		}
-		if why := b.exceeded(s[:i+1], power); why != "" {
-			out = append(out, Excess{i, why})
+		if reason := b.exceeded(s[:i+1], power); reason != "" {
+			out = append(out, Excess{i, reason})
 		}
 	}
 	return out
@@ -55,13 +57,15 @@ func (b Budget) Check(s faults.Schedule) []Excess {
 func (b Budget) exceeded(s faults.Schedule, power int) string {
 	f := s[len(s)-1]
 	strikes := impairs(f)
-	if len(strikes) == 0 {
+	switch {
+	case f.Kind == faults.Blackout && b.PowerTogether:
+		return ""
+	case ClassOf(f.Kind) == Beyond:
+		return why[f.Kind]
+	case len(strikes) == 0:
 		return ""
 	}
-	if f.Kind == faults.Wipe {
-		return "an emptied disk: Kafka promises nothing for a replica that comes back without its log"
-	}
-	if f.Kind == faults.Power && power > b.PowerLosses {
+	if ClassOf(f.Kind) == Destroys && power > b.PowerLosses {
 		return fmt.Sprintf("power loss %d of at most %d", power, b.PowerLosses)
 	}
 	var nodes, powerless []faults.Node
@@ -77,7 +81,7 @@ func (b Budget) exceeded(s faults.Schedule, power int) string {
 			case !slices.Contains(nodes, n):
 				nodes = append(nodes, n)
 			}
-			if g.Kind == faults.Power && n != faults.ZooKeeper {
+			if ClassOf(g.Kind) == Destroys && n != faults.ZooKeeper {
 				powerless = append(powerless, n)
 			}
 		}
@@ -93,6 +97,13 @@ func (b Budget) exceeded(s faults.Schedule, power int) string {
 	return ""
 }
 
+// why says what of the kinds beyond the promise is too much.
+var why = map[faults.Kind]string{
+	faults.Blackout:  "power loss of several brokers at once: what none of them has synced is lost on all",
+	faults.BitFlip:   "bits that turn on a disk: Kafka sees it, and mends nothing",
+	faults.Misdirect: "a write that lands elsewhere on a disk: Kafka sees it, and mends nothing",
+}
+
 // end is when the fault's impairment is over.
 func (b Budget) end(f faults.Fault) time.Duration {
 	if f.Kind.Lasts() && (f.For == faults.UntilEnd || f.For == faults.Forever) {
@@ -105,9 +116,11 @@ func (b Budget) end(f faults.Fault) time.Duration {
 func impairs(f faults.Fault) []faults.Node {
 	switch f.Kind {
 	case faults.Crash, faults.Power, faults.Pause, faults.Isolate, faults.FailSync, faults.FailDir, faults.ZooKeeperExpire,
-		faults.Wipe, faults.ZooKeeperCut, faults.StallDisk, faults.FailRead, faults.FailWrite, faults.FullDisk, faults.Refuse:
+		faults.Wipe, faults.LoseEntry, faults.TornWrite, faults.ZooKeeperCut, faults.StallDisk, faults.FailRead, faults.FailWrite, faults.FullDisk, faults.Refuse:
 		return []faults.Node{f.Node}
-	case faults.ZooKeeperRestart, faults.ZooKeeperOutage:
+	case faults.SwapDisks:
+		return append(slices.Clone(f.From), f.To...)
+	case faults.ZooKeeperRestart, faults.ZooKeeperOutage, faults.ZooKeeperPause:
 		return []faults.Node{faults.ZooKeeper}
 	case faults.Partition, faults.PartitionOneWay, faults.Halves, faults.Clog:
 		return smallerSide(brokers(f.From), brokers(f.To))

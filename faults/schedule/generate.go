@@ -32,6 +32,18 @@ type Plan struct {
 	// budget leaves no room for it.
 	Must   []faults.Kind
 	Budget Budget
+	// Synced tells that brokers sync every append, so that no power loss takes what was acked.
+	Synced bool
+	// Beyond lets the schedule exceed the budget, and have kinds that Kafka promises nothing against.
+	Beyond bool
+}
+
+// fits tells whether the plan's promise allows the schedule.
+func (p *Plan) fits(s faults.Schedule) bool { return p.Beyond || len(p.Budget.Check(s)) == 0 }
+
+// allows tells whether a kind may come up at all.
+func (p *Plan) allows(k faults.Kind) bool {
+	return p.Beyond || ClassOf(k) != Beyond || k == faults.Blackout && p.Synced
 }
 
 // Span is how long faults of a kind last: from Min to Max, short ones as likely as long ones on a logarithmic scale.
@@ -39,30 +51,42 @@ type Span struct{ Min, Max time.Duration }
 
 // Spans of the kinds that last. They reach over the time-outs of Kafka's defaults in the scenarios, both ways.
 var spans = [faults.KindCount]Span{
-	faults.Crash:           {500 * time.Millisecond, 8 * time.Second},
-	faults.Power:           {time.Second, 8 * time.Second},
-	faults.Pause:           {200 * time.Millisecond, 8 * time.Second},
-	faults.Partition:       {500 * time.Millisecond, 8 * time.Second},
-	faults.PartitionOneWay: {500 * time.Millisecond, 8 * time.Second},
-	faults.Isolate:         {500 * time.Millisecond, 8 * time.Second},
-	faults.SlowLink:        {time.Second, 8 * time.Second},
-	faults.SlowDisk:        {time.Second, 8 * time.Second},
-	faults.FailSync:        {200 * time.Millisecond, 3 * time.Second},
-	faults.FailDir:         {time.Second, 8 * time.Second},
-	faults.ZooKeeperOutage: {time.Second, 10 * time.Second},
-	faults.ZooKeeperCut:    {500 * time.Millisecond, 8 * time.Second},
-	faults.Clog:            {100 * time.Millisecond, 6 * time.Second},
-	faults.Refuse:          {500 * time.Millisecond, 6 * time.Second},
-	faults.Halves:          {500 * time.Millisecond, 8 * time.Second},
-	faults.Ring:            {time.Second, 8 * time.Second},
-	faults.StallDisk:       {100 * time.Millisecond, 6 * time.Second},
-	faults.FailRead:        {200 * time.Millisecond, 3 * time.Second},
-	faults.FailWrite:       {200 * time.Millisecond, 3 * time.Second},
-	faults.FullDisk:        {200 * time.Millisecond, 4 * time.Second},
-	faults.Wipe:            {500 * time.Millisecond, 8 * time.Second},
-	faults.ClockOffset:     {time.Second, 8 * time.Second},
-	faults.ClockDrift:      {time.Second, 8 * time.Second},
-	faults.ClientCrash:     {200 * time.Millisecond, 4 * time.Second},
+	faults.Crash:              {500 * time.Millisecond, 8 * time.Second},
+	faults.Power:              {time.Second, 8 * time.Second},
+	faults.Pause:              {200 * time.Millisecond, 8 * time.Second},
+	faults.Partition:          {500 * time.Millisecond, 8 * time.Second},
+	faults.PartitionOneWay:    {500 * time.Millisecond, 8 * time.Second},
+	faults.Isolate:            {500 * time.Millisecond, 8 * time.Second},
+	faults.SlowLink:           {time.Second, 8 * time.Second},
+	faults.SlowDisk:           {time.Second, 8 * time.Second},
+	faults.FailSync:           {200 * time.Millisecond, 3 * time.Second},
+	faults.FailDir:            {time.Second, 8 * time.Second},
+	faults.ZooKeeperOutage:    {time.Second, 10 * time.Second},
+	faults.ZooKeeperCut:       {500 * time.Millisecond, 8 * time.Second},
+	faults.Clog:               {100 * time.Millisecond, 6 * time.Second},
+	faults.Refuse:             {500 * time.Millisecond, 6 * time.Second},
+	faults.Halves:             {500 * time.Millisecond, 8 * time.Second},
+	faults.Ring:               {time.Second, 8 * time.Second},
+	faults.StallDisk:          {100 * time.Millisecond, 6 * time.Second},
+	faults.FailRead:           {200 * time.Millisecond, 3 * time.Second},
+	faults.FailWrite:          {200 * time.Millisecond, 3 * time.Second},
+	faults.FullDisk:           {200 * time.Millisecond, 4 * time.Second},
+	faults.Wipe:               {500 * time.Millisecond, 8 * time.Second},
+	faults.ClockOffset:        {time.Second, 8 * time.Second},
+	faults.ClockDrift:         {time.Second, 8 * time.Second},
+	faults.Blackout:           {time.Second, 6 * time.Second},
+	faults.SwapDisks:          {time.Second, 6 * time.Second},
+	faults.Loss:               {time.Second, 8 * time.Second},
+	faults.Bandwidth:          {time.Second, 6 * time.Second},
+	faults.HoldBack:           {time.Second, 10 * time.Second},
+	faults.TornWrite:          {200 * time.Millisecond, 3 * time.Second},
+	faults.Misdirect:          {500 * time.Millisecond, 3 * time.Second},
+	faults.LoseEntry:          {500 * time.Millisecond, 8 * time.Second},
+	faults.ZooKeeperPause:     {200 * time.Millisecond, 8 * time.Second},
+	faults.ZooKeeperLoseWatch: {time.Second, 8 * time.Second},
+	faults.ClientPause:        {500 * time.Millisecond, 10 * time.Second},
+	faults.ClientTwin:         {500 * time.Millisecond, 8 * time.Second},
+	faults.ClientCrash:        {200 * time.Millisecond, 4 * time.Second},
 }
 
 const (
@@ -77,6 +101,9 @@ func Generate(r *rand.Rand, p Plan) faults.Schedule {
 		g.victim = &p.Brokers[r.IntN(len(p.Brokers))] // a seed that picks on one broker
 	}
 	for _, kind := range p.Must {
+		if !p.allows(kind) {
+			continue
+		}
 		g.place(kind, placeTriesMust)
 	}
 	gap := float64(p.Gap) * math.Pow(3, 2*r.Float64()-1)
@@ -101,6 +128,10 @@ func swarm(r *rand.Rand, p Plan) (weights [faults.KindCount]int) {
 			factor = max(1, factor)
 		}
 		weights[k] = p.Weights[k] * factor
+		if !p.allows(k) {
+			weights[k] = 0
+			continue
+		}
 		on = on || weights[k] > 0 || must
 		if p.Weights[k] > 0 {
 			possible = append(possible, k)
@@ -149,7 +180,7 @@ func (g *generator) place(kind faults.Kind, tries int) {
 		}
 		i, _ := slices.BinarySearchFunc(g.out, f.At, func(a faults.Fault, at time.Duration) int { return cmp.Compare(a.At, at) })
 		with := slices.Insert(slices.Clone(g.out), i, f)
-		if len(g.p.Budget.Check(with)) == 0 {
+		if g.p.fits(with) {
 			g.out = with
 			return
 		}
@@ -167,7 +198,13 @@ func (g *generator) idle(f faults.Fault) bool {
 }
 
 // stops reports whether the process does not run while the fault lasts.
-func stops(k faults.Kind) bool { return k == faults.Crash || k == faults.Power || k == faults.Pause }
+func stops(k faults.Kind) bool {
+	switch k {
+	case faults.Crash, faults.Power, faults.Pause, faults.Wipe, faults.LoseEntry:
+		return true
+	}
+	return false
+}
 
 // fault draws one fault of the kind, anywhere in the window.
 func (g *generator) fault(kind faults.Kind) faults.Fault {
@@ -181,6 +218,31 @@ func (g *generator) fault(kind faults.Kind) faults.Fault {
 	case faults.Crash, faults.Pause, faults.Isolate, faults.FailSync, faults.ZooKeeperExpire,
 		faults.ZooKeeperCut, faults.Refuse, faults.StallDisk, faults.FailRead, faults.FailWrite, faults.FullDisk, faults.Wipe:
 		f.Node = g.target()
+	case faults.TornWrite, faults.Misdirect, faults.LoseEntry, faults.ZooKeeperLoseWatch:
+		f.Node = g.target()
+	case faults.BitFlip:
+		f.Node = g.target()
+		f.Bits = int(g.between(1, 20))
+	case faults.Blackout:
+		f.From = g.several()
+		f.Keep = []faults.Keep{faults.KeepRandom, faults.KeepRandom, faults.KeepNone}[g.r.IntN(3)]
+	case faults.SwapDisks:
+		order := g.r.Perm(len(g.p.Brokers))
+		f.From, f.To = []faults.Node{g.p.Brokers[order[0]]}, []faults.Node{g.p.Brokers[order[len(order)-1]]}
+	case faults.Loss:
+		f.From, f.To = g.sides()
+		f.OneIn = int(g.between(2, 100))
+	case faults.Bandwidth:
+		f.From, f.To = g.sides()
+		f.Bytes = int(g.between(4<<10, 1<<20))
+	case faults.HalfOpen:
+		if f.From, f.To = g.sides(); g.r.IntN(2) == 0 {
+			f.From, f.To = f.To, f.From
+		}
+	case faults.HoldBack:
+		if f.From, f.To = g.sides(); g.r.IntN(3) == 0 {
+			f.From, f.To = f.To, f.From
+		}
 	case faults.Power:
 		f.Node = g.target()
 		if g.r.IntN(5) == 0 {
@@ -211,7 +273,7 @@ func (g *generator) fault(kind faults.Kind) faults.Fault {
 	case faults.ClockDrift:
 		f.Node = g.target()
 		f.Drift = int(g.either(g.between(50, 300_000)))
-	case faults.ClientCrash:
+	case faults.ClientCrash, faults.ClientPause, faults.ClientTwin:
 		f.Client = 1 + g.r.IntN(max(1, g.p.Clients))
 	case faults.SlowLink:
 		f.From, f.To = g.sides()
@@ -253,6 +315,22 @@ func (g *generator) halves() (from, to []faults.Node) {
 		}
 	}
 	return faults.SortNodes(from), faults.SortNodes(to)
+}
+
+// several draws more than one broker, half of the time all, and now and then ZooKeeper too.
+func (g *generator) several() []faults.Node {
+	n := len(g.p.Brokers)
+	if n > 2 && g.r.IntN(2) == 0 {
+		n = 2 + g.r.IntN(n-2)
+	}
+	var nodes []faults.Node
+	for _, i := range g.r.Perm(len(g.p.Brokers))[:n] {
+		nodes = append(nodes, g.p.Brokers[i])
+	}
+	if g.r.IntN(3) == 0 {
+		nodes = append(nodes, faults.ZooKeeper)
+	}
+	return faults.SortNodes(nodes)
 }
 
 // target draws the node that a fault strikes.

@@ -81,13 +81,16 @@ func TestSwarmSwitchesKindsOffAndMakesOthersHeavy(t *testing.T) {
 		total += len(s)
 	}
 	for k := range faults.KindCount {
-		if k == faults.Wipe { // beyond every budget
+		if ClassOf(k) == Beyond || k == faults.SwapDisks { // beyond the budget, which has one broker impaired at most
+			if with[k] > 0 {
+				t.Errorf("%s is in %d schedules", k, with[k])
+			}
 			continue
 		}
 		if with[k] < seeds/10 || with[k] > seeds*9/10 {
 			t.Errorf("%s is in %d of %d schedules", k, with[k], seeds)
 		}
-		if k != faults.Power && heavy[k] == 0 { // two power losses are the budget
+		if ClassOf(k) != Destroys && heavy[k] == 0 { // two such losses are the budget
 			t.Errorf("%s is heavy in none", k)
 		}
 	}
@@ -174,6 +177,11 @@ func TestBudgetNamesTheFaultsBeyondIt(t *testing.T) {
 		"1s power node=1 keep=all for=1s\n9s power node=1 keep=all for=1s":            {b, []Excess{{1, "power loss 2 of at most 1"}}},
 		"1s power node=1 keep=all for=3s\n2s zookeeper expire node=2":                 {two, []Excess{{1, "power loss of 1 while another broker is impaired (1, 2)"}}},
 		"1s zookeeper outage for=3s\n2s crash node=2 for=1s":                          {b, []Excess{{1, "ZooKeeper down while brokers are impaired (2)"}}},
+		"1s wipe node=1 for=1s\n9s lose-entry node=1 for=1s":                          {b, []Excess{{1, "power loss 2 of at most 1"}}},
+		"1s swap-disks from=1 to=2 for=1s":                                            {b, []Excess{{0, "2 brokers impaired at once (1, 2), at most 1"}}},
+		"1s blackout nodes=1,2 keep=all":                                              {b, []Excess{{0, why[faults.Blackout]}}},
+		"1s disk node=1 flip=1":                                                       {b, []Excess{{0, why[faults.BitFlip]}}},
+		"1s zookeeper pause for=3s\n2s crash node=2 for=1s":                           {b, []Excess{{1, "ZooKeeper down while brokers are impaired (2)"}}},
 		"1s zookeeper restart\n2s crash node=2 for=1s\n9s crash node=zk for=1s":       {b, nil},
 	} {
 		file, err := faults.Parse("test", []byte(text))
@@ -182,6 +190,61 @@ func TestBudgetNamesTheFaultsBeyondIt(t *testing.T) {
 		}
 		if got := want.budget.Check(file.Schedule); !reflect.DeepEqual(got, want.excess) {
 			t.Errorf("%s\n got %+v\nwant %+v", text, got, want.excess)
+		}
+	}
+}
+
+// Goal: beyond the promise everything comes up, and budgets are exceeded; within it a power loss of several comes up only
+// where every append is synced.
+func TestBeyondThePromise(t *testing.T) {
+	p := plan()
+	p.Beyond = true
+	var with [faults.KindCount]int
+	excess := 0
+	for seed := range uint64(200) {
+		s := generate(seed, p)
+		for _, f := range s {
+			with[f.Kind]++
+		}
+		excess += len(p.Budget.Check(s))
+	}
+	for k, n := range with {
+		if n == 0 {
+			t.Errorf("%s never came up", faults.Kind(k))
+		}
+	}
+	if excess == 0 {
+		t.Error("no schedule exceeds the budget")
+	}
+	p = plan()
+	p.Synced, p.Budget.PowerTogether = true, true
+	p.Weights = [faults.KindCount]int{faults.Blackout: 1, faults.BitFlip: 1}
+	for seed := range uint64(50) {
+		s := generate(seed, p)
+		for _, f := range s {
+			if f.Kind != faults.Blackout {
+				t.Fatalf("seed %d: %s", seed, f)
+			}
+			if len(f.From) < 2 {
+				t.Fatalf("seed %d: %s strikes fewer than two", seed, f)
+			}
+		}
+		if len(s) == 0 {
+			t.Fatalf("seed %d is empty", seed)
+		}
+	}
+}
+
+// Goal: the atlas has every kind, and what destroys or is beyond the promise is never taken for harmless.
+func TestAtlas(t *testing.T) {
+	for k := range faults.KindCount {
+		f := faults.Fault{Kind: k, Node: 1, From: []faults.Node{1}, To: []faults.Node{2}}
+		impairs := len(impairs(f)) > 0
+		switch c := ClassOf(k); {
+		case c == Harmless && impairs, (c == Impairs || c == Destroys) && !impairs:
+			t.Errorf("%s is %s, and impairs somebody: %t", k, c, impairs)
+		case c == Beyond && why[k] == "":
+			t.Errorf("%s is beyond, and nobody says why", k)
 		}
 	}
 }

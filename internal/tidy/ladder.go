@@ -39,7 +39,7 @@ var wings = map[string][]string{
 	"faults":          {"broker/env", "broker/assert", "faults"},
 	"linearizability": {"linearizability"},
 	"reports":         {"linearizability", "faults", "reports"},
-	"bench":           {"broker/env", "broker/client", "broker/record", "sim", "reports", "scenarios", "bench"},
+	"bench":           {"broker", "sim", "reports", "scenarios", "bench"},
 	"scenarios":       {"broker", "sim", "faults", "linearizability", "reports", "scenarios"},
 	"cmd":             {"broker", "sim", "faults", "linearizability", "reports", "bench", "scenarios", "cmd"},
 	"internal":        {"internal"},

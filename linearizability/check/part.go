@@ -42,6 +42,9 @@ func (p *part) run() {
 	if p.drain != nil && p.topic.Durable {
 		p.checkLost()
 	}
+	if p.topic.Displaced {
+		return
+	}
 	p.countBelow()
 	p.checkPolls()
 	if p.topic.Durable {

@@ -166,6 +166,9 @@ type Topic struct {
 	HighWatermarkMonotonic bool `json:"high_watermark_monotonic,omitempty"`
 	// Retention: the log may lose its beginning.
 	Retention bool `json:"retention,omitempty"`
+	// Displaced: a disk was corrupted, and a batch's checksum does not cover where it stands. What is read was written, in
+	// these bytes; at which offset is not held to anything.
+	Displaced bool `json:"displaced,omitempty"`
 }
 
 // Header says what run the history is of.

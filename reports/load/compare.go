@@ -133,11 +133,7 @@ func newRatio(a, b []float64) Ratio {
 	for _, l := range logs {
 		sum += (l - mean) * (l - mean)
 	}
-	t := 1.960
-	if n-2 < len(student) {
-		t = student[n-2]
-	}
-	half := t * math.Sqrt(sum/float64(n-1)/float64(n))
+	half := studentAt(n-1) * math.Sqrt(sum/float64(n-1)/float64(n))
 	r.Low, r.High = math.Exp(mean-half), math.Exp(mean+half)
 	r.Undecided = r.Low <= 1 && r.High >= 1
 	return r
@@ -149,7 +145,11 @@ func Comparisons(runs []*Run) []Ratio {
 	var all []Ratio
 	for i, a := range runs {
 		for _, b := range runs[i+1:] {
-			if a.Workload == b.Workload && a.Settings == b.Settings && a.Label != b.Label && a.Goal == nil && b.Goal == nil && len(a.Repetitions) == len(b.Repetitions) {
+			if a.pairedWith != "" && a.pairedWith == b.pairedWith && a.Workload == b.Workload {
+				all = append(all, unpaired(a, b)...)
+				continue
+			}
+			if a.pairedWith == "" && a.Workload == b.Workload && a.Settings == b.Settings && a.Label != b.Label && a.Goal == nil && b.Goal == nil && len(a.Repetitions) == len(b.Repetitions) {
 				all = append(all, Compare(a, b)...)
 			}
 		}

@@ -44,9 +44,23 @@ func (h *Histogram) At(percentile float64) int64 {
 
 // Add merges another of the same unit.
 func (h *Histogram) Add(o *Histogram) {
-	if o.Count() > 0 {
+	if h != nil && o.Count() > 0 {
 		h.Merge(o.Histogram)
 	}
+}
+
+// Bars is every class of values that holds any; none for an empty histogram.
+func (h *Histogram) Bars() []hdr.Bar {
+	if h.Count() == 0 {
+		return nil
+	}
+	var bars []hdr.Bar
+	for _, b := range h.Distribution() {
+		if b.Count > 0 {
+			bars = append(bars, b)
+		}
+	}
+	return bars
 }
 
 type histogramJSON struct {

@@ -26,11 +26,17 @@ type Run struct {
 	Started     time.Time    `json:"started"`
 	Settings    string       `json:"settings"` // the workload, as run, in YAML
 	Target      Target       `json:"target"`
-	Machine     Machine      `json:"machine"` // where the client ran
+	Machine     Machine      `json:"machine"`         // where the client ran
+	World       string       `json:"world,omitempty"` // "sim" for a simulated cluster; else a real one
+	Scenario    string       `json:"scenario,omitempty"`
 	Goal        *Goal        `json:"goal,omitempty"`
+	Drift       []Drift      `json:"drift,omitempty"`      // of a soak
+	Prediction  []Predicted  `json:"prediction,omitempty"` // of a calibration
 	Repetitions []Repetition `json:"repetitions"`
 	Interrupted bool         `json:"interrupted,omitempty"` // what follows is partial
 	File        string       `json:"-"`
+
+	pairedWith string // of Joined: the label in the other report that this run is compared with
 }
 
 // Goal is what a capacity search was after, and found.
@@ -40,6 +46,29 @@ type Goal struct {
 	Confirmed int     `json:"confirmed"`
 	Note      string  `json:"note,omitempty"`
 }
+
+// Drift is how one figure moved through a soak.
+type Drift struct {
+	Figure   string  `json:"figure"`
+	First    float64 `json:"first"`    // median of the first quarter
+	Last     float64 `json:"last"`     // of the last
+	PerHour  float64 `json:"per_hour"` // Theil and Sen's slope, as a share of the median
+	Trend    bool    `json:"trend"`    // Mann and Kendall's test finds one (95 %)
+	Exceeded bool    `json:"exceeded"` // a trend for the worse beyond the limit
+}
+
+// Predicted is one workload of a calibration: what the model said and what the machine did.
+type Predicted struct {
+	Workload  string  `json:"workload"`
+	Rate      float64 `json:"rate"` // records/s
+	Figure    string  `json:"figure"`
+	Measured  float64 `json:"measured"`
+	Predicted float64 `json:"predicted"`
+	Fitted    bool    `json:"fitted,omitempty"` // the model was fitted to this figure
+}
+
+// Off is by how much the prediction is off, as a share of the measured.
+func (p Predicted) Off() float64 { return ratio(p.Predicted-p.Measured, p.Measured) }
 
 // Target is the cluster.
 type Target struct {
@@ -87,10 +116,16 @@ type Usage struct {
 	RSSMax     int64   `json:"rss_max_bytes"` // summed over processes, the largest sample
 	ReadBytes  int64   `json:"disk_read_bytes"`
 	WroteBytes int64   `json:"disk_write_bytes"`
+	NetIn      int64   `json:"net_in_bytes,omitempty"` // over the connections that the brokers accepted; 0: not known
+	NetOut     int64   `json:"net_out_bytes,omitempty"`
 }
 
 // Cores is how many cores were busy on average.
 func (u Usage) Cores() float64 { return ratio(u.CPUSeconds, u.Seconds) }
+
+// NetMBs is what went over the brokers' connections in both directions, DiskMBs what they wrote to devices.
+func (u Usage) NetMBs() float64  { return ratio(float64(u.NetIn+u.NetOut)/1e6, u.Seconds) }
+func (u Usage) DiskMBs() float64 { return ratio(float64(u.WroteBytes)/1e6, u.Seconds) }
 
 // Repetition is one measured stretch.
 type Repetition struct {
@@ -103,6 +138,7 @@ type Repetition struct {
 	Produce    *Histogram   `json:"produce"`    // µs from the intended time (open) or the send (closed) to the ack
 	EndToEnd   *Histogram   `json:"end_to_end"` // µs from the same to the consumer's hands
 	Fetch      *Histogram   `json:"fetch"`      // µs of fetch requests, waiting included
+	Commit     *Histogram   `json:"commit"`     // µs of transactions' commits and of groups' offset commits
 	Slip       *Histogram   `json:"slip"`       // ns by which the generator was late by its own fault
 	Blocked    float64      `json:"blocked"`    // seconds in which the client's buffer was full
 	Intervals  []Interval   `json:"intervals"`
@@ -114,11 +150,43 @@ type Repetition struct {
 	Unfinished int64        `json:"unfinished,omitempty"` // records never answered; they count as old as they were
 	Void       []string     `json:"void,omitempty"`       // why the latencies do not count
 	Caveats    []string     `json:"caveats,omitempty"`
+	Events     []Event      `json:"events,omitempty"`
+	Fault      *FaultCost   `json:"fault,omitempty"` // of a run through a fault
+}
+
+// Event is something that happened while it was measured: a leader change, a fault, a garbage collection.
+type Event struct {
+	At   float64 `json:"at"`   // seconds from the start of the stretch
+	Kind string  `json:"kind"` // fault, heal, leader or gc
+	Text string  `json:"text"`
+}
+
+// FaultCost is what a fault cost.
+type FaultCost struct {
+	At         float64 `json:"at"`          // seconds from the start of the stretch, of the first fault
+	Before     float64 `json:"before_p99"`  // µs, over the intervals before it
+	Worst      float64 `json:"worst"`       // µs, the largest latency of a record meant for the time from the fault on
+	Silent     float64 `json:"silent"`      // seconds without any acknowledgement, the longest stretch
+	Recovered  float64 `json:"recovered"`   // seconds from the fault until throughput and p99 were back for good; -1: not within the run
+	Failed     int64   `json:"failed"`      // records that were given up
+	LostBudget float64 `json:"late_budget"` // share of the records that took over ten times the p99 from before
 }
 
 // CPUPerGB is the brokers' CPU seconds per gigabyte (10^9) that went through, in both directions together.
 func (r *Repetition) CPUPerGB() float64 {
 	return ratio(r.Brokers.CPUSeconds, float64(r.Produced.Bytes+r.Consumed.Bytes)/1e9)
+}
+
+// Sentence is the cost in words.
+func (f *FaultCost) Sentence() string {
+	text := fmt.Sprintf("fault at %.1f s: p99 before %s, worst %s, %.1f s without an acknowledgement, %.2f %% of the records late", f.At, micros(f.Before), micros(f.Worst), f.Silent, 100*f.LostBudget)
+	if f.Failed > 0 {
+		text += fmt.Sprintf(", %d given up", f.Failed)
+	}
+	if f.Recovered < 0 {
+		return text + "; not recovered within the run"
+	}
+	return text + fmt.Sprintf("; back to normal after %.1f s", f.Recovered)
 }
 
 // ErrorCount is one kind of error.
@@ -135,9 +203,13 @@ type Interval struct {
 	Consumed  Flow       `json:"consumed"`
 	Produce   *Histogram `json:"produce,omitempty"`
 	EndToEnd  *Histogram `json:"end_to_end,omitempty"`
+	Fetch     *Histogram `json:"fetch,omitempty"`
+	Commit    *Histogram `json:"commit,omitempty"`
 	BrokerCPU float64    `json:"broker_cores"`
 	ClientCPU float64    `json:"client_cores"`
 	BrokerRSS int64      `json:"broker_rss_bytes"`
+	BrokerNet float64    `json:"broker_net_mb_s,omitempty"`  // both directions
+	BrokerDsk float64    `json:"broker_disk_mb_s,omitempty"` // written
 	Errors    int64      `json:"errors,omitempty"`
 }
 

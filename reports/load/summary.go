@@ -120,6 +120,12 @@ func median(v []float64) float64 {
 	return s[len(s)/2]
 }
 
+// When is the start of the row's run.
+func (r Row) When() string { return r.run.Started.Format("2006-01-02 15:04") }
+
+// Commit is the program that measured it.
+func (r Row) Commit() string { return r.run.Machine.Commit }
+
 // name is a row among the others of its report.
 func (r Row) name() string {
 	if r.Offered > 0 {

@@ -71,7 +71,8 @@ func histogramFiles(run *Run, files map[string][]byte) error {
 		for _, kind := range []struct {
 			name string
 			of   func(*Repetition) *Histogram
-		}{{"produce", func(r *Repetition) *Histogram { return r.Produce }}, {"end-to-end", func(r *Repetition) *Histogram { return r.EndToEnd }}} {
+		}{{"produce", func(r *Repetition) *Histogram { return r.Produce }}, {"end-to-end", func(r *Repetition) *Histogram { return r.EndToEnd }},
+			{"fetch", func(r *Repetition) *Histogram { return r.Fetch }}, {"commit", func(r *Repetition) *Histogram { return r.Commit }}} {
 			all := NewLatency()
 			for _, r := range row.reps {
 				all.Add(kind.of(r))
@@ -114,7 +115,7 @@ func IntervalLog(w io.Writer, run *Run) error {
 			for _, kind := range []struct {
 				name string
 				h    *Histogram
-			}{{"produce", i.Produce}, {"end-to-end", i.EndToEnd}} {
+			}{{"produce", i.Produce}, {"end-to-end", i.EndToEnd}, {"fetch", i.Fetch}, {"commit", i.Commit}} {
 				if kind.h.Count() == 0 {
 					continue
 				}

@@ -14,12 +14,14 @@ const firstConsumer = 500
 
 // Consume is a node's main function: one consumer, number index, of all partitions from the start, until Stop. Now and
 // then it jumps back and reads again what it has read, which must not have changed.
-func (l *Load) Consume(index int) func(env.Env) {
+func (l *Load) Consume(index int) func(env.Env) { return l.ConsumeAs(ConsumerName(index), index) }
+
+// ConsumeAs is Consume on a node of another name.
+func (l *Load) ConsumeAs(name string, index int) func(env.Env) {
 	return func(e env.Env) {
-		name := ConsumerName(index)
 		life := l.life(name)
 		defer l.ended(name, life)
-		number := identity(life, index)
+		number := l.identity(name, life, index)
 		r := e.Rand("workload")
 		l.sleepUntilBegin(e)
 		c := l.client(e, fmt.Sprintf("consumer-%d", number))

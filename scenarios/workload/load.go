@@ -2,6 +2,7 @@ package workload
 
 import (
 	"encoding/binary"
+	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
 	"time"
@@ -55,7 +56,9 @@ type Load struct {
 	txns    int64
 	counts  Counts
 	handed  int                      // records handed over
+	slept   map[string]env.Instant   // when each client fell asleep last
 	lives   map[string]int           // of each client, by name
+	twins   map[string]int           // the number of each twin, by name
 	running map[string]int           // the life that runs, 0 for none
 	pending map[string][]*history.Op // of producers, by name: not answered yet, in order
 }
@@ -71,7 +74,8 @@ type Counts struct {
 
 // New makes a load whose operations go to sink; observe, if not nil, is shown each as well.
 func New(c Config, sink history.Sink, observe func(history.Op)) *Load {
-	return &Load{Config: c, mu: oneThread{}, sink: sink, observe: observe, lives: map[string]int{}, running: map[string]int{}, pending: map[string][]*history.Op{}}
+	return &Load{Config: c, mu: oneThread{}, sink: sink, observe: observe, lives: map[string]int{}, twins: map[string]int{}, slept: map[string]env.Instant{},
+		running: map[string]int{}, pending: map[string][]*history.Op{}}
 }
 
 // mutex is env.Mutex, without being a scheduling point where there is but one thread.
@@ -139,6 +143,21 @@ func (l *Load) Crashed(name string, at env.Instant) {
 	l.over(name, l.lives[name])
 }
 
+// Sleeps tells that the named client's process stops at this instant, for a while.
+func (l *Load) Sleeps(name string, at env.Instant) {
+	l.mu.Lock()
+	l.slept[name] = at
+	l.mu.Unlock()
+}
+
+// sleptSince tells whether the client has slept since then.
+func (l *Load) sleptSince(name string, since env.Instant) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at, ever := l.slept[name]
+	return ever && at >= since
+}
+
 // ended tells, once for each life, that a client works no more.
 func (l *Load) ended(name string, life int) {
 	l.mu.Lock()
@@ -160,8 +179,24 @@ func (l *Load) life(name string) int {
 	return l.lives[name]
 }
 
-// identity is a number for this life of a client that no other client and no other life has.
-func identity(life, index int) int { return index + livesApart*(life-1) }
+// identity is a number for this life of the named client that no other client and no other life has.
+func (l *Load) identity(name string, life, index int) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n := l.twins[name]; n > 0 {
+		life += livesOfTwins + n
+	}
+	return index + livesApart*(life-1)
+}
+
+// Twin names the node of another process that takes itself for the named client beside the first.
+func (l *Load) Twin(name string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	twin := fmt.Sprintf("%s-twin-%d", name, len(l.twins)+1)
+	l.twins[twin] = len(l.twins) + 1
+	return twin
+}
 
 // ClientOf is the node of the client that a process of the history belongs to; "drain" for the final drain,
 // "members" for those of groups, who come and go.
@@ -182,8 +217,9 @@ func ClientOf(process int32) string {
 	}
 }
 
-// livesApart is the distance between the numbers of two lives of one client.
-const livesApart = 2000
+// livesApart is the distance between the numbers of two lives of one client, and livesOfTwins how many lives a client has
+// before its twins'.
+const livesApart, livesOfTwins = 2000, 500
 
 // more tells whether producers may hand over another record, and counts it.
 func (l *Load) more() bool {

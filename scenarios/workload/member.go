@@ -32,9 +32,11 @@ func MemberName(index int) string { return fmt.Sprintf("m%d", index) }
 
 // Member is a node's main function: one member of the group after the other, until Stop. Each is a process of its own: it reads what it
 // owns, commits where it is, leaves, and another takes its place.
-func (l *Load) Member(index int) func(env.Env) {
+func (l *Load) Member(index int) func(env.Env) { return l.MemberAs(MemberName(index), index) }
+
+// MemberAs is Member on a node of another name.
+func (l *Load) MemberAs(name string, index int) func(env.Env) {
 	return func(e env.Env) {
-		name := MemberName(index)
 		defer l.ended(name, l.life(name))
 		r := e.Rand("workload")
 		for life := 0; !l.ending(); life++ {
@@ -44,7 +46,7 @@ func (l *Load) Member(index int) func(env.Env) {
 			if l.Groups.StayMean > 0 {
 				stay = e.Mono().Add(jitter(r, l.Groups.StayMean))
 			}
-			m := &memberRun{l: l, e: e, process: int32(firstMember+l.nextMember()) * processesPerClient, owned: map[wire.TopicPartition]env.Instant{}, seek: make([]bool, l.Partitions)}
+			m := &memberRun{l: l, e: e, name: name, process: int32(firstMember+l.nextMember()) * processesPerClient, owned: map[wire.TopicPartition]env.Instant{}, gives: map[wire.TopicPartition]env.Instant{}, seek: make([]bool, l.Partitions)}
 			m.run(c, stay, func() bool { return r.IntN(max(1, l.Groups.CommitEvery)) == 0 })
 			c.Close()
 			e.Sleep(jitter(r, time.Second))
@@ -71,8 +73,10 @@ func (l *Load) count(add func(*Counts)) {
 type memberRun struct {
 	l       *Load
 	e       env.Env
+	name    string // of its node
 	process int32
 	owned   map[wire.TopicPartition]env.Instant // since when
+	gives   map[wire.TopicPartition]env.Instant // since when it is giving up what it owned
 	seek    []bool
 	commits []history.Op // under way: if the machine dies, nobody will say how they ended
 }
@@ -89,7 +93,7 @@ func (m *memberRun) run(c *client.Client, until env.Instant, commits func() bool
 	k := client.NewMember(c, client.GroupOptions{Group: o.Group, Topics: []string{m.l.Topic}, Assignors: []string{o.Assignor}, Session: o.Session, Rebalance: o.Rebalance,
 		Consumer:    client.ConsumerOptions{WaitMax: 250 * time.Millisecond, PartitionBytesMax: 64 << 10, BytesMax: 256 << 10},
 		KeepRevoked: o.KeepRevoked,
-		Listener:    client.GroupListener{Assigned: m.assigned, Revoked: m.revoked, Fetched: m.fetched, Committed: m.committed}})
+		Listener:    client.GroupListener{Assigned: m.assigned, Revoking: m.revoking, Revoked: m.revoked, Fetched: m.fetched, Committed: m.committed}})
 	defer m.died()
 	for !m.l.ending() && m.e.Mono() < until {
 		fetched, err := k.Poll(500 * time.Millisecond)
@@ -129,7 +133,16 @@ func (m *memberRun) op(kind history.Kind, tp wire.TopicPartition, generation int
 func (m *memberRun) assigned(_ string, _ int32, partitions []wire.TopicPartition) {
 	for _, tp := range partitions {
 		m.owned[tp] = m.e.Mono()
+		delete(m.gives, tp)
 		m.seek[tp.Partition] = true
+	}
+}
+
+// revoking is told before the member gives partitions up. That the group agrees it learns later, when another may have
+// them already.
+func (m *memberRun) revoking(partitions []wire.TopicPartition) {
+	for _, tp := range partitions {
+		m.gives[tp] = m.e.Mono()
 	}
 }
 
@@ -142,7 +155,11 @@ func (m *memberRun) revoked(generation int32, partitions []wire.TopicPartition, 
 		delete(m.owned, tp)
 		op := m.op(history.Own, tp, generation)
 		op.Call, op.Return, op.Outcome = int64(since), int64(m.e.Mono()), history.Unknown
-		if orderly {
+		if at, ok := m.gives[tp]; ok && orderly && !m.l.Groups.KeepRevoked {
+			op.Return = int64(at)
+		}
+		// Who slept meanwhile may have been given up by the group, and cannot know before it is told.
+		if orderly && !m.l.sleptSince(m.name, since) {
 			op.Outcome = history.OK
 		}
 		m.l.record(op)

@@ -12,9 +12,11 @@ import (
 
 // Process is a node's main function: one processor after the other, all of one transactional id, until Stop. Each reads the topic
 // as a member of the group and writes one record to the output for each that it read.
-func (l *Load) Process(index int) func(env.Env) {
+func (l *Load) Process(index int) func(env.Env) { return l.ProcessAs(ProcessorName(index), index) }
+
+// ProcessAs is Process on a node of another name.
+func (l *Load) ProcessAs(name string, index int) func(env.Env) {
 	return func(e env.Env) {
-		name := ProcessorName(index)
 		life := l.life(name)
 		defer l.ended(name, life)
 		x := l.newTxnRun(e, name, firstProcessor+index, life, fmt.Sprintf("f-%d", index))

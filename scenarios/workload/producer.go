@@ -16,12 +16,14 @@ const processesPerClient = 1000
 // Produce is a node's main function: one producer, number index, until Stop. One task sends, so that the order in which
 // records are handed over is the order of their numbers; answers come back in any order. Each record in flight is a
 // process of its own.
-func (l *Load) Produce(index int) func(env.Env) {
+func (l *Load) Produce(index int) func(env.Env) { return l.ProduceAs(ProducerName(index), index) }
+
+// ProduceAs is Produce on a node of another name.
+func (l *Load) ProduceAs(name string, index int) func(env.Env) {
 	return func(e env.Env) {
-		name := ProducerName(index)
 		life := l.life(name)
 		defer l.ended(name, life)
-		number := identity(life, index)
+		number := l.identity(name, life, index)
 		r := e.Rand("workload")
 		l.sleepUntilBegin(e)
 		c := l.client(e, fmt.Sprintf("producer-%d", number))

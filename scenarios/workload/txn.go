@@ -55,14 +55,16 @@ type txnRun struct {
 }
 
 func (l *Load) newTxnRun(e env.Env, name string, number int, life int, id string) *txnRun {
-	return &txnRun{l: l, e: e, r: e.Rand("workload"), name: name, life: life, number: identity(life, number), id: id}
+	return &txnRun{l: l, e: e, r: e.Rand("workload"), name: name, life: life, number: l.identity(name, life, number), id: id}
 }
 
 // TxnProduce is a node's main function: one transactional producer after the other, all of one transactional id, until Stop. One
 // that was fenced, or whose commit has no known end, makes place for the next.
-func (l *Load) TxnProduce(index int) func(env.Env) {
+func (l *Load) TxnProduce(index int) func(env.Env) { return l.TxnProduceAs(TxnName(index), index) }
+
+// TxnProduceAs is TxnProduce on a node of another name.
+func (l *Load) TxnProduceAs(name string, index int) func(env.Env) {
 	return func(e env.Env) {
-		name := TxnName(index)
 		life := l.life(name)
 		defer l.ended(name, life)
 		x := l.newTxnRun(e, name, firstTxn+index, life, fmt.Sprintf("t-%d", (index-1)/max(1, l.Txns.Shared)))

@@ -34,6 +34,23 @@ func (w *World) PowerLoss(name string, keep disk.Keep) disk.Loss {
 	return loss
 }
 
+// PowerLossChosen is PowerLoss with a say in what of the disk's unsynced changes survives: see disk.PowerLossChosen.
+func (w *World) PowerLossChosen(name string, survives func() bool) disk.Loss {
+	n := w.node(name)
+	if n.life != nil {
+		w.endLife(n, PowerOff)
+	} else {
+		n.host.PowerLoss()
+		n.status = PowerOff
+	}
+	loss := n.disk.PowerLossChosen(survives)
+	w.event(evPowerLoss, name, "", int64(n.lives), int64(loss.Files), loss.Bytes, int64(loss.DirectoryOps))
+	return loss
+}
+
+// Unsynced is how many decisions PowerLossChosen would ask for now.
+func (w *World) Unsynced(name string) int { return w.node(name).disk.Units() }
+
 // Pause stops the node's tasks until Resume, as SIGSTOP does; its kernel goes on receiving. It does nothing to a node
 // that is not running.
 func (w *World) Pause(name string) {
@@ -108,6 +125,43 @@ func (w *World) ResetLinks(from, to []string) int {
 	return w.net.Reset(from, to)
 }
 
+// HalfOpen makes one node's host forget its connections with another, and tells how many there were.
+func (w *World) HalfOpen(from, to string) int {
+	w.event(evFault, "", "half-open "+from+">"+to)
+	return w.net.HalfOpen(from, to)
+}
+
+// HoldBack holds back for d what the connections that are open now carry from one node to the other.
+func (w *World) HoldBack(from, to string, d time.Duration) {
+	w.event(evFault, "", "hold-back "+from+">"+to)
+	w.net.HoldBack(from, to, d)
+}
+
+// LoseEntry kills the node's process, if there is one, and takes the newest matching file out of its directory; it
+// tells which, "" for none.
+func (w *World) LoseEntry(name string, match func(file string) bool) string {
+	n := w.node(name)
+	w.endLife(n, Off)
+	lost := n.disk.LoseEntry(match)
+	w.event(evFault, name, "lose-entry "+lost)
+	return lost
+}
+
+// FlipBits turns so many bits in matching files of the node's disk, and tells how many it could.
+func (w *World) FlipBits(name string, bits int, match func(file string) bool) int {
+	turned := w.node(name).disk.FlipBits(bits, match)
+	w.event(evFault, name, "flip-bits", int64(turned))
+	return turned
+}
+
+// SwapDisks kills both nodes' processes, if there are any, and puts each one's disk into the other's machine.
+func (w *World) SwapDisks(a, b string) {
+	w.event(evFault, "", "swap-disks "+a+"|"+b)
+	w.endLife(w.node(a), Off)
+	w.endLife(w.node(b), Off)
+	disk.Swap(w.node(a).disk, w.node(b).disk)
+}
+
 // SetLink gives one directed link its condition from now on; the zero Condition is a healthy link. It adds to what
 // Partition and SlowLink do.
 func (w *World) SetLink(from, to string, c network.Condition) {
@@ -168,11 +222,13 @@ func (w *World) Fired() []Fired {
 		sum.Slow += f.Slow
 		sum.NoSpace += f.NoSpace
 		sum.Stalled += f.Stalled
+		sum.Torn += f.Torn
+		sum.Misdirected += f.Misdirected
 		for op := range f.Fail {
 			sum.Fail[op] += f.Fail[op]
 		}
 	}
-	return append(list, Fired{"disk-slow", sum.Slow}, Fired{"disk-stall", sum.Stalled}, Fired{"disk-full", sum.NoSpace},
+	return append(list, Fired{"disk-slow", sum.Slow}, Fired{"disk-torn", sum.Torn}, Fired{"disk-misdirected", sum.Misdirected}, Fired{"disk-stall", sum.Stalled}, Fired{"disk-full", sum.NoSpace},
 		Fired{"disk-fail-read", sum.Fail[disk.OpRead]}, Fired{"disk-fail-write", sum.Fail[disk.OpWrite]},
 		Fired{"disk-fail-sync", sum.Fail[disk.OpSync]}, Fired{"disk-fail-meta", sum.Fail[disk.OpMeta]})
 }

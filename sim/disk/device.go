@@ -46,6 +46,8 @@ type Fired struct {
 	NoSpace int64          // calls that failed with ErrNoSpace
 	Stalled int64          // calls that waited for a stall to end
 	Under   int64          // calls that failed because of SetFailUnder
+	// Torn are writes that failed half done, Misdirected those that went elsewhere.
+	Torn, Misdirected int64
 }
 
 // device is when and whether the disk answers.
@@ -90,6 +92,7 @@ func (d *Disk) Stall(t env.Instant) { d.stalled = t }
 // Heal ends all faults: slowness, failures, stalls, and a changed capacity.
 func (d *Disk) Heal() {
 	d.slow, d.fail, d.under, d.capacity, d.stalled = 1, [OpCount]bool{}, nil, d.profile.Capacity, 0
+	d.torn, d.misdirect = false, nil
 }
 
 // Fired returns the counters.

@@ -48,6 +48,10 @@ type Disk struct {
 	dirty []*inode // those that are not clean
 	used  int64    // bytes
 	life  int64    // 0 before the first; -life when it has ended
+
+	torn      bool                   // see SetTorn
+	misdirect func(name string) bool // see SetMisdirect
+	corrupted bool
 }
 
 // New makes an empty disk with a root directory. The name ("2", "zk") makes its streams its own.
@@ -103,10 +107,14 @@ type Loss struct {
 // PowerLoss ends the life, if there is one, and leaves what the device holds: all that was synced, and of the rest
 // what keep says.
 func (d *Disk) PowerLoss(keep Keep) Loss {
+	return d.losePower(func() int { return d.loseOps(keep, d.power, nil) }, func(ino *inode) (int64, bool) { return ino.losePower(keep, d.power) })
+}
+
+func (d *Disk) losePower(ops func() int, file func(*inode) (int64, bool)) Loss {
 	var loss Loss
-	loss.DirectoryOps = d.loseOps(keep, d.power)
+	loss.DirectoryOps = ops()
 	for _, ino := range d.dirty {
-		bytes, lost := ino.losePower(keep, d.power)
+		bytes, lost := file(ino)
 		loss.Bytes += bytes
 		if lost {
 			loss.Files++
@@ -121,7 +129,7 @@ func (d *Disk) PowerLoss(keep Keep) Loss {
 
 // Erase ends the life, if there is one, and leaves an empty disk, as a new one in the place of one that broke.
 func (d *Disk) Erase() {
-	d.ops, d.dirty = nil, nil
+	d.ops, d.dirty, d.corrupted = nil, nil, false
 	d.root = d.newInode(true)
 	d.endLife()
 	d.busy, d.stalled = 0, 0
@@ -143,8 +151,7 @@ func (d *Disk) endLife() {
 	if d.life > 0 {
 		d.life = -d.life
 	}
-	d.used = 0
-	walk(d.root.dir, func(ino *inode) { d.used += ino.cache.used() })
+	d.recount()
 }
 
 func (d *Disk) newInode(dir bool) *inode {

@@ -77,20 +77,41 @@ func (f *file) WriteAt(p []byte, offset int64) (int, error) {
 		return 0, nil
 	}
 	d, fits := f.life.disk, len(p)
+	end := offset + int64(len(p))
+	if d.torn {
+		p = p[:d.tear(len(p))]
+		if len(p) > 0 {
+			f.write(p, offset)
+		}
+		return len(p), wrap("write", f.name, f.life.failed(OpWrite, f.ino))
+	}
+	if to := d.misplaced(f.name, offset, len(p)); to != offset {
+		f.write(p, to)
+		if f.ino.cache.size < end { // its own place stays a hole
+			f.ino.resize(end)
+			f.changed(0)
+		}
+		return len(p), nil
+	}
 	grown := f.ino.cache.growth(offset, int64(len(p)))
 	if d.capacity > 0 && grown > 0 && d.used+grown > d.capacity {
 		fits = int(max(0, int64(len(p))-(d.used+grown-max(d.capacity, d.used))))
-		grown = f.ino.cache.growth(offset, int64(fits))
 	}
 	if fits > 0 {
-		f.ino.write(p[:fits], offset)
-		f.changed(grown)
-		f.life.host.Event(EvWrite, f.ino.id, offset+int64(fits))
+		f.write(p[:fits], offset)
 	}
 	if fits < len(p) {
 		return fits, wrap("write", f.name, f.life.full(f.ino))
 	}
 	return fits, nil
+}
+
+// write writes p to the cache.
+func (f *file) write(p []byte, offset int64) {
+	grown := f.ino.cache.growth(offset, int64(len(p)))
+	f.ino.write(p, offset)
+	f.changed(grown)
+	f.life.host.Event(EvWrite, f.ino.id, offset+int64(len(p)))
 }
 
 // Truncate sets the size. See env.File.

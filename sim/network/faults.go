@@ -21,13 +21,16 @@ const (
 	KindClog                    // segments that waited for the end of Clog
 	KindGiveUp                  // connections that broke because nothing was acknowledged
 	KindTail                    // segments in the slow mode of the profile
-	KindLoss                    // retransmissions of the profile
+	KindLoss                    // retransmissions, of the profile or of a Condition
+	KindBandwidth               // segments that waited for a Condition's bandwidth
+	KindForget                  // connections that HalfOpen made a host forget
+	KindHoldBack                // segments that HoldBack held back
 	kindCount
 )
 
 func (k Kind) String() string {
 	return [...]string{"partition", "reset", "half-open", "host-down", "refuse", "dial-timeout", "backlog", "slow",
-		"clog", "give-up", "tail", "loss", "?"}[min(k, kindCount)]
+		"clog", "give-up", "tail", "loss", "bandwidth", "forget", "hold-back", "?"}[min(k, kindCount)]
 }
 
 // Kinds are all of them, in order.
@@ -88,6 +91,10 @@ func (n *Network) Refuse(host string) *Fault {
 type Condition struct {
 	Cut   bool          // nothing passes
 	Delay time.Duration // added to everything that passes
+	// LossOneIn is how often a segment is lost, and sent again; 0: no more often than the profile says.
+	LossOneIn int
+	// BytesPerSecond bounds what passes; 0: no more than the profile does.
+	BytesPerSecond int64
 }
 
 // SetLink gives one directed link its own condition, besides all Faults; the zero Condition is a healthy link.
@@ -130,6 +137,43 @@ func (n *Network) Reset(from, to []string) int {
 	return count
 }
 
+// HalfOpen makes the host from forget its connections with the host to, and returns how many it were: its processes see
+// them broken, and the other side learns of it when it next sends something.
+func (n *Network) HalfOpen(from, to string) int {
+	h, peer := n.host(from), n.host(to)
+	if h == peer {
+		return 0
+	}
+	count := 0
+	for _, e := range append([]*endpoint(nil), h.ends...) {
+		if e.out.link.to == peer && e.err == nil && !e.closed {
+			n.event(h.name, evForget, e.out.id)
+			e.breakWith(env.ErrReset)
+			n.fired[KindForget]++
+			count++
+		}
+	}
+	return count
+}
+
+// HoldBack delivers nothing for d of what the connections that are open now carry from one host to the other. Those
+// opened later are free, so what is held back comes after what was said since.
+func (n *Network) HoldBack(from, to string, d time.Duration) {
+	h, peer := n.host(from), n.host(to)
+	if h == peer {
+		return
+	}
+	until := n.s.Now().Add(d)
+	for _, p := range h.links[peer.index].pipes {
+		p.held = max(p.held, until)
+	}
+	for _, e := range h.ends { // and what has nothing to do just now
+		if e.out.link.to == peer {
+			e.out.held = max(e.out.held, until)
+		}
+	}
+}
+
 // Heal ends the fault. Healing twice does nothing.
 func (f *Fault) Heal() {
 	if f.healed {
@@ -157,6 +201,9 @@ func (n *Network) Heal() {
 	for _, h := range n.hosts {
 		for _, l := range h.links {
 			l.clogged = 0
+			for _, p := range l.pipes {
+				p.held = 0
+			}
 			if l.own != (Condition{}) {
 				n.SetLink(l.from.name, l.to.name, Condition{})
 			}

@@ -164,6 +164,7 @@ var (
 	evReset   = env.NewKind("reset", env.Debug, "conn")
 	evHold    = env.NewKind("hold", env.Debug, "conn", "segments")
 	evGiveUp  = env.NewKind("give-up", env.Debug, "conn")
+	evForget  = env.NewKind("forget", env.Debug, "conn")
 	evRefuse  = env.NewKind("refuse", env.Debug, "port")
 )
 
@@ -184,7 +185,8 @@ type link struct {
 	slows    []*Fault
 	pipes    []*pipe // connection directions with something left to do
 	own      Condition
-	hurt     int64 // what own has touched
+	capped   env.Instant // when own.BytesPerSecond has let through all that was given to it
+	hurt     int64       // what own has touched
 }
 
 func newLink(n *Network, from, to *Host) *link {
@@ -213,8 +215,20 @@ func (l *link) transmit(bytes int) (sent, arrives env.Instant) {
 		sent = sent.Add(time.Duration(int64(bytes) * int64(time.Second) / bps))
 		l.free = sent
 	}
+	if bps := l.own.BytesPerSecond; bps > 0 {
+		if busy := l.capped.Sub(sent); busy > 0 {
+			sent = l.capped
+		}
+		sent = sent.Add(time.Duration(float64(bytes) / float64(bps) * float64(time.Second)))
+		l.capped = sent
+		l.hurt++
+		l.n.fired[KindBandwidth]++
+	}
 	return sent, sent.Add(l.delay())
 }
+
+// retransmitFirst is when a segment that a Condition lost is sent again for the first time; Linux's least.
+const retransmitFirst = 200 * time.Millisecond
 
 const loopback = 10 * time.Microsecond
 
@@ -235,6 +249,13 @@ func (l *link) delay() time.Duration {
 	if p.LossOneIn > 0 {
 		for again := p.Retransmit; l.rand.IntN(p.LossOneIn) == 0 && again < p.Retransmit<<6; again *= 2 {
 			d += again
+			l.n.fired[KindLoss]++
+		}
+	}
+	if one := l.own.LossOneIn; one > 0 {
+		for again := retransmitFirst; l.rand.IntN(one) == 0 && again < retransmitFirst<<6; again *= 2 {
+			d += again
+			l.hurt++
 			l.n.fired[KindLoss]++
 		}
 	}

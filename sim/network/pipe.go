@@ -24,6 +24,7 @@ type pipe struct {
 
 	// A stuck pipe waits for kick: a partition's heal, or the host's return. giveUp breaks src if that takes too long.
 	stuck  bool
+	held   env.Instant // HoldBack: nothing is delivered before
 	since  env.Instant
 	giveUp sched.Timer
 	pos    int // in link.pipes; -1: nothing left to do
@@ -108,6 +109,10 @@ func (p *pipe) deliver() {
 		case p.link.clogged > now:
 			p.n.fired[KindClog]++
 			p.n.s.Arm(&p.arrival, p.link.clogged)
+			return
+		case p.held > now:
+			p.n.fired[KindHoldBack]++
+			p.n.s.Arm(&p.arrival, p.held)
 			return
 		case seg.lost || p.link.cut():
 			if !seg.lost {

@@ -223,6 +223,10 @@ func (c *conn) write() {
 func (s *Server) fire(changes []tree.Change) {
 	for _, ch := range changes {
 		for _, c := range s.watches.fire(ch) {
+			if s.breaksOnWatch(c) {
+				s.kill(c)
+				continue
+			}
 			c.event(ch.Type, ch.Path)
 		}
 	}

@@ -53,3 +53,19 @@ func (s *Server) ExpireSession(id int64) {
 		}
 	}
 }
+
+// watchBreaker says whose connections break instead of bringing a watch's event.
+type watchBreaker struct{ breaks func(peer string) bool }
+
+// BreakOnWatch makes the server close the connection of a peer ("host:port") for which breaks says so, instead of sending
+// it a watch's event: the event is lost on its way, and the client learns of the change by setting its watches anew. nil
+// ends it. It makes no env call and may be called from anywhere.
+func (s *Server) BreakOnWatch(breaks func(peer string) bool) {
+	s.breaker.Store(&watchBreaker{breaks})
+}
+
+// breaksOnWatch asks whether the connection breaks now.
+func (s *Server) breaksOnWatch(c *conn) bool {
+	b := s.breaker.Load()
+	return b != nil && b.breaks != nil && b.breaks(c.peer)
+}

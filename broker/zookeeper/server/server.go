@@ -78,6 +78,7 @@ type Server struct {
 	failure  error
 
 	forced   atomic.Pointer[forcedExpiry]
+	breaker  atomic.Pointer[watchBreaker]
 	received atomic.Int64
 	sent     atomic.Int64
 }
