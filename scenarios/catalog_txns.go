@@ -63,8 +63,9 @@ var txnCatalog = []*Scenario{
 			p.transactions(r, 2)
 			p.Partitions = max(p.Partitions, 2+r.Int32N(4))
 			p.Load.Partitions = p.Partitions
-			p.Producers, p.Consumers, p.Transactional = 0, 3, 4
+			p.Producers, p.Consumers, p.Transactional = 0, 2, 4
 			p.Load.Txns.Bank = true
+			p.Load.Pause = 60 * time.Millisecond
 			p.weigh(map[faults.Kind]int{faults.Crash: 5, faults.Pause: 3, faults.Isolate: 2, faults.PartitionOneWay: 3, faults.Partition: 2, faults.SlowLink: 2, faults.ClientCrash: 2})
 			p.Faults.Must = []faults.Kind{faults.Crash}
 			p.Least.FiredAny, p.Least.Transactions = 1, 50
