@@ -124,43 +124,43 @@ type LateEnds struct {
 	Delay time.Duration
 }
 
-// late is main in an environment whose connections hold EndTxn requests back, until HealAt: what a client sent and gave up arrives
+// lateEnds is main in an environment whose connections hold EndTxn requests back, until HealAt: what a client sent and gave up arrives
 // when it has long sent it again, and gone on.
-func (c *simCluster) late(main func(env.Env)) func(env.Env) {
+func (c *simCluster) lateEnds(main func(env.Env)) func(env.Env) {
 	if c.plan.LateEnds.Every == 0 {
 		return main
 	}
 	return func(e env.Env) {
-		main(&lateEnv{Env: e, o: c.plan.LateEnds, until: env.Instant(c.plan.HealAt), rand: e.Rand("late-ends")})
+		main(&endsEnv{Env: e, o: c.plan.LateEnds, until: env.Instant(c.plan.HealAt), rand: e.Rand("late-ends")})
 	}
 }
 
-type lateEnv struct {
+type endsEnv struct {
 	env.Env
 	o     LateEnds
 	until env.Instant
 	rand  *rand.Rand
 }
 
-func (l *lateEnv) Dial(addr string, timeout time.Duration) (env.Conn, error) {
+func (l *endsEnv) Dial(addr string, timeout time.Duration) (env.Conn, error) {
 	conn, err := l.Env.Dial(addr, timeout)
 	if err != nil {
 		return nil, err
 	}
-	return &lateConn{Conn: conn, l: l, mu: l.NewMutex()}, nil
+	return &endsConn{Conn: conn, l: l, mu: l.NewMutex()}, nil
 }
 
-// lateConn delivers what was held back even if the client has closed the connection: the network had it already.
-type lateConn struct {
+// endsConn delivers what was held back even if the client has closed the connection: the network had it already.
+type endsConn struct {
 	env.Conn
-	l *lateEnv
+	l *endsEnv
 
 	mu      env.Mutex
 	held    [][]byte
 	closing bool
 }
 
-func (c *lateConn) Write(p []byte) (int, error) {
+func (c *endsConn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	isEnd := len(p) > 6 && int16(p[4])<<8|int16(p[5]) == int16(kmsg.EndTxn)
 	hold := isEnd && c.l.Mono() < c.l.until && c.l.rand.IntN(c.l.o.Every) == 0
@@ -179,7 +179,7 @@ func (c *lateConn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (c *lateConn) deliver(delay time.Duration) {
+func (c *endsConn) deliver(delay time.Duration) {
 	c.l.Sleep(delay)
 	for {
 		c.mu.Lock()
@@ -204,7 +204,7 @@ func (c *lateConn) deliver(delay time.Duration) {
 	}
 }
 
-func (c *lateConn) Close() error {
+func (c *endsConn) Close() error {
 	c.mu.Lock()
 	wait := len(c.held) > 0
 	c.closing = true
