@@ -30,14 +30,12 @@ func Card(w io.Writer, r *Run) {
 	fmt.Fprintf(w, "  cluster    %d elections, %d ISR changes, %d controllers; %s\n",
 		r.Counts.Elections, r.Counts.ISRChanges, r.Counts.Controllers, convergence(r))
 	fmt.Fprintf(w, "  faults     %s\n", faultLine(r))
-	for i := range r.Measures {
-		fmt.Fprintf(w, "  measured   %s\n", r.Measures[i].line())
-	}
-	for _, text := range r.LeftOut {
-		fmt.Fprintf(w, "  left out   %s\n", text)
-	}
-	for _, text := range r.Notes {
-		fmt.Fprintf(w, "  note       %s\n", text)
+	realLines(w, r)
+	if r.Expected != "" {
+		fmt.Fprintf(w, "  expected   %s\n", r.Expected)
+		for _, f := range r.Met[:min(len(r.Met), 1)] {
+			violation(w, "  and so     ", f)
+		}
 	}
 	if promise, knobs := settingLines(r); promise != "" {
 		fmt.Fprintf(w, "  promise    %s\n", promise)
@@ -46,14 +44,7 @@ func Card(w io.Writer, r *Run) {
 		}
 	}
 	for _, f := range r.Failures[:min(len(r.Failures), 5)] {
-		fmt.Fprintf(w, "  violation  %s", f.ID)
-		if f.Anomaly != "" {
-			fmt.Fprintf(w, " (%s)", f.Anomaly)
-		}
-		fmt.Fprintf(w, " at %s: %s\n", seconds(f.At), f.Message)
-		for _, line := range f.Witness {
-			fmt.Fprintf(w, "               %s\n", line)
-		}
+		violation(w, "  violation  ", f)
 	}
 	if n := len(r.Failures) - 5; n > 0 {
 		fmt.Fprintf(w, "             and %d more\n", n)
@@ -74,20 +65,16 @@ func Card(w io.Writer, r *Run) {
 	}
 }
 
-// line is the measure in words.
-func (m *Measure) line() string {
-	if m.Samples == 0 {
-		return m.Name + ": never, undisturbed"
+// violation writes a broken invariant with its witness.
+func violation(w io.Writer, head string, f Failure) {
+	fmt.Fprint(w, head, f.ID)
+	if f.Anomaly != "" {
+		fmt.Fprintf(w, " (%s)", f.Anomaly)
 	}
-	text := fmt.Sprintf("%s: median %s, 99th percentile %s, longest %s of %d", m.Name, round(m.P50), round(m.P99), round(m.Max), m.Samples)
-	switch of := map[bool]string{true: "longest", false: "99th percentile"}[m.OfMax]; {
-	case m.Limit == 0:
-	case m.Within():
-		text += fmt.Sprintf("; %s within %s", of, m.Limit)
-	default:
-		text += fmt.Sprintf("; %s OVER the limit of %s", of, m.Limit)
+	fmt.Fprintf(w, " at %s: %s\n", seconds(f.At), f.Message)
+	for _, line := range f.Witness {
+		fmt.Fprintf(w, "               %s\n", line)
 	}
-	return text
 }
 
 // settingLines are what the faults keep to, and the broker's settings of this seed, some to a line.
