@@ -209,11 +209,30 @@ func (r *registry) admit(f faults.Fault) (ok bool, why string) {
 		if !p.known || !slices.Contains(p.state.ISR, victim) {
 			continue
 		}
-		if !slices.ContainsFunc(p.state.ISR, func(id int32) bool { return id != victim && r.healthy(id) }) {
+		// A leader may have asked for an ISR without the others already, and the controller obey after its end.
+		rest := p.state.ISR
+		if proposed := r.proposed(victim, p.state.TP); proposed != nil {
+			rest = slices.DeleteFunc(slices.Clone(rest), func(id int32) bool { return !slices.Contains(proposed, id) })
+		}
+		if !slices.ContainsFunc(rest, func(id int32) bool { return id != victim && r.healthy(id) }) {
 			return false, fmt.Sprintf("broker %d may have the only copy of %s", victim, p.state.TP)
 		}
 	}
 	return true, ""
+}
+
+// proposed is the ISR that the broker asks the controller for as the partition's leader, nil for none.
+func (r *registry) proposed(id int32, tp wire.TopicPartition) []int32 {
+	n := r.c.node(id)
+	if n == nil || n.broker == nil {
+		return nil
+	}
+	for _, s := range n.broker.Replicas() {
+		if s.TP == tp {
+			return s.ISRProposed
+		}
+	}
+	return nil
 }
 
 // healthy reports whether the broker runs, is registered and serves: a broker that is starting or cut off may be on its

@@ -14,7 +14,6 @@ import (
 	"barnabas/broker/wire"
 	"barnabas/faults"
 	"barnabas/faults/nemesis"
-	"barnabas/faults/schedule"
 	"barnabas/linearizability/check"
 	"barnabas/linearizability/history"
 	"barnabas/reports"
@@ -99,7 +98,7 @@ func (r *run) prepare() {
 	if r.o.Changes.Beyond > 0 {
 		r.plan.goBeyond()
 	}
-	r.schedule = schedule.Generate(own.Stream("schedule"), r.plan.Faults)
+	r.schedule = r.plan.scheduled(own)
 	if r.o.Schedule != nil {
 		r.schedule = r.o.Schedule.Schedule
 	}
@@ -471,6 +470,12 @@ func vacuous(p *Plan, report *reports.Run, of workload.Counts, operated int, cho
 	}
 	if any < least.FiredAny {
 		return "no fault fired"
+	}
+	if report.Counts.ISRChanges < least.ISRChanges || report.Counts.Elections < least.Elections {
+		return fmt.Sprintf("%d ISR changes and %d elections; at least %d and %d were expected", report.Counts.ISRChanges, report.Counts.Elections, least.ISRChanges, least.Elections)
+	}
+	if lost := racksLost(p, report); lost < least.Racks {
+		return fmt.Sprintf("%d racks were lost as a whole; at least %d were expected", lost, least.Racks)
 	}
 	return ""
 }

@@ -45,6 +45,12 @@ type Plan struct {
 	// so what an old controller says arrives late, and after what its successor says. 0 for never.
 	ControlDelayMax time.Duration
 
+	// AlterDelayMax holds what brokers ask of the controller back for up to so long, and WatchDelayMax what ZooKeeper tells them,
+	// each connection on its own, until HealAt. 0 for never.
+	AlterDelayMax, WatchDelayMax time.Duration
+	// Script draws faults that belong together; they come besides those that the generator draws from Faults. May be nil.
+	Script func(r *rand.Rand) faults.Schedule
+
 	// SyncEveryAppend makes power losses harmless at any number; without it a power loss is withheld while no other
 	// in-sync replica keeps the data.
 	SyncEveryAppend bool
@@ -79,6 +85,9 @@ type Least struct {
 	Fired       []faults.Kind // each at least once
 	FiredAny    int           // in all
 	Operations  int           // that operators did with success
+	ISRChanges  int           // that ZooKeeper saw
+	Elections   int           // changes of leaders
+	Racks       int           // that were away as a whole
 }
 
 // topic is the topic every scenario works on.

@@ -202,6 +202,9 @@ func (o *Oracle) lookReplica(at env.Instant, r *Replica) {
 	if s.HighWatermark > s.LogEndOffset {
 		o.violated(at, "INV-HW-LEO", tp, r.Broker, "broker %d has high watermark %d above its log end offset %d", r.Broker, s.HighWatermark, s.LogEndOffset)
 	}
+	if s.CutBelow.Times > 0 {
+		o.violated(at, "INV-COMMITTED-KEPT", tp, r.Broker, "broker %d cut its log to %d below its high watermark %d", r.Broker, s.CutBelow.To, s.CutBelow.HighWatermark)
+	}
 	key := replicaKey{tp, r.Broker}
 	was := o.replicas[key]
 	if was == nil || was.life != r.Life || was.log != s.Log {
