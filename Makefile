@@ -9,7 +9,7 @@ SEEDS   ?= 1..200
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test race tidy fmt sim determinism zoo replay test-checkers fuzz interop interop-core bench-sim bench-log bench-broker bench-vs-kafka bench-control shrink cause soak soak-log regress
+.PHONY: help build test race tidy fmt sim determinism zoo zoo-finders replay test-checkers fuzz interop interop-core bench-sim bench-log bench-broker bench-vs-kafka bench-control shrink cause slurm soak soak-log regress
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -38,7 +38,10 @@ determinism: build ## every scenario over SEEDS, each seed twice, hashes compare
 	@for s in $(SCENARIOS); do bin/barnabas run $$s --seeds $(SEEDS) --twice --out $(OUT)/$$s || exit $$?; done
 	@for p in 1 2; do GOMAXPROCS=$$p bin/barnabas run leader-failover --seed 7 --out $(OUT)/gomaxprocs-$$p | grep -o 'hash [0-9a-f]*'; done | uniq | { read a; ! read b; } || { echo "the hash depends on GOMAXPROCS"; exit 13; }
 
-zoo: build ## every bug of the zoo must be found, with the seeds it took
+zoo: build ## every bug of the zoo, found by the soak's mix: seeds it took (median, worst of TRIALS), and as what; out/zoo/zoo.md
+	bin/barnabas zoo --trials $(or $(TRIALS),3) --out $(OUT)/zoo
+
+zoo-finders: build ## every bug of the zoo, found by the scenario of its part of the broker
 	$(GO) test -count=1 -run TestZoo -v ./scenarios -zoo 500 -timeout 60m | grep -v '^=== '
 
 test-checkers: ## every anomaly planted into sound histories, every weakened checker seen to fail, the gate held against porcupine; and its speed
@@ -91,6 +94,9 @@ interop-core: build ## the part of interop that every change must pass: kcat, fr
 
 bench-sim: ## speed of the simulator: virtual seconds a second, events a second, heap
 	GOGC=400 $(GO) test -run '^$$' -bench BenchmarkLeaderFailover -benchtime 10x -cpu 1 ./scenarios
+
+slurm: build ## the soak as a Slurm array, tried on this machine (root; Debian: slurm-wlm munge)
+	deploy/slurm/try.sh
 
 bench-log: ## the log beside the machine's own limits (writes, sendfile, CRC-32C), for benchstat
 	$(GO) test -run '^$$' -bench BenchmarkLog -benchtime 1s -count $${COUNT:-5} -timeout 30m ./broker/log

@@ -61,7 +61,7 @@ func main() {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage("%w; see '%s --help'", err, cmd.CommandPath())
 	})
-	root.AddCommand(runCommand(), replayCommand(), shrinkCommand(), causeCommand(), soakCommand(), reportCommand(), checkCommand(), scenariosCommand(), brokerCommand(), zookeeperCommand(), upCommand(), benchCommand())
+	root.AddCommand(runCommand(), replayCommand(), shrinkCommand(), causeCommand(), soakCommand(), zooCommand(), reportCommand(), checkCommand(), scenariosCommand(), brokerCommand(), zookeeperCommand(), upCommand(), benchCommand())
 	err := root.Execute()
 	if err == nil {
 		return

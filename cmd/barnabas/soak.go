@@ -221,6 +221,13 @@ func newPieces(list []*scenarios.Scenario, first uint64) (*pieces, error) {
 		return nil, err
 	}
 	p := &pieces{past: past, list: list, first: first}
+	p.spread()
+	return p, nil
+}
+
+// spread says in which order the scenarios of one round come.
+func (p *pieces) spread() {
+	list := p.list
 	credit := make([]int, len(list))
 	total := 0
 	for _, s := range list {
@@ -236,7 +243,6 @@ func newPieces(list []*scenarios.Scenario, first uint64) (*pieces, error) {
 		credit[best] -= total
 		p.order = append(p.order, best)
 	}
-	return p, nil
 }
 
 // at is the n-th piece. Every seed is used for one scenario in each round.
