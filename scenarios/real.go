@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -173,7 +174,7 @@ func realPlan(o RealOptions) *Plan {
 		p.Load.Topic, p.Load.Negotiate = o.Topic, true
 		p.Load.Begin = 0
 		p.Operators, p.Churn = nil, Churn{}
-		p.Least = Least{Acked: p.Least.Acked, Read: p.Least.Read, Commits: p.Least.Commits, Owned: p.Least.Owned, Transactions: p.Least.Transactions, Processed: p.Least.Processed}
+		p.Least = Least{Acked: p.Least.Acked, Read: p.Least.Read, Transactions: p.Least.Transactions, Processed: p.Least.Processed}
 	}
 	return p
 }
@@ -417,6 +418,9 @@ func (r *realRun) serve() bool {
 	r.created = true
 	r.recorder.History.Header.Topics, r.recorder.History.Header.Pipelines = r.plan.promises(), r.plan.pipelines()
 	r.report.Settings = r.plan.settings(r.exampleConfig())
+	if r.c == nil { // its brokers' settings are none of ours
+		r.report.Settings = slices.DeleteFunc(r.report.Settings, func(s reports.Setting) bool { return strings.Contains(s.Name, ".") || s.Name == "faults" })
+	}
 	return true
 }
 
