@@ -33,6 +33,7 @@ type Plan struct {
 	Producers  int
 	Consumers  int
 	Members    int // of the group Load.Groups
+	Legacy     int // consumers of Kafka 0.8 in the group Load.Groups
 	Churn      Churn
 	Load       workload.Config
 	Configure  []func(*config.Broker) // over the settings that all seeds share
@@ -76,6 +77,8 @@ type Least struct {
 	Acked, Read int           // records
 	Commits     int           // of offsets by members of the group
 	Owned       int           // partitions that members owned and gave up
+	Kept        int           // static members that came back in the generation they had left
+	Expired     int           // committed offsets that expired
 	Fired       []faults.Kind // each at least once
 	FiredAny    int           // in all
 	Operations  int           // that operators did with success

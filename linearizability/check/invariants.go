@@ -22,6 +22,7 @@ const (
 	OneOwner       = "INV-GROUP-ONE-OWNER"  // two members of a group own a partition
 	OffsetKept     = "INV-OFFSET-KEPT"      // a committed offset is lost, or went back
 	OffsetKnown    = "INV-OFFSET-KNOWN"     // a committed offset that nobody committed
+	Processed      = "INV-OFFSET-PROCESSED" // committed, and not read by the members before
 	BatchWhole     = "INV-BATCH-CONTIGUOUS" // the records of one batch are not next to each other
 )
 
@@ -30,7 +31,7 @@ var rank = func() map[string]int {
 	m := make(map[string]int)
 	for i, id := range []string{NoLostWrite, ReadDurable, OffsetStable, NoDuplicate, NoPhantom, FailedUnseen, Content,
 		Order, ProducerOrder, BatchWhole, NoSkip, PollMonotonic, ReadBelowHW, Fresh, ListOffsets, LogStart,
-		WatermarkOrder, HWMonotonic, OneOwner, OffsetKept, OffsetKnown} {
+		WatermarkOrder, HWMonotonic, OneOwner, OffsetKept, OffsetKnown, Processed} {
 		m[id] = i
 	}
 	return m
@@ -42,6 +43,6 @@ var anomaly = map[string]string{
 	NoPhantom: "phantom-read", FailedUnseen: "G1a", Content: "corrupt-read", Order: "reordered-write",
 	ProducerOrder: "nonmonotonic-send", BatchWhole: "torn-batch", NoSkip: "poll-skip", PollMonotonic: "nonmonotonic-poll",
 	ReadBelowHW: "precommitted-read", Fresh: "stale-read", ListOffsets: "stale-offset", LogStart: "log-start-back",
-	OneOwner: "two-owners", OffsetKept: "lost-commit", OffsetKnown: "phantom-commit",
+	OneOwner: "two-owners", OffsetKept: "lost-commit", OffsetKnown: "phantom-commit", Processed: "unprocessed-commit",
 	WatermarkOrder: "watermark-order", HWMonotonic: "watermark-back",
 }

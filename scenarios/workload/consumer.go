@@ -65,18 +65,35 @@ func (l *Load) fetched(e env.Env, process int32, f *client.Fetched, seek []bool,
 	if len(f.Records) == 0 {
 		return
 	}
+	l.recordFetch(process, f, seek, func(op *history.Op) { op.Drain = drain })
+}
+
+func (l *Load) recordFetch(process int32, f *client.Fetched, seek []bool, change func(*history.Op)) {
+	p := f.TP.Partition
 	op := history.NewOp(history.Fetch, f.TP.Topic, p)
 	op.Process, op.Outcome = process, history.OK
 	op.Call, op.Return = int64(f.Called), int64(f.Returned)
 	op.From, op.Next = f.From, f.Next
 	op.HighWatermark, op.LastStable, op.LogStart = f.HighWatermark, f.LastStableOffset, f.LogStartOffset
 	op.Epoch = f.Leader.Epoch
-	op.Seek, op.Drain = seek[p], drain
+	op.Seek = seek[p]
 	seek[p] = false
 	for i := range f.Records {
 		op.Records = append(op.Records, read(&f.Records[i]))
 	}
+	change(&op)
 	l.record(op)
+}
+
+// fetchedBy is fetched for a member of a group, who has processed the records now. A position that moved without records counts too.
+func (l *Load) fetchedBy(e env.Env, process int32, f *client.Fetched, seek []bool, group string) {
+	if f.Truncated != nil || f.Reset {
+		seek[f.TP.Partition] = true
+	}
+	if f.Err != nil || len(f.Records) == 0 && f.Next <= f.From {
+		return
+	}
+	l.recordFetch(process, f, seek, func(op *history.Op) { op.Return, op.Group = int64(e.Mono()), group })
 }
 
 // Drain is a node's main function: a fresh client that reads every partition from its start to its end. done is called
