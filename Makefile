@@ -9,7 +9,7 @@ SEEDS   ?= 1..200
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test race tidy fmt sim determinism zoo replay fuzz interop interop-core bench-sim bench-log bench-vs-kafka bench-control shrink cause soak regress
+.PHONY: help build test race tidy fmt sim determinism zoo replay fuzz interop interop-core bench-sim bench-log bench-broker bench-vs-kafka bench-control shrink cause soak soak-log regress
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -50,8 +50,12 @@ shrink: build ## shrink DIR=out/... to the smallest run that still fails
 cause: build ## from which moment on DIR=out/... was bound to fail
 	bin/barnabas cause $(DIR)
 
-soak: build ## every scenario for FOR (10m); out/soak/index.html
+soak: build ## every scenario for FOR (10m); out/soak/index.html; then soak-log
 	bin/barnabas soak --for $(or $(FOR),10m) --out $(OUT)/soak
+	$(MAKE) soak-log
+
+soak-log: ## the log against its models over LOG_SEEDS (10000) seeds, and every crash state of 2,000 short histories
+	$(GO) test -count=1 -timeout 2h -run 'TestModel$$|TestCompactionModel$$|TestEveryCrashState' -v ./broker/log -model-seeds $(or $(LOG_SEEDS),10000) -state-seeds $(or $(STATE_SEEDS),2000) | grep -v '^=== '
 
 regress: ## every failure of the past: fails with its bug, passes without
 	$(GO) test -count=1 -run TestRegressions ./scenarios
@@ -87,6 +91,9 @@ bench-sim: ## speed of the simulator: virtual seconds a second, events a second,
 bench-log: ## the log beside the machine's own limits (writes, sendfile, CRC-32C), for benchstat
 	$(GO) test -run '^$$' -bench BenchmarkLog -benchtime 1s -count $${COUNT:-5} -timeout 30m ./broker/log
 	$(GO) test -run '^$$' -bench Validate -count $${COUNT:-5} ./broker/record
+
+bench-broker: ## a whole broker over loopback beside plain sendfile: CPU a GB, memory, idle, starts, 2,000 partitions
+	BARNABAS_BENCH=1 $(GO) test -count=1 -timeout 30m -run 'TestBrokerBench$$' -v ./cmd/barnabas | grep -v '^=== '
 
 bench-vs-kafka: build ## Barnabas against Apache Kafka 3.9.1, interleaved (Java, Maven); report in OUT=out/vs-kafka
 	bench/vs-kafka/run.sh

@@ -8,6 +8,7 @@ import (
 	"barnabas/broker/bug"
 	"barnabas/broker/config"
 	"barnabas/broker/env"
+	"barnabas/broker/zookeeper"
 	zkclient "barnabas/broker/zookeeper/client"
 	zkserver "barnabas/broker/zookeeper/server"
 	"barnabas/reports"
@@ -104,9 +105,15 @@ func (c *simCluster) runZooKeeper(e env.Env) {
 func (c *simCluster) runBroker(n *brokerNode, e env.Env) {
 	n.life++
 	n.env = e
-	n.broker = broker.New(broker.Options{Env: e, Config: c.config(n.id), OpenSession: zkclient.Open, ControllerEnv: c.holdBack(e)})
+	n.broker = broker.New(broker.Options{Env: e, Config: c.config(n.id), OpenSession: c.openSession, ControllerEnv: c.holdBack(e),
+		ChannelEnv: c.late(e, c.plan.AlterDelayMax, "channel-delay")})
 	n.stopped = n.broker.Run()
 	c.note(n.name, "down")
+}
+
+// openSession is zkclient.Open, but what ZooKeeper tells may come late.
+func (c *simCluster) openSession(e env.Env, servers []string, timeoutMs int32, deadline env.Instant) (zookeeper.Session, error) {
+	return zkclient.Open(c.late(e, c.plan.WatchDelayMax, "watch-delay"), servers, timeoutMs, deadline)
 }
 
 // config is the broker's configuration: quick reactions, so that much happens in little time, and what the plan says.

@@ -1,8 +1,10 @@
 package scenarios
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"barnabas/broker/client"
@@ -117,6 +119,27 @@ func reassigns(mean time.Duration) func(*operator) {
 		})
 	}
 }
+
+// shuffles changes the order of a partition's replicas, so that another is the preferred leader; no data moves.
+func shuffles(mean time.Duration) func(*operator) {
+	return func(o *operator) {
+		o.every(mean, func() error {
+			number := o.rand.Int32N(o.plan.Partitions)
+			if err := o.conn.Refresh(o.e.Mono().Add(requestMax), topic); err != nil {
+				return err
+			}
+			t := o.conn.Metadata().Topic(topic)
+			if t == nil || int(number) >= len(t.Partitions) || len(t.Partitions[number].Replicas) < 2 {
+				return errNothingToShuffle
+			}
+			ids := slices.Clone(t.Partitions[number].Replicas)
+			o.rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
+			return o.admin.Reassign(wire.TopicPartition{Topic: topic, Partition: number}, ids, requestMax)
+		})
+	}
+}
+
+var errNothingToShuffle = errors.New("fewer than two replicas")
 
 // elects asks for preferred leaders.
 func elects(mean time.Duration) func(*operator) {

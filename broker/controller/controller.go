@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"barnabas/broker/bug"
 	"barnabas/broker/config"
 	"barnabas/broker/env"
 	"barnabas/broker/metadata"
@@ -76,8 +77,10 @@ func (c *Controller) Start(store *zookeeper.Store) {
 func (c *Controller) Stop() {
 	if t := c.term.Swap(nil); t != nil {
 		t.end()
-		t.store.GiveUp()
-		t.tasks.Wait()
+		if !c.o.Config.Bugs.Has(bug.ZKUnfenced) { // as it was before KAFKA-6082: what is under way is finished, in whichever session
+			t.store.GiveUp()
+			t.tasks.Wait()
+		}
 	}
 	c.controllerID.Store(noLeader)
 }

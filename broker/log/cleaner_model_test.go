@@ -542,7 +542,7 @@ func (r *compactRun) run() string {
 }
 
 func TestCompactionModel(t *testing.T) {
-	seeds := uint64(150)
+	seeds := *modelSeeds
 	if testing.Short() {
 		seeds = 20
 	}

@@ -6,6 +6,7 @@
 package log_test
 
 import (
+	"flag"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -448,9 +449,12 @@ func (r *modelRun) read(l *log.Log, tp wire.TopicPartition, m *modelLog) {
 	s.Release()
 }
 
+// modelSeeds is how many seeds the tests against a model run; make soak-log has 10,000.
+var modelSeeds = flag.Uint64("model-seeds", 300, "seeds of the tests of the log against a model")
+
 // TestModel is described above. -short runs fewer seeds.
 func TestModel(t *testing.T) {
-	seeds := uint64(150)
+	seeds := *modelSeeds
 	if testing.Short() {
 		seeds = 20
 	}

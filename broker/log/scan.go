@@ -60,7 +60,11 @@ func (s *scanner) bytes(n int64) ([]byte, error) {
 	if from := s.pos - s.at; from >= 0 && from+n <= int64(len(s.buf)) {
 		return s.buf[from : from+n], nil
 	}
-	want := min(max(n, s.window), s.end-s.pos)
+	window := s.window
+	if window == walkWindow && s.size > window {
+		window = n // batches are large: what comes behind this header is nobody's next
+	}
+	want := min(max(n, window), s.end-s.pos)
 	if int64(cap(s.buf)) < want {
 		s.buf = make([]byte, max(want, s.window))
 	}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"barnabas/broker/bug"
 	"barnabas/broker/config"
 	"barnabas/broker/env"
 	"barnabas/broker/partition"
@@ -275,7 +276,7 @@ func (m *Manager) stopReplica(s stop) error {
 		markStopReplicaKafkaStorageError.Hit()
 		return fmt.Errorf("stop replica %s: %w", s.tp, kerr.KafkaStorageError)
 	}
-	if h != nil && s.leaderEpoch >= 0 && s.leaderEpoch < h.p.LeaderEpoch() {
+	if h != nil && s.leaderEpoch >= 0 && s.leaderEpoch < h.p.LeaderEpoch() && !m.o.Config.Bugs.Has(bug.NoBrokerEpoch) { // KIP-570 came later
 		markStopReplicaFencedLeaderEpoch.Hit()
 		return fmt.Errorf("stop replica %s: leader epoch %d is older than %d: %w", s.tp, s.leaderEpoch, h.p.LeaderEpoch(), kerr.FencedLeaderEpoch)
 	}

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"barnabas/broker/bug"
 	"barnabas/broker/config"
 	"barnabas/broker/env"
 	"barnabas/broker/log"
@@ -193,7 +194,7 @@ func (m *Manager) topicConfig(topic string) config.Topic {
 // A broker epoch above ours is of a registration that we have not heard the answer of yet: the controller was faster.
 // Errors: STALE_BROKER_EPOCH, STALE_CONTROLLER_EPOCH. Source: KafkaApis#isBrokerEpochStale, KIP-380.
 func (m *Manager) fence(controllerEpoch int32, brokerEpoch int64) *kerr.Error {
-	if brokerEpoch >= 0 && brokerEpoch < m.o.BrokerEpoch() {
+	if brokerEpoch >= 0 && brokerEpoch < m.o.BrokerEpoch() && !m.o.Config.Bugs.Has(bug.NoBrokerEpoch) {
 		markFenceStaleBrokerEpoch.Hit()
 		return kerr.StaleBrokerEpoch
 	}

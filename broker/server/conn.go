@@ -196,7 +196,10 @@ func (c *conn) finish(p promise) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.sending = false
-	c.changed.Broadcast()
+	// The writer waits as a rule, for there is nothing for it to do: waking it for every answer would cost more than the answer.
+	if len(c.pending) > 0 || c.inputEnd || c.dead {
+		c.changed.Broadcast()
+	}
 	return !c.dead
 }
 

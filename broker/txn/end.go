@@ -74,7 +74,8 @@ func (t *Txn) End(now Now, r EndRequest, answer func(EndResult)) {
 
 // isRetry reports whether a client of transaction.version=2 asks again for an end whose answer it has not heard.
 func (t *Txn) isRetry(r EndRequest) bool {
-	bumped := r.ProducerID == t.at.ProducerID && int32(r.Epoch)+1 == int32(t.at.Epoch)
+	// Where the epoch was raised to fence the producer, its end is not its own.
+	bumped := r.ProducerID == t.at.ProducerID && int32(r.Epoch)+1 == int32(t.at.Epoch) && t.at.Version >= wire.TransactionV2
 	return (bumped && t.at.State != Ongoing && t.at.State != Empty) || t.overflowed(r)
 }
 

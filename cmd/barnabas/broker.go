@@ -38,6 +38,13 @@ standard error. SIGTERM or SIGINT hands its leaderships over and stops it cleanl
 			}
 			b := broker.New(broker.Options{Env: e, Config: cfg, OpenSession: gozk.Open})
 			onSignal(b.Stop)
+			go func() {
+				for !b.Ready() {
+					time.Sleep(50 * time.Millisecond)
+				}
+				time.Sleep(time.Second) // what a start leaves to do
+				releaseStartup()
+			}()
 			return b.Run()
 		},
 	}

@@ -14,7 +14,7 @@ func (g *ofGroup) checkProcessed() {
 	if g.topic.Retention || len(g.reads) == 0 {
 		return
 	}
-	reads, commits := g.by(g.reads, returned), g.by(g.commits, call)
+	reads, commits := g.by(g.reads, g.returned), g.by(g.commits, g.call)
 	var apart spans // read, and not joined to the beginning yet
 	var until int64 // all below has been read
 	next := 0
@@ -27,7 +27,7 @@ func (g *ofGroup) checkProcessed() {
 				until = max(until, heap.Pop(&apart).(span).next)
 			}
 		}
-		if op.Offset <= until || op.Outcome == history.Failed {
+		if op.Offset <= until || g.outcome(i) == history.Failed {
 			continue
 		}
 		witness := []int32{i}

@@ -69,7 +69,7 @@ func (m *memberRun) legacy(c *client.Client, zk, host string, until env.Instant,
 			continue
 		}
 		for i := range fetched {
-			m.l.fetchedBy(m.e, m.process, &fetched[i], m.seek, o.Group)
+			m.l.fetched(m.process, &fetched[i], m.seek, fetchKind{by: o.Group, at: m.e.Mono()})
 		}
 		if commits() {
 			k.Commit() // how it ended is in the history

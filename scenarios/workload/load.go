@@ -35,6 +35,7 @@ type Config struct {
 	Groups    Groups
 	// OffsetsRetention is how long brokers keep committed offsets of an empty group; 0 for longer than a run.
 	OffsetsRetention time.Duration
+	Txns             Txns
 	// RecordsMax bounds how many records all producers together hand over; 0 for no bound.
 	RecordsMax int
 	// Begin is when clients start to work.
@@ -54,6 +55,7 @@ type Load struct {
 	stopped   bool
 	active    int
 	members   int // of groups, so far
+	txns      int64
 	counts    Counts
 	handed    int                      // records handed over
 	slept     map[string]env.Instant   // when each client fell asleep last
@@ -72,6 +74,7 @@ type Counts struct {
 	RecordsDrained, Interruption int
 	Owned, Commits               int // of groups: ownerships ended, offsets committed
 	Kept, Expired                int // of groups: static members that came back in the generation they left, offsets that were there and are no more
+	Transactions, Processed      int // committed; records that processors have read and processed
 }
 
 // New makes a load whose operations go to sink; observe, if not nil, is shown each as well.
@@ -210,6 +213,10 @@ func ClientOf(process int32) string {
 		return "drain"
 	case number >= firstConsumer:
 		return ConsumerName(number - firstConsumer)
+	case number >= firstProcessor:
+		return ProcessorName(number - firstProcessor)
+	case number >= firstTxn:
+		return TxnName(number - firstTxn)
 	default:
 		return ProducerName(number)
 	}
@@ -252,7 +259,7 @@ func (l *Load) keep(op history.Op) {
 		l.counts.Unknown++
 	}
 	switch {
-	case op.Outcome != history.OK || op.Kind.OfGroup():
+	case op.Outcome != history.OK || op.Kind.OfGroup() || op.Kind.OfTransaction() || op.Drain && op.Committed:
 	case op.Kind == history.Produce:
 		l.counts.RecordsAcked += len(op.Records)
 	case op.Drain:

@@ -183,7 +183,7 @@ func (m *memberRun) run(c *client.Client, until env.Instant, commits func() bool
 			break
 		}
 		for i := range fetched {
-			m.l.fetchedBy(m.e, m.process, &fetched[i], m.seek, o.Group)
+			m.l.fetched(m.process, &fetched[i], m.seek, fetchKind{by: o.Group, at: m.e.Mono()})
 		}
 		if commits() {
 			var offsets []client.CommitOffset

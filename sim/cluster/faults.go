@@ -34,6 +34,23 @@ func (w *World) PowerLoss(name string, keep disk.Keep) disk.Loss {
 	return loss
 }
 
+// PowerLossChosen is PowerLoss with a say in what of the disk's unsynced changes survives: see disk.PowerLossChosen.
+func (w *World) PowerLossChosen(name string, survives func() bool) disk.Loss {
+	n := w.node(name)
+	if n.life != nil {
+		w.endLife(n, PowerOff)
+	} else {
+		n.host.PowerLoss()
+		n.status = PowerOff
+	}
+	loss := n.disk.PowerLossChosen(survives)
+	w.event(evPowerLoss, name, "", int64(n.lives), int64(loss.Files), loss.Bytes, int64(loss.DirectoryOps))
+	return loss
+}
+
+// Unsynced is how many decisions PowerLossChosen would ask for now.
+func (w *World) Unsynced(name string) int { return w.node(name).disk.Units() }
+
 // Pause stops the node's tasks until Resume, as SIGSTOP does; its kernel goes on receiving. It does nothing to a node
 // that is not running.
 func (w *World) Pause(name string) {

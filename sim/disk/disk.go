@@ -107,10 +107,14 @@ type Loss struct {
 // PowerLoss ends the life, if there is one, and leaves what the device holds: all that was synced, and of the rest
 // what keep says.
 func (d *Disk) PowerLoss(keep Keep) Loss {
+	return d.losePower(func() int { return d.loseOps(keep, d.power, nil) }, func(ino *inode) (int64, bool) { return ino.losePower(keep, d.power) })
+}
+
+func (d *Disk) losePower(ops func() int, file func(*inode) (int64, bool)) Loss {
 	var loss Loss
-	loss.DirectoryOps = d.loseOps(keep, d.power)
+	loss.DirectoryOps = ops()
 	for _, ino := range d.dirty {
-		bytes, lost := ino.losePower(keep, d.power)
+		bytes, lost := file(ino)
 		loss.Bytes += bytes
 		if lost {
 			loss.Files++

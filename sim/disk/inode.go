@@ -167,6 +167,10 @@ func undo(c *content, ch *change) {
 // losePower leaves what the device holds, and of the log what keep and chance say. It returns how many bytes of
 // unsynced writes were lost, and whether anything was.
 func (ino *inode) losePower(keep Keep, r *rand.Rand) (lost int64, any bool) {
+	return ino.loseBy(newSurvival(keep, len(ino.log), r))
+}
+
+func (ino *inode) loseBy(s *survival) (lost int64, any bool) {
 	any = ino.device != nil
 	writes := make([][]byte, len(ino.log)) // what each change wrote
 	for i := len(ino.log) - 1; i >= 0; i-- {
@@ -179,7 +183,6 @@ func (ino *inode) losePower(keep Keep, r *rand.Rand) (lost int64, any bool) {
 	if ino.device != nil {
 		ino.cache = *ino.device
 	}
-	s := newSurvival(keep, len(ino.log), r)
 	for i := range ino.log {
 		lost += s.apply(&ino.cache, &ino.log[i], i, writes[i])
 	}

@@ -20,6 +20,9 @@ type survival struct {
 	// written there since can have reached the device.
 	limit int64
 	lossy bool
+	// chosen, if set, decides instead of chance: for each sector of each write, for each truncation, and, asked once and first,
+	// for zeroTail.
+	chosen func() bool
 }
 
 func newSurvival(keep Keep, changes int, r *rand.Rand) *survival {
@@ -64,14 +67,19 @@ func (s *survival) apply(c *content, ch *change, index int, data []byte) (lost i
 	}
 	torn := s.tear && index == s.whole
 	left := 0
-	if torn {
+	if s.chosen != nil {
+		torn = s.zeroTail // for the size, below
+	} else if torn {
 		left = s.r.IntN(len(data)/sectorSize + 1)
 	}
 	for start := 0; start < len(data); {
 		// Up to the next sector boundary of the device, which the file's offsets share.
 		end := min(len(data), start+sectorSize-int((ch.off+int64(start))%sectorSize))
-		kept := (torn && left > 0) || (s.oneIn8 > 0 && s.r.IntN(8) < s.oneIn8)
+		kept := s.chosen == nil && torn && left > 0 || (s.oneIn8 > 0 && s.r.IntN(8) < s.oneIn8)
 		left--
+		if s.chosen != nil {
+			kept = s.chosen()
+		}
 		if kept && ch.off+int64(end) <= s.limit {
 			c.writeAt(data[start:end], ch.off+int64(start))
 		} else {
@@ -89,6 +97,10 @@ func (s *survival) apply(c *content, ch *change, index int, data []byte) (lost i
 // applyTruncation keeps or loses a change of size. Once one is lost, so is every later one: they are metadata, and the
 // journal keeps their order.
 func (s *survival) applyTruncation(c *content, ch *change) int64 {
+	if s.chosen != nil && s.chosen() && s.limit == math.MaxInt64 {
+		c.truncate(ch.off)
+		return 0
+	}
 	if s.limit == math.MaxInt64 && s.oneIn8 > 0 && s.r.IntN(8) < s.oneIn8 {
 		c.truncate(ch.off)
 		return 0

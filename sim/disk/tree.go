@@ -134,7 +134,7 @@ func (d *Disk) commit(dir *directory, mark int64) {
 }
 
 // loseOps undoes the unsynced directory operations except those that survive; it returns how many vanished.
-func (d *Disk) loseOps(keep Keep, r *rand.Rand) int {
+func (d *Disk) loseOps(keep Keep, r *rand.Rand, chosen func() bool) int {
 	for i := len(d.ops) - 1; i >= 0; i-- {
 		d.ops[i].undo()
 	}
@@ -156,6 +156,10 @@ func (d *Disk) loseOps(keep Keep, r *rand.Rand) int {
 	vanished := 0
 	for i := range d.ops {
 		op := &d.ops[i]
+		if chosen != nil && chosen() && !op.blocked() {
+			op.apply()
+			continue
+		}
 		if i < prefix || (oneIn16 > 0 && !op.blocked() && r.IntN(16) < oneIn16) {
 			op.apply()
 			continue
