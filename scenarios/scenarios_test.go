@@ -100,6 +100,19 @@ var finders = map[string]string{
 	"group-two-owners": "group-churn",
 	"min-isr-ignored":  "isr-shrink",
 	"unclean-restart":  "controller-power-loss",
+
+	"single-epoch-lookup": "rapid-elections",
+	"no-fetch-epoch":      "rapid-elections",
+	"epoch-not-persisted": "rapid-elections",
+	"hw-before-truncate":  "leader-failover",
+	"stale-isr-expand":    "reboot-in-isr",
+	"no-broker-epoch":     "bounced-broker",
+	"zk-unfenced":         "slow-zookeeper",
+
+	"txn-no-epoch-bump":    "zombie-producer",
+	"txn-late-produce":     "zombie-producer",
+	"txn-offsets-unfenced": "exactly-once",
+	"lso-race":             "bank",
 }
 
 // Goal: every bug of the zoo is found, as a broken promise, and a found one fails in the same way again from its

@@ -79,18 +79,31 @@ func newDesk(t *testing.T, e env.Env) *desk {
 			return resp.(*kmsg.AllocateProducerIDsResponse), nil
 		},
 		Send: d.sendToBroker})
-	a := api.New(api.Deps{Env: e, Config: cfg, ClusterID: "castle", Listener: "PLAINTEXT", Replicas: d, Metadata: d.cache,
-		Controller: d.controller, Groups: d.groups, Txns: d.txns, Purgatory: d.purgatory, BrokerEpoch: func() int64 { return 7 },
-		ToController: func(req kmsg.Request, _ time.Duration) (kmsg.Response, error) { return d.controller.remote(e, req) },
-		TopicConfig:  func(string) (map[string]string, error) { return d.overrides, nil }, Configs: d.configs,
-	})
-	if d.server, err = server.Listen(server.Options{Env: e, Addr: "b1:0", Handle: a.Handle, FrameBytesMax: 1 << 20, InFlightMax: 10}); err != nil {
-		t.Fatal(err)
-	}
-	d.server.Start()
+	d.startAPI()
 	d.conn = d.dial()
 	d.tellCluster()
 	return d
+}
+
+// startAPI serves d.cfg.
+func (d *desk) startAPI() {
+	a := api.New(api.Deps{Env: d.e, Config: d.cfg, ClusterID: "castle", Listener: "PLAINTEXT", Replicas: d, Metadata: d.cache,
+		Controller: d.controller, Groups: d.groups, Txns: d.txns, Purgatory: d.purgatory, BrokerEpoch: func() int64 { return 7 },
+		ToController: func(req kmsg.Request, _ time.Duration) (kmsg.Response, error) { return d.controller.remote(d.e, req) },
+		TopicConfig:  func(string) (map[string]string, error) { return d.overrides, nil }, Configs: d.configs,
+	})
+	var err error
+	if d.server, err = server.Listen(server.Options{Env: d.e, Addr: "b1:0", Handle: a.Handle, FrameBytesMax: 1 << 20, InFlightMax: 10}); err != nil {
+		d.t.Fatal(err)
+	}
+	d.server.Start()
+}
+
+// restartAPI serves a d.cfg that has changed.
+func (d *desk) restartAPI() {
+	d.server.Close(time.Second)
+	d.startAPI()
+	d.conn = d.dial()
 }
 
 func (d *desk) close() {
