@@ -19,7 +19,7 @@ var catalog = append([]*Scenario{
 		Draw: func(r *rand.Rand, p *Plan) {
 			p.weigh(map[faults.Kind]int{faults.SlowLink: 3, faults.SlowDisk: 3})
 			p.Faults.Gap = 4 * time.Second
-			p.Least.Acked, p.Least.Read = 1000, 1000
+			p.Least.Acked, p.Least.Read = 300, 300
 		},
 	},
 	{

@@ -22,6 +22,12 @@ var ofGroups = map[string]func(h *history.History){
 		op = extra(h, history.OffsetFetch)
 		op.Group, op.Offset = "g", -1
 	},
+	check.Processed: func(h *history.History) {
+		op := extra(h, history.Fetch)
+		op.Group, op.Seek, op.From, op.Next, op.Records = "g", true, 0, 0, nil
+		op = extra(h, history.Commit)
+		op.Group, op.Offset = "g", 5
+	},
 	check.OffsetKnown: func(h *history.History) {
 		op := extra(h, history.OffsetFetch)
 		op.Group, op.Offset = "g", 7

@@ -25,7 +25,7 @@ func (l *life) Rare(name string) bool {
 	if p == nil {
 		p = &rare{r: w.src.Sub("rare").Stream(name)}
 		if p.r.IntN(4) == 0 {
-			p.oneIn = int(2 * math.Pow(100, p.r.Float64()))
+			p.oneIn = int(20 * math.Pow(50, p.r.Float64()))
 		}
 		if w.rares == nil {
 			w.rares = map[string]*rare{}

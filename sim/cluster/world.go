@@ -22,7 +22,7 @@ type Options struct {
 	Disk      *disk.Profile    // of every node added; default disk.NVMe
 	Trace     trace.Options    // what is recorded besides the hash
 	HookEvery int              // OnStep hooks run at least so many scheduling points apart; default 1
-	// Rare makes rare things happen (env.Rare): each point on in one world of four, from then on one time in 2 to 200.
+	// Rare makes rare things happen (env.Rare): each point on in one world of four, from then on one time in 20 to 1000.
 	Rare    bool
 	Redraws bool      // Redraw will be called: remember every random stream
 	Epoch   time.Time // the wall clock at Instant 0; default 2024-01-01 UTC
