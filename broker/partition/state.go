@@ -51,6 +51,13 @@ type State struct {
 	Log             *log.Log // for comparing batches below the high watermark
 }
 
+// InSync reports whether a broker is in the ISR as far as this leader knows.
+func (p *Partition) InSync(broker int32) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.isr.maximal(broker)
+}
+
 // Snapshot is the partition's state. It takes no lock and makes no env call: it is for the simulator, which looks between
 // events, when nothing runs. In the real world it would be a data race.
 func (p *Partition) Snapshot() State {
