@@ -85,6 +85,7 @@ type Partition interface {
 	DeleteRecords(offset int64) (int64, error)
 	LowWatermark() (int64, error)
 	InSync(broker int32) bool
+	ReadReplicas(offset int64) []partition.ReadReplica
 }
 
 // Controller decides about the cluster: a *controller.Controller. Its methods wait for the decision.

@@ -72,16 +72,17 @@ type fetching struct {
 
 // fetchPart is one partition of a fetch request.
 type fetchPart struct {
-	tp      wire.TopicPartition
-	id      [16]byte // of the topic; zero in requests by name
-	cached  *sessionPart
-	asked   *kmsg.FetchRequestTopicPartition
-	err     error // known before the read, or that of the last read
-	invalid bool  // err was known before the read
-	read    partition.ReadOptions
-	result  partition.ReadResult
-	out     *kmsg.FetchResponseTopicPartition
-	silent  bool // the answer does not name it: its fetcher knows all there is
+	tp        wire.TopicPartition
+	id        [16]byte // of the topic; zero in requests by name
+	cached    *sessionPart
+	asked     *kmsg.FetchRequestTopicPartition
+	err       error // known before the read, or that of the last read
+	invalid   bool  // err was known before the read
+	read      partition.ReadOptions
+	result    partition.ReadResult
+	out       *kmsg.FetchResponseTopicPartition
+	elsewhere int32 // the replica that the consumer should rather read from, -1 for none
+	silent    bool  // the answer does not name it: its fetcher knows all there is
 }
 
 // begin finds the request's session, and sets down what is to be read: what the request names, or all of its session.
@@ -183,7 +184,7 @@ func (f *fetching) fromSession(req *kmsg.FetchRequest) int {
 
 // addPart sets down one partition to read. A topic id that nobody knows has no name.
 func (f *fetching) addPart(name string, id [16]byte, p *kmsg.FetchRequestTopicPartition, cached *sessionPart) {
-	part := fetchPart{tp: wire.TopicPartition{Topic: name, Partition: p.Partition}, id: id, cached: cached, asked: p}
+	part := fetchPart{tp: wire.TopicPartition{Topic: name, Partition: p.Partition}, id: id, cached: cached, asked: p, elsewhere: -1}
 	part.read = partition.ReadOptions{
 		Offset: p.FetchOffset, CurrentLeaderEpoch: p.CurrentLeaderEpoch, LastFetchedEpoch: p.LastFetchedEpoch,
 		MaxBytes: p.PartitionMaxBytes, LogStartOffset: p.LogStartOffset,
@@ -217,7 +218,7 @@ func (f *fetching) read(again bool) (bytes int64, done bool) {
 		part.result, part.err = partition.ReadResult{}, nil
 		target, err := f.partition(part)
 		if err == nil {
-			if f.held(part, target) {
+			if part.elsewhere = f.preferred(part, target); part.elsewhere >= 0 || f.held(part, target) {
 				o.MaxBytes, o.MinOne = 0, false
 			}
 			part.result, err = target.Read(o)
@@ -229,7 +230,7 @@ func (f *fetching) read(again bool) (bytes int64, done bool) {
 			done = true
 			continue
 		}
-		if part.result.Diverging != nil {
+		if part.result.Diverging != nil || part.elsewhere >= 0 {
 			done = true
 		}
 		if n := int64(part.result.Slice.Len); n > 0 {
@@ -404,6 +405,9 @@ func (part *fetchPart) fill(version int16) {
 	out.HighWatermark = part.result.HighWatermark
 	out.LastStableOffset = part.result.LastStableOffset
 	out.LogStartOffset = part.result.LogStartOffset
+	if version >= 11 {
+		out.PreferredReadReplica = part.elsewhere
+	}
 	if part.read.ReadCommitted {
 		out.AbortedTransactions = []kmsg.FetchResponseTopicPartitionAbortedTransaction{}
 		for _, t := range part.result.Aborted {

@@ -58,6 +58,9 @@ func (s *inSync) maximalSet() []int32 {
 	return set
 }
 
+// inCommitted reports whether the broker is in the ISR that the controller has confirmed.
+func (s *inSync) inCommitted(id int32) bool { return slices.Contains(s.committed, id) }
+
 // proposed lists the brokers of the ISR that is asked for, nil if nothing is.
 func (s *inSync) proposed() []int32 {
 	if s.pending == nil {

@@ -82,31 +82,23 @@ func NewClients(e env.Env) *Clients {
 	return &Clients{e: e, mu: e.NewMutex(), bounds: map[Entity][kinds]float64{}, rates: map[meter]*Rate{}}
 }
 
-// Set replaces an entity's bounds by what is kept for it. A value that is no number is passed over: it was refused when it was set.
-func (q *Clients) Set(entity Entity, configs map[string]string) {
-	var bounds [kinds]float64
-	some := false
-	for kind, key := range keys {
-		if v, err := strconv.ParseFloat(configs[key], 64); err == nil && v > 0 {
-			bounds[kind], some = v, true
+// Replace takes what is kept for all entities in place of all bounds. A value that is no number is passed over: it was refused when
+// it was set.
+func (q *Clients) Replace(all map[Entity]map[string]string) {
+	next := map[Entity][kinds]float64{}
+	for entity, configs := range all { // unordered: each on its own
+		var bounds [kinds]float64
+		for kind, key := range keys {
+			if v, err := strconv.ParseFloat(configs[key], 64); err == nil && v > 0 {
+				bounds[kind] = v
+				next[entity] = bounds
+			}
 		}
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if some {
-		q.bounds[entity] = bounds
-	} else {
-		delete(q.bounds, entity)
-	}
-	q.any.Store(len(q.bounds) > 0)
-}
-
-// Forget drops all bounds: what is kept will be read anew.
-func (q *Clients) Forget() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	clear(q.bounds)
-	q.any.Store(false)
+	q.bounds = next
+	q.any.Store(len(next) > 0)
 }
 
 // Any reports whether any bound is set. It takes no lock.

@@ -93,6 +93,7 @@ type following struct {
 	p           *partition.Partition
 	leaderEpoch int32
 	due         env.Instant // not to be fetched before
+	caughtUp    bool        // it has all that was committed at the last answer
 	compared    bool        // the leader has found our log to be one with its own
 
 	// Of the round under way; the fetcher's task alone looks at it.

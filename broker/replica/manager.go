@@ -14,6 +14,7 @@ import (
 	"barnabas/broker/metadata"
 	"barnabas/broker/partition"
 	"barnabas/broker/purgatory"
+	"barnabas/broker/quota"
 	"barnabas/broker/wire"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -34,6 +35,8 @@ type Options struct {
 	AlterPartition func(*kmsg.AlterPartitionRequest) (*kmsg.AlterPartitionResponse, error)
 	// TopicConfig is the configuration of a topic whose replica is made now. Nil takes the broker's defaults.
 	TopicConfig func(topic string) config.Topic
+	// LeaderThrottle and FollowerThrottle are told which replicas are throttled; the second bounds what fetchers take (KIP-73). May be nil.
+	LeaderThrottle, FollowerThrottle *quota.Replication
 	// OnDirFailed is called once for each log directory that fails, by some task with no lock held: the controller must
 	// hear of it. It must not wait. May be nil.
 	OnDirFailed func(dir string)
@@ -142,6 +145,7 @@ func (m *Manager) LogDirs() []log.DirInfo { return m.o.Logs.Describe() }
 func (m *Manager) SetTopicConfig(topic string, c config.Topic) {
 	m.changes.Lock()
 	defer m.changes.Unlock()
+	m.setThrottles(topic, c)
 	for _, p := range m.partitions() {
 		if p.TP().Topic == topic {
 			p.Log().SetConfig(c)
