@@ -22,6 +22,12 @@ func Card(w io.Writer, r *Run) {
 	fmt.Fprintf(w, "  cluster    %d elections, %d ISR changes, %d controllers; %s\n",
 		r.Counts.Elections, r.Counts.ISRChanges, r.Counts.Controllers, convergence(r))
 	fmt.Fprintf(w, "  faults     %s\n", faultLine(r))
+	if r.Expected != "" {
+		fmt.Fprintf(w, "  expected   %s\n", r.Expected)
+		for _, f := range r.Met[:min(len(r.Met), 1)] {
+			violation(w, "  and so     ", f)
+		}
+	}
 	if promise, knobs := settingLines(r); promise != "" {
 		fmt.Fprintf(w, "  promise    %s\n", promise)
 		for i, line := range knobs {
@@ -29,14 +35,7 @@ func Card(w io.Writer, r *Run) {
 		}
 	}
 	for _, f := range r.Failures[:min(len(r.Failures), 5)] {
-		fmt.Fprintf(w, "  violation  %s", f.ID)
-		if f.Anomaly != "" {
-			fmt.Fprintf(w, " (%s)", f.Anomaly)
-		}
-		fmt.Fprintf(w, " at %s: %s\n", seconds(f.At), f.Message)
-		for _, line := range f.Witness {
-			fmt.Fprintf(w, "               %s\n", line)
-		}
+		violation(w, "  violation  ", f)
 	}
 	if n := len(r.Failures) - 5; n > 0 {
 		fmt.Fprintf(w, "             and %d more\n", n)
@@ -50,6 +49,18 @@ func Card(w io.Writer, r *Run) {
 	fmt.Fprintln(w, r.Title())
 	if r.Verdict != Pass && r.Dir != "" {
 		fmt.Fprintf(w, "replay: barnabas replay %s\n", r.Dir)
+	}
+}
+
+// violation writes a broken invariant with its witness.
+func violation(w io.Writer, head string, f Failure) {
+	fmt.Fprint(w, head, f.ID)
+	if f.Anomaly != "" {
+		fmt.Fprintf(w, " (%s)", f.Anomaly)
+	}
+	fmt.Fprintf(w, " at %s: %s\n", seconds(f.At), f.Message)
+	for _, line := range f.Witness {
+		fmt.Fprintf(w, "               %s\n", line)
 	}
 }
 

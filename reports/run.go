@@ -43,15 +43,19 @@ func (v Verdict) ExitCode() int {
 // Run is the record of one judged run. Moments are virtual nanoseconds since the run began. It holds nothing that
 // differs between two runs of the same seed and commit but Wall.
 type Run struct {
-	Scenario  string        `json:"scenario"`
-	Summary   string        `json:"summary"` // of the scenario, one line
-	Seed      uint64        `json:"seed"`
-	World     string        `json:"world"` // sim or real
-	Commit    string        `json:"commit,omitempty"`
-	Bugs      string        `json:"bugs,omitempty"`    // switches that were on, comma-separated
-	Changes   string        `json:"changes,omitempty"` // what is otherwise than the seed says, as in a schedule's header
-	Verdict   Verdict       `json:"verdict"`
-	Reason    string        `json:"reason,omitempty"` // one line, for every verdict but pass
+	Scenario string  `json:"scenario"`
+	Summary  string  `json:"summary"` // of the scenario, one line
+	Seed     uint64  `json:"seed"`
+	World    string  `json:"world"` // sim or real
+	Commit   string  `json:"commit,omitempty"`
+	Bugs     string  `json:"bugs,omitempty"`    // switches that were on, comma-separated
+	Changes  string  `json:"changes,omitempty"` // what is otherwise than the seed says, as in a schedule's header
+	Verdict  Verdict `json:"verdict"`
+	Reason   string  `json:"reason,omitempty"` // one line, for every verdict but pass
+	// Expected is what the run was expected to come to, where that is not simply a pass: a protocol known to be unsafe is to be seen
+	// so. Met are the violations that were expected, and came.
+	Expected  string        `json:"expected,omitempty"`
+	Met       []Failure     `json:"met,omitempty"`
 	Hash      string        `json:"hash"`
 	Events    uint64        `json:"events"`
 	Virtual   time.Duration `json:"virtual_ns"`

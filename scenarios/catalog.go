@@ -222,7 +222,7 @@ var catalog = append([]*Scenario{
 			}
 		},
 	},
-}, slices.Concat(groupCatalog, trialCatalog, replicationCatalog)...)
+}, slices.Concat(groupCatalog, trialCatalog, replicationCatalog, txnCatalog)...)
 
 // brokers sets how many there are.
 func (p *Plan) brokers(n int) {

@@ -116,7 +116,7 @@ func (r *run) prepare() {
 	r.report = &reports.Run{Scenario: r.o.Scenario.Name, Summary: r.o.Scenario.Summary, Seed: r.o.Seed, World: "sim", Bugs: r.o.Bugs.String(),
 		Settings: r.plan.settings(cfg), Converged: -1, HealedAt: r.plan.HealAt}
 	r.recorder.History.Header = history.Header{Scenario: r.o.Scenario.Name, Seed: r.o.Seed, Bugs: r.o.Bugs.String(), World: "sim",
-		Topics: []history.Topic{r.plan.promise()}}
+		Topics: r.plan.promises(), Pipelines: r.plan.pipelines()}
 	r.report.Changes = r.o.Changes.String()
 	if why := stranger(r.schedule, r.plan.Brokers); why != "" {
 		r.c.errs = append(r.c.errs, errors.New(why))
@@ -128,11 +128,17 @@ func (r *run) prepare() {
 		r.w.At(env.Instant(r.o.StateAt), func() { r.state = r.describeState() })
 	}
 	r.c.beyond = func() {
-		t := &r.recorder.History.Header.Topics[0]
-		t.Durable, t.Once, t.Ordered = false, false, false
+		for i := range r.recorder.History.Header.Topics {
+			t := &r.recorder.History.Header.Topics[i]
+			t.Durable, t.Once, t.Ordered = false, false, false
+		}
 		r.oracle.AllowLoss()
 	}
-	r.c.displaced = func() { r.recorder.History.Header.Topics[0].Displaced = true }
+	r.c.displaced = func() {
+		for i := range r.recorder.History.Header.Topics {
+			r.recorder.History.Header.Topics[i].Displaced = true
+		}
+	}
 	r.c.zooKeeperUp = r.world.hookWatches
 	if r.plan.Beyond {
 		r.c.beyond()
@@ -171,6 +177,8 @@ func (r *run) addClients() (clients []clientNode) {
 	}
 	add(r.plan.Producers, workload.ProducerName, r.load.ProduceAs)
 	add(r.plan.Consumers, workload.ConsumerName, r.load.ConsumeAs)
+	add(r.plan.Transactional, workload.TxnName, func(as string, i int) func(env.Env) { return r.c.lateEnds(r.load.TxnProduceAs(as, i)) })
+	add(r.plan.Processors, workload.ProcessorName, r.load.ProcessAs)
 	add(r.plan.Members, workload.MemberName, r.load.MemberAs)
 	return clients
 }
@@ -223,6 +231,9 @@ func (r *run) play() {
 	if !r.until("the clients to end", within, func() bool { return r.load.Active() == 0 }) {
 		return
 	}
+	if !r.settleTransactions() {
+		return
+	}
 	if r.plan.Retention && !r.advance(r.w.Now().Add(retentionRest)) {
 		return
 	}
@@ -243,7 +254,7 @@ func (r *run) serve() string {
 		for e.Mono() < deadline && r.view.converged() != "" && !r.allReady() {
 			e.Sleep(50 * time.Millisecond)
 		}
-		created = client.NewAdmin(c).CreateTopics(r.plan.ReadyBy, client.NewTopic{Name: topic, Partitions: r.plan.Partitions, ReplicationFactor: r.plan.Replicas})
+		created = client.NewAdmin(c).CreateTopics(r.plan.ReadyBy, r.plan.newTopics()...)
 		done = true
 	})
 	r.w.Start("admin")
@@ -392,10 +403,11 @@ func (r *run) judge() {
 	for _, v := range r.oracle.Violations() {
 		p.Failures = append(p.Failures, reports.Failure{ID: v.ID, Message: v.Message, At: v.At})
 	}
-	drained := len(r.recorder.History.Drains) == int(r.plan.Partitions)
+	drained := len(r.recorder.History.Drains) == r.load.Drains()
 	if p.Verdict != reports.Crash {
 		r.judgeHistory(drained)
 	}
+	r.meetExpectation()
 	if len(p.Failures) > 0 {
 		p.Verdict, p.Reason = reports.Safety, p.Failures[0].ID+": "+p.Failures[0].Message
 	}
@@ -450,6 +462,10 @@ func vacuous(p *Plan, report *reports.Run, of workload.Counts, operated int, cho
 	}
 	if of.Commits < least.Commits || of.Owned < least.Owned {
 		return fmt.Sprintf("only %d offsets were committed and %d ownerships ended; at least %d and %d were expected", of.Commits, of.Owned, least.Commits, least.Owned)
+	}
+	if of.Transactions < least.Transactions || of.Processed < least.Processed {
+		return fmt.Sprintf("only %d transactions were committed and %d records processed; at least %d and %d were expected", of.Transactions, of.Processed,
+			least.Transactions, least.Processed)
 	}
 	if chosen {
 		return ""

@@ -34,8 +34,17 @@ type Plan struct {
 	Consumers  int
 	Members    int // of the group Load.Groups
 	Churn      Churn
-	Load       workload.Config
-	Configure  []func(*config.Broker) // over the settings that all seeds share
+	// Transactional producers write to the topic as Load.Txns says; Processors read it as members of Load.Groups and write to the
+	// output.
+	Transactional, Processors int
+	// LateEnds holds back one EndTxn in so many, for about so long: it may arrive when the producer has long gone on.
+	LateEnds LateEnds
+	// Expect lists invariants that are known to break, because the protocol that is spoken cannot keep them; WhyExpected says so.
+	Expect      []string
+	WhyExpected string
+	Settings    []string // what else was drawn, for people
+	Load        workload.Config
+	Configure   []func(*config.Broker) // over the settings that all seeds share
 
 	// Racks spreads the brokers over so many racks; 0 for none.
 	Racks int
@@ -88,6 +97,8 @@ type Least struct {
 	ISRChanges  int           // that ZooKeeper saw
 	Elections   int           // changes of leaders
 	Racks       int           // that were away as a whole
+	// Transactions that were committed, and records that processors have read and processed.
+	Transactions, Processed int
 }
 
 // topic is the topic every scenario works on.
@@ -174,6 +185,7 @@ func (p *Plan) keepsTo() string {
 func (p *Plan) settings(cfg *config.Broker) []reports.Setting {
 	list := []reports.Setting{
 		{Name: "faults", Value: p.keepsTo()},
+		{Name: "expected", Value: p.expected()},
 		{Name: "brokers", Value: fmt.Sprint(p.Brokers)},
 		{Name: "partitions", Value: fmt.Sprint(p.Partitions)},
 		{Name: "replicas", Value: fmt.Sprint(p.Replicas)},
@@ -182,6 +194,9 @@ func (p *Plan) settings(cfg *config.Broker) []reports.Setting {
 		{Name: "record bytes", Value: fmt.Sprintf("16 to %d", p.Load.RecordBytesMax)},
 		{Name: "request time-out", Value: fmt.Sprint(p.Load.RequestTimeout)},
 		{Name: "delivery time-out", Value: fmt.Sprint(p.Load.DeliveryTimeout)},
+	}
+	if p.Transactional+p.Processors > 0 {
+		list = append(list, reports.Setting{Name: "transactions", Value: fmt.Sprintf("%d producers, %d processors; %s", p.Transactional, p.Processors, strings.Join(p.Settings, "; "))})
 	}
 	show := map[string]bool{
 		"zookeeper.session.timeout.ms": true, "replica.lag.time.max.ms": true, "replica.high.watermark.checkpoint.interval.ms": true,

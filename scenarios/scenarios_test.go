@@ -108,6 +108,11 @@ var finders = map[string]string{
 	"stale-isr-expand":    "reboot-in-isr",
 	"no-broker-epoch":     "bounced-broker",
 	"zk-unfenced":         "slow-zookeeper",
+
+	"txn-no-epoch-bump":    "zombie-producer",
+	"txn-late-produce":     "zombie-producer",
+	"txn-offsets-unfenced": "exactly-once",
+	"lso-race":             "bank",
 }
 
 // Goal: every bug of the zoo is found, as a broken promise, and a found one fails in the same way again from its

@@ -55,14 +55,14 @@ start() { # brokers
   GC=()
   for i in $(seq "$n"); do
     mkdir -p "$d/kafka-$i"
-    printf 'broker.id=%s\nlisteners=PLAINTEXT://127.0.0.1:%s\nlog.dirs=%s\nzookeeper.connect=%s\nzookeeper.session.timeout.ms=6000\noffsets.topic.replication.factor=%s\n' \
+    printf 'broker.id=%s\nlisteners=PLAINTEXT://127.0.0.1:%s\nlog.dirs=%s\nzookeeper.connect=%s\nzookeeper.connection.timeout.ms=60000\noffsets.topic.replication.factor=%s\n' \
       "$i" $((KAFKA_PORT + i - 1)) "$d/kafka-$i" "$ZK" "$n" > "$d/server-$i.properties"
     "${JAVA[@]}" -Xms1g -Xmx1g -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -Xlog:gc:file="$d/gc-$i.log":time kafka.Kafka "$d/server-$i.properties" > "$d/kafka-$i.log" 2>&1 & pids+=($!)
+    await "127.0.0.1:$((KAFKA_PORT + i - 1))" "Apache Kafka" "$d/kafka-$i.log" # one after the other: three JVMs at once starve each other
     theirs+=("127.0.0.1:$((KAFKA_PORT + i - 1))"); ours+=("127.0.0.1:$((PORT + i - 1))"); GC+=(--against-gc-log "$d/gc-$i.log")
   done
   bin/barnabas up --brokers "$n" --port "$PORT" --zookeeper-port 0 --dir "$d/barnabas" --log-level warn > "$d/barnabas.log" 2>&1 & pids+=($!)
   for i in $(seq "$n"); do
-    await "${theirs[i-1]}" "Apache Kafka" "$d/kafka-$i.log"
     await "${ours[i-1]}" Barnabas "$d/barnabas.log"
   done
   OURS=$(IFS=,; echo "${ours[*]}") THEIRS=$(IFS=,; echo "${theirs[*]}")

@@ -43,6 +43,7 @@ type State struct {
 	ISRProposed     []int32 // leader: the ISR that it asks the controller for, nil for none
 	MinISR          int     // min.insync.replicas, or the number of replicas if that is lower
 	HighWatermark   int64
+	LastStable      int64 // the last stable offset
 	LogEndOffset    int64
 	LogStartOffset  int64
 	LogFirstOffset  int64    // base offset of the first segment on disk, at or below LogStartOffset
@@ -64,6 +65,6 @@ func (p *Partition) Snapshot() State {
 	return State{TP: p.tp, TopicID: p.topicID, Role: p.role, Offline: p.offline, Closed: p.closed, Changing: p.changing,
 		LeaderID: p.leaderID, LeaderEpoch: p.leaderEpoch, PartitionEpoch: p.partitionEpoch, ControllerEpoch: p.controllerEpoch,
 		Replicas: slices.Clone(p.replicas), ISR: slices.Clone(p.isr.committed), ISRMaximal: p.isr.maximalSet(), ISRProposed: p.isr.proposed(),
-		MinISR: min(p.minISR, len(p.replicas)), HighWatermark: p.hw, LogEndOffset: p.log.EndOffset(), LogStartOffset: p.log.StartOffset(),
+		MinISR: min(p.minISR, len(p.replicas)), HighWatermark: p.hw, LastStable: p.log.LastStableOffset(p.hw), LogEndOffset: p.log.EndOffset(), LogStartOffset: p.log.StartOffset(),
 		CutBelow: p.cutBelow, LogFirstOffset: p.log.FirstOffset(), LatestEpoch: p.log.LatestEpoch(), Log: p.log}
 }

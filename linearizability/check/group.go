@@ -61,21 +61,43 @@ func (j *judge) splitGroups() []*ofGroup {
 	return list
 }
 
-func (g *ofGroup) by(list []int32, time func(*history.Op) int64) []int32 {
+func (g *ofGroup) by(list []int32, time func(int32) int64) []int32 {
 	sorted := slices.Clone(list)
-	slices.SortStableFunc(sorted, func(a, b int32) int { return cmp.Compare(time(g.op(a)), time(g.op(b))) })
+	slices.SortStableFunc(sorted, func(a, b int32) int { return cmp.Compare(time(a), time(b)) })
 	return sorted
 }
 
-func call(op *history.Op) int64     { return op.Call }
-func returned(op *history.Op) int64 { return op.Return }
+func (g *ofGroup) call(i int32) int64 { return g.op(i).Call }
+
+// returned is when an operation had taken effect: a commit that is part of a transaction does so with that.
+func (g *ofGroup) returned(i int32) int64 {
+	if t := g.j.byName[g.op(i).Txn]; t != nil && t.state == txnCommitted {
+		return max(g.op(i).Return, t.committedAt)
+	}
+	return g.op(i).Return
+}
+
+// outcome is that of an operation, with its transaction taken into account.
+func (g *ofGroup) outcome(i int32) history.Outcome {
+	op := g.op(i)
+	t := g.j.byName[op.Txn]
+	switch {
+	case t == nil || op.Outcome == history.Failed:
+		return op.Outcome
+	case t.state == txnAborted:
+		return history.Failed
+	case t.state == txnCommitted:
+		return op.Outcome
+	}
+	return history.Unknown
+}
 
 // checkOwners holds that in a generation one member owns the partition, and that ownerships which ended in agreement with the group do
 // not overlap: who gave it up late knew of its loss late, and says so by an end that is unknown.
 func (g *ofGroup) checkOwners() {
 	byGeneration := map[int32]int32{}
 	last := none
-	for _, i := range g.by(g.owns, call) {
+	for _, i := range g.by(g.owns, g.call) {
 		op := g.op(i)
 		if other, ok := byGeneration[op.Generation]; ok && g.op(other).Process != op.Process {
 			g.violate(OneOwner, fmt.Sprintf("members %d and %d of group %s both own it in generation %d", g.op(other).Process, op.Process, g.group, op.Generation), other, i)
@@ -97,13 +119,13 @@ func (g *ofGroup) checkOwners() {
 
 // checkKept holds that who asks for the committed offset is told no less than what was committed, or told to anybody, before.
 func (g *ofGroup) checkKept() {
-	known := g.by(append(slices.Clone(g.commits), g.fetches...), returned)
+	known := g.by(append(slices.Clone(g.commits), g.fetches...), g.returned)
 	best, next := none, 0
-	for _, i := range g.by(g.fetches, call) {
+	for _, i := range g.by(g.fetches, g.call) {
 		op := g.op(i)
-		for ; next < len(known) && g.op(known[next]).Return < op.Call; next++ {
+		for ; next < len(known) && g.returned(known[next]) < op.Call; next++ {
 			k := g.op(known[next])
-			if k.Outcome == history.OK && (best == none || k.Offset > g.op(best).Offset) {
+			if g.outcome(known[next]) == history.OK && (best == none || k.Offset > g.op(best).Offset) {
 				best = known[next]
 			}
 		}
@@ -119,7 +141,7 @@ func (g *ofGroup) checkKnown() {
 	first := map[int64]int64{} // offset → when its first commit was called
 	for _, i := range g.commits {
 		op := g.op(i)
-		if op.Outcome == history.Failed {
+		if g.outcome(i) == history.Failed {
 			continue
 		}
 		if at, ok := first[op.Offset]; !ok || op.Call < at {

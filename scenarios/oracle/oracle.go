@@ -80,6 +80,7 @@ type seen struct {
 	role   partition.Role
 	epoch  int32
 	hw     int64
+	lso    int64
 	shy    int32 // the partition epoch in which a leader was seen with fewer in its ISR than min.insync.replicas, else -1
 	cursor cursor
 }
@@ -235,6 +236,7 @@ func (o *Oracle) lookLeader(at env.Instant, r *Replica, was *seen) {
 	if was.role == partition.Leader && was.epoch == s.LeaderEpoch && was.shy == s.PartitionEpoch && s.HighWatermark > was.hw && len(s.ISR) < s.MinISR {
 		o.violated(at, "INV-MIN-ISR", tp, r.Broker, "leader %d took its high watermark from %d to %d with the ISR %v, although min.insync.replicas is %d", r.Broker, was.hw, s.HighWatermark, s.ISR, s.MinISR)
 	}
+	o.lookStable(at, r, was)
 	was.shy = -1
 	if len(s.ISR) < s.MinISR {
 		was.shy = s.PartitionEpoch

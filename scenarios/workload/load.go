@@ -33,6 +33,7 @@ type Config struct {
 	// SeekEvery is the mean number of polls between two jumps of a consumer back to an offset it has seen; 0 for never.
 	SeekEvery int
 	Groups    Groups
+	Txns      Txns
 	// RecordsMax bounds how many records all producers together hand over; 0 for no bound.
 	RecordsMax int
 	// Begin is when clients start to work.
@@ -52,6 +53,7 @@ type Load struct {
 	stopped bool
 	active  int
 	members int // of groups, so far
+	txns    int64
 	counts  Counts
 	handed  int                      // records handed over
 	slept   map[string]env.Instant   // when each client fell asleep last
@@ -67,6 +69,7 @@ type Counts struct {
 	RecordsAcked, RecordsRead    int
 	RecordsDrained, Interruption int
 	Owned, Commits               int // of groups: ownerships ended, offsets committed
+	Transactions, Processed      int // committed; records that processors have read and processed
 }
 
 // New makes a load whose operations go to sink; observe, if not nil, is shown each as well.
@@ -205,6 +208,10 @@ func ClientOf(process int32) string {
 		return "drain"
 	case number >= firstConsumer:
 		return ConsumerName(number - firstConsumer)
+	case number >= firstProcessor:
+		return ProcessorName(number - firstProcessor)
+	case number >= firstTxn:
+		return TxnName(number - firstTxn)
 	default:
 		return ProducerName(number)
 	}
@@ -247,7 +254,7 @@ func (l *Load) keep(op history.Op) {
 		l.counts.Unknown++
 	}
 	switch {
-	case op.Outcome != history.OK || op.Kind.OfGroup():
+	case op.Outcome != history.OK || op.Kind.OfGroup() || op.Kind.OfTransaction() || op.Drain && op.Committed:
 	case op.Kind == history.Produce:
 		l.counts.RecordsAcked += len(op.Records)
 	case op.Drain:

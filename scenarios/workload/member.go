@@ -102,7 +102,7 @@ func (m *memberRun) run(c *client.Client, until env.Instant, commits func() bool
 			break
 		}
 		for i := range fetched {
-			m.l.fetched(m.e, m.process, &fetched[i], m.seek, false)
+			m.l.fetched(m.process, &fetched[i], m.seek, fetchKind{})
 		}
 		if commits() {
 			var offsets []client.CommitOffset
