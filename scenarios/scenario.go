@@ -19,6 +19,8 @@ type Scenario struct {
 	Summary string // one line: what happens
 	Draw    func(r *rand.Rand, p *Plan)
 	Weight  int // how often a soak runs it, against the others; 0 is as 1
+	// Real makes the plan fit the real world, where time is dear and clocks are the machine's; nil leaves it.
+	Real func(p *Plan)
 }
 
 // SoakWeight is the weight, at least 1.
@@ -54,6 +56,10 @@ type Plan struct {
 	// so what an old controller says arrives late, and after what its successor says. 0 for never.
 	ControlDelayMax time.Duration
 
+	// downAfterKill is how long operators leave a broker down that they have killed.
+	downAfterKill time.Duration
+	// betweenRestarts is how long they let a cluster rest that is well again.
+	betweenRestarts time.Duration
 	// AlterDelayMax holds what brokers ask of the controller back for up to so long, and WatchDelayMax what ZooKeeper tells them,
 	// each connection on its own, until HealAt. 0 for never.
 	AlterDelayMax, WatchDelayMax time.Duration

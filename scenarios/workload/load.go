@@ -206,6 +206,8 @@ func ClientOf(process int32) string {
 		return "members"
 	case number >= 2*firstConsumer:
 		return "drain"
+	case number >= firstProbe:
+		return ProbeName(int32(number - firstProbe))
 	case number >= firstConsumer:
 		return ConsumerName(number - firstConsumer)
 	case number >= firstProcessor:
