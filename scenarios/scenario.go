@@ -35,6 +35,7 @@ type Plan struct {
 	Producers  int
 	Consumers  int
 	Members    int // of the group Load.Groups
+	Legacy     int // consumers of Kafka 0.8 in the group Load.Groups
 	Churn      Churn
 	// Transactional producers write to the topic as Load.Txns says; Processors read it as members of Load.Groups and write to the
 	// output.
@@ -97,6 +98,8 @@ type Least struct {
 	Acked, Read int           // records
 	Commits     int           // of offsets by members of the group
 	Owned       int           // partitions that members owned and gave up
+	Kept        int           // static members that came back in the generation they had left
+	Expired     int           // committed offsets that expired
 	Fired       []faults.Kind // each at least once
 	FiredAny    int           // in all
 	Operations  int           // that operators did with success
