@@ -32,8 +32,10 @@ type Config struct {
 	Compression     string
 	// SeekEvery is the mean number of polls between two jumps of a consumer back to an offset it has seen; 0 for never.
 	SeekEvery int
-	Groups    Groups
-	Txns      Txns
+	// Racks is how many racks there are ("r0" on) that consumers stand in, one after the other; 0 for none.
+	Racks  int
+	Groups Groups
+	Txns   Txns
 	// RecordsMax bounds how many records all producers together hand over; 0 for no bound.
 	RecordsMax int
 	// Begin is when clients start to work.
