@@ -95,8 +95,8 @@ bench-log: ## the log beside the machine's own limits (writes, sendfile, CRC-32C
 bench-broker: ## a whole broker over loopback beside plain sendfile: CPU a GB, memory, idle, starts, 2,000 partitions
 	BARNABAS_BENCH=1 $(GO) test -count=1 -timeout 30m -run 'TestBrokerBench$$' -v ./cmd/barnabas | grep -v '^=== '
 
-bench-vs-kafka: build ## Barnabas against Apache Kafka 3.9.1, interleaved (Java, Maven); report in OUT=out/vs-kafka
-	bench/vs-kafka/run.sh
+bench-vs-kafka: build $(KAFKA_LIB)/.fetched ## Barnabas against Apache Kafka 3.9.1, interleaved (Java, Maven); report in OUT=out/vs-kafka
+	KAFKA_LIB=$(KAFKA_LIB) bench/vs-kafka/run.sh
 
 bench-control: ## controller at size, simulated: failover with 10,000 partitions, 1,000 partitions in one request
 	$(GO) test -count=1 -run TestControlAtSize -v ./broker/controller -control-bench | grep -v '^=== '
