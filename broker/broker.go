@@ -33,6 +33,8 @@ const (
 
 	// startTimeout bounds the wait for ZooKeeper at the start.
 	startTimeout = 30 * time.Second
+	// settleMax bounds the wait for brokers to hear what this one, if it is the controller, has told them at last.
+	settleMax = time.Second
 	// drainTimeout bounds the wait for replies in flight at the stop.
 	drainTimeout = 2 * time.Second
 )
@@ -346,8 +348,10 @@ func (b *Broker) offsetsPartitions() int32 {
 // shutdown stops the parts. A clean one hands leaderships over first, and leaves nothing to recover.
 func (b *Broker) shutdown(clean bool) {
 	b.e.Emit(env.Event{Kind: evStopping, V: [4]int64{int64(b.cfg.BrokerID)}})
+	b.replicas.Leave()
 	if clean && b.cfg.ControlledShutdownEnable {
 		b.channel.controlledShutdown(b.cfg.BrokerID, b.epoch.Load())
+		b.controller.Settle(b.e.Mono().Add(settleMax))
 	}
 	b.txns.Stop()
 	b.groups.Stop()

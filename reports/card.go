@@ -11,17 +11,26 @@ import (
 // commands.
 func Card(w io.Writer, r *Run) {
 	fmt.Fprintf(w, "%s  %s\n", r.Scenario, r.Summary)
-	fmt.Fprintf(w, "  seed       %d   world %s   hash %s\n", r.Seed, r.World, r.Hash)
+	if r.World == "sim" {
+		fmt.Fprintf(w, "  seed       %d   world %s   hash %s\n", r.Seed, r.World, r.Hash)
+	} else {
+		fmt.Fprintf(w, "  seed       %d   world %s\n", r.Seed, r.World)
+	}
 	if r.Bugs != "" {
 		fmt.Fprintf(w, "  bugs       %s\n", r.Bugs)
 	}
-	fmt.Fprintf(w, "  time       %s virtual in %s, %s events%s\n", round(r.Virtual), round(r.Wall), thousands(int(r.Events)), speed(r))
+	if r.World == "sim" {
+		fmt.Fprintf(w, "  time       %s virtual in %s, %s events%s\n", round(r.Virtual), round(r.Wall), thousands(int(r.Events)), speed(r))
+	} else {
+		fmt.Fprintf(w, "  time       %s, judged in %s\n", round(r.Virtual), round(max(0, r.Wall-r.Virtual)))
+	}
 	fmt.Fprintf(w, "  clients    %s ok, %s failed, %s unknown; %s records acked, %s read, %s in the final drain\n",
 		thousands(r.Counts.OK), thousands(r.Counts.Failed), thousands(r.Counts.Unknown),
 		thousands(r.Counts.RecordsAcked), thousands(r.Counts.RecordsRead), thousands(r.Counts.RecordsDrained))
 	fmt.Fprintf(w, "  cluster    %d elections, %d ISR changes, %d controllers; %s\n",
 		r.Counts.Elections, r.Counts.ISRChanges, r.Counts.Controllers, convergence(r))
 	fmt.Fprintf(w, "  faults     %s\n", faultLine(r))
+	realLines(w, r)
 	if r.Expected != "" {
 		fmt.Fprintf(w, "  expected   %s\n", r.Expected)
 		for _, f := range r.Met[:min(len(r.Met), 1)] {
@@ -47,8 +56,12 @@ func Card(w io.Writer, r *Run) {
 		fmt.Fprintf(w, "  because    %s\n", r.Reason)
 	}
 	fmt.Fprintln(w, r.Title())
-	if r.Verdict != Pass && r.Dir != "" {
+	switch {
+	case r.Verdict == Pass || r.Dir == "":
+	case r.World == "sim":
 		fmt.Fprintf(w, "replay: barnabas replay %s\n", r.Dir)
+	default:
+		fmt.Fprintf(w, "again: barnabas run %s --world real --seed %d --schedule %s/schedule.txt   logs: %s/logs\n", r.Scenario, r.Seed, r.Dir, r.Dir)
 	}
 }
 

@@ -68,10 +68,33 @@ type Run struct {
 	Fired     []FaultCount  `json:"fault_counts"` // per kind, sorted
 	Failures  []Failure     `json:"violations"`   // every broken invariant
 	Stack     string        `json:"stack,omitempty"`
-	Leaders   []Leadership  `json:"leadership"` // every change, in order
-	Nodes     []NodeChange  `json:"nodes"`      // every change, in order
-	Slices    []Slice       `json:"slices"`     // what clients saw, SliceLength each
-	Dir       string        `json:"-"`          // where the run's files are, "" if nowhere
+	Leaders   []Leadership  `json:"leadership"`         // every change, in order
+	Nodes     []NodeChange  `json:"nodes"`              // every change, in order
+	Slices    []Slice       `json:"slices"`             // what clients saw, SliceLength each
+	Measures  []Measure     `json:"measures,omitempty"` // of the real world
+	LeftOut   []string      `json:"left_out,omitempty"` // faults of the schedule that this world cannot do, and why
+	Notes     []string      `json:"notes,omitempty"`    // what else there is to know, a line each
+	Dir       string        `json:"-"`                  // where the run's files are, "" if nowhere
+}
+
+// Measure is a time that a run measured over and over.
+type Measure struct {
+	Name    string        `json:"name"`
+	Samples int           `json:"samples"`
+	P50     time.Duration `json:"p50_ns"`
+	P99     time.Duration `json:"p99_ns"`
+	Max     time.Duration `json:"max_ns"`
+	// Limit is what is promised of the 99th percentile, or of the longest if OfMax; 0 for nothing.
+	Limit time.Duration `json:"limit_ns,omitempty"`
+	OfMax bool          `json:"of_max,omitempty"`
+}
+
+// Within reports whether the measure keeps its limit.
+func (m *Measure) Within() bool {
+	if m.OfMax {
+		return m.Limit == 0 || m.Max <= m.Limit
+	}
+	return m.Limit == 0 || m.P99 <= m.Limit
 }
 
 // SliceLength is the virtual time one Slice covers.

@@ -148,6 +148,7 @@ var catalog = append([]*Scenario{
 			p.Operators = append(p.Operators, restarts)
 			p.Least.Operations = 2
 		},
+		Real: measureRestarts,
 	},
 	{
 		Name:    "large-cluster",

@@ -106,6 +106,7 @@ func (r *run) prepare() {
 	r.c = newSimCluster(r.w, r.plan, r.o.Bugs)
 	r.plan.Load.Bootstrap = r.c.bootstrap()
 	r.plan.Load.Groups.KeepRevoked = r.o.Bugs.Has(bug.GroupTwoOwners)
+	r.plan.Load.Groups.CommitFetched = r.o.Bugs.Has(bug.CommitUnread)
 	r.load = workload.New(r.plan.Load, &r.recorder, r.observe)
 	r.view = newRegistry(r.c)
 	r.oracle = oracle.New(disks{r.w, r.plan.logDirs()})
@@ -162,7 +163,7 @@ func stranger(s faults.Schedule, brokers int) string {
 func (p *Plan) promise() history.Topic {
 	t := history.Promised(p.Load.Topic, p.Partitions)
 	t.Replication, t.MinInsync = p.Replicas, int16(p.MinInsync)
-	t.Retention = p.Retention
+	t.Retention, t.OffsetsRetention = p.Retention, int64(p.Load.OffsetsRetention)
 	t.Ordered = p.Load.Idempotent // the others send one batch at a time, or none again that may be there
 	return t
 }
@@ -180,6 +181,7 @@ func (r *run) addClients() (clients []clientNode) {
 	add(r.plan.Transactional, workload.TxnName, func(as string, i int) func(env.Env) { return r.c.lateEnds(r.load.TxnProduceAs(as, i)) })
 	add(r.plan.Processors, workload.ProcessorName, r.load.ProcessAs)
 	add(r.plan.Members, workload.MemberName, r.load.MemberAs)
+	add(r.plan.Legacy, workload.MemberName, func(name string, index int) func(env.Env) { return r.load.LegacyMember(name, index, zkAddr) })
 	return clients
 }
 
@@ -329,7 +331,7 @@ func (r *run) churn() {
 		if time.Duration(r.w.Now()) >= r.plan.HealAt-r.plan.Churn.Down {
 			return
 		}
-		name := workload.MemberName(1 + draw.IntN(r.plan.Members))
+		name := workload.MemberName(1 + draw.IntN(r.plan.Members+r.plan.Legacy))
 		if r.w.Status(name) == cluster.Running {
 			r.w.Crash(name)
 			r.w.At(r.w.Now().Add(r.plan.Churn.Down), func() {
@@ -462,6 +464,9 @@ func vacuous(p *Plan, report *reports.Run, of workload.Counts, operated int, cho
 	}
 	if of.Commits < least.Commits || of.Owned < least.Owned {
 		return fmt.Sprintf("only %d offsets were committed and %d ownerships ended; at least %d and %d were expected", of.Commits, of.Owned, least.Commits, least.Owned)
+	}
+	if of.Kept < least.Kept || of.Expired < least.Expired {
+		return fmt.Sprintf("%d static members came back to what they had and %d offsets expired; at least %d and %d were expected", of.Kept, of.Expired, least.Kept, least.Expired)
 	}
 	if of.Transactions < least.Transactions || of.Processed < least.Processed {
 		return fmt.Sprintf("only %d transactions were committed and %d records processed; at least %d and %d were expected", of.Transactions, of.Processed,

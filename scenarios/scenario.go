@@ -19,6 +19,8 @@ type Scenario struct {
 	Summary string // one line: what happens
 	Draw    func(r *rand.Rand, p *Plan)
 	Weight  int // how often a soak runs it, against the others; 0 is as 1
+	// Real makes the plan fit the real world, where time is dear and clocks are the machine's; nil leaves it.
+	Real func(p *Plan)
 }
 
 // SoakWeight is the weight, at least 1.
@@ -33,6 +35,7 @@ type Plan struct {
 	Producers  int
 	Consumers  int
 	Members    int // of the group Load.Groups
+	Legacy     int // consumers of Kafka 0.8 in the group Load.Groups
 	Churn      Churn
 	// Transactional producers write to the topic as Load.Txns says; Processors read it as members of Load.Groups and write to the
 	// output.
@@ -54,6 +57,10 @@ type Plan struct {
 	// so what an old controller says arrives late, and after what its successor says. 0 for never.
 	ControlDelayMax time.Duration
 
+	// downAfterKill is how long operators leave a broker down that they have killed.
+	downAfterKill time.Duration
+	// betweenRestarts is how long they let a cluster rest that is well again.
+	betweenRestarts time.Duration
 	// AlterDelayMax holds what brokers ask of the controller back for up to so long, and WatchDelayMax what ZooKeeper tells them,
 	// each connection on its own, until HealAt. 0 for never.
 	AlterDelayMax, WatchDelayMax time.Duration
@@ -91,6 +98,8 @@ type Least struct {
 	Acked, Read int           // records
 	Commits     int           // of offsets by members of the group
 	Owned       int           // partitions that members owned and gave up
+	Kept        int           // static members that came back in the generation they had left
+	Expired     int           // committed offsets that expired
 	Fired       []faults.Kind // each at least once
 	FiredAny    int           // in all
 	Operations  int           // that operators did with success

@@ -92,14 +92,16 @@ var foundElsewhere = bug.TombstoneEarly | bug.TornTailAccepted | bug.AppendAfter
 
 // finders says which scenario is to find each bug.
 var finders = map[string]string{
-	"ack-before-isr":   "leader-failover",
-	"truncate-to-hw":   "leader-failover",
-	"read-above-hw":    "isr-shrink",
-	"dup-on-retry":     "leader-failover",
-	"unclean-election": "leader-failover",
-	"group-two-owners": "group-churn",
-	"min-isr-ignored":  "isr-shrink",
-	"unclean-restart":  "controller-power-loss",
+	"ack-before-isr":      "leader-failover",
+	"truncate-to-hw":      "leader-failover",
+	"read-above-hw":       "isr-shrink",
+	"dup-on-retry":        "leader-failover",
+	"unclean-election":    "leader-failover",
+	"group-two-owners":    "group-churn",
+	"offset-early-expire": "offsets-expire",
+	"commit-unread":       "rebalance-storm",
+	"min-isr-ignored":     "isr-shrink",
+	"unclean-restart":     "controller-power-loss",
 
 	"single-epoch-lookup": "rapid-elections",
 	"no-fetch-epoch":      "rapid-elections",

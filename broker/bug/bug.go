@@ -38,6 +38,8 @@ const (
 	TxnLateProduce                       // a leader does not verify that a transaction is open (KAFKA-14402)
 	TxnOffsetsUnfenced                   // TxnOffsetCommit does not look at the generation (KIP-447)
 	LSORace                              // the high watermark is read twice for the last stable offset (KAFKA-9807)
+	OffsetEarlyExpire                    // an offset that was loaded counts as one that has expired (KAFKA-8069)
+	CommitUnread                         // a member commits what it has fetched, not what it has returned to the application
 )
 
 // Animal describes one bug.
@@ -75,6 +77,8 @@ var Zoo = []Animal{
 	{TxnLateProduce, "txn-late-produce", "a leader takes records of a transaction that the coordinator does not know to be open", "a late record joins the next transaction, or the last stable offset hangs", "KAFKA-14402"},
 	{TxnOffsetsUnfenced, "txn-offsets-unfenced", "TxnOffsetCommit does not look at the member and the generation", "two members process the same input", "KIP-447"},
 	{LSORace, "lso-race", "the high watermark is read twice for the last stable offset", "a record of an open or aborted transaction under read_committed", "KAFKA-9807"},
+	{OffsetEarlyExpire, "offset-early-expire", "an offset that is loaded from the log counts as one that has expired", "a group restarts from the beginning", "KAFKA-8069"},
+	{CommitUnread, "commit-unread", "a member commits what it has fetched, not what the application has seen", "records are never processed", "our own"},
 }
 
 // Has reports whether b is on. In a production build it is constant false.

@@ -127,6 +127,7 @@ func (f *fetcher) process(conn *client.Conn, n *following, rp *kmsg.FetchRespons
 			Batches: rp.RecordBatches, HighWatermark: rp.HighWatermark, LogStartOffset: rp.LogStartOffset})
 	}
 	if err == nil {
+		n.early = 0
 		return
 	}
 	n.compared = false
@@ -145,6 +146,8 @@ func (f *fetcher) failed(n *following, code int16, err error) {
 	switch {
 	case errors.Is(err, kerr.FencedLeaderEpoch), n.p.Log().Err() != nil:
 		f.drop(n)
+	case errors.Is(err, kerr.UnknownLeaderEpoch), errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.NotLeaderForPartition):
+		f.tooEarly(n)
 	default:
 		f.delay(n)
 	}

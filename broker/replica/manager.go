@@ -59,6 +59,7 @@ type Manager struct {
 	stop     env.Cond  // stopped, for tasks that sleep
 	stopped  bool
 	offline  bool // OnOffline was called
+	leaving  bool // Leave was called
 	fetchers map[fetcherKey]*fetcher
 
 	hws    map[wire.TopicPartition]int64                   // high watermarks of the last checkpoint before this life
@@ -93,6 +94,15 @@ func (m *Manager) Start() {
 // shutdownPatience bounds how long Shutdown waits for its tasks. One that hangs in a call to the controller is left to find
 // that there is nothing to do any more.
 const shutdownPatience = time.Second
+
+// Leave is called before leaderships are handed over: what this broker becomes a follower of from now on, it does not fetch
+// any more. A leader that saw it fetch would take it into the ISR again, and wait for it.
+// Source: ReplicaManager#makeFollowers (isShuttingDown).
+func (m *Manager) Leave() {
+	m.mu.Lock()
+	m.leaving = true
+	m.mu.Unlock()
+}
 
 // Shutdown stops fetchers and tasks, refuses further appends, and writes the last checkpoint of high watermarks. The logs
 // stay open: they are the log manager's.

@@ -91,8 +91,10 @@ func (t *Txn) mayEnd(r EndRequest, again bool) *kerr.Error {
 	if err := t.owns(r.ProducerID, r.Epoch); err != nil {
 		return err
 	}
-	if r.V2 && t.at.State.decided() { // the decision has raised the epoch: who has this one was never told it
-		return kerr.ProducerFenced
+	// DEVIATION(KIP-890): Kafka fences who ends the next transaction while the markers of the last are under way. It was told its epoch
+	// with the decision, and may have nothing to add: ours has it wait.
+	if r.V2 && t.at.State.decided() {
+		return kerr.ConcurrentTransactions
 	}
 	return nil
 }

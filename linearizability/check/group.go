@@ -12,17 +12,18 @@ import (
 type ofGroup struct {
 	group string
 	*part
-	owns, commits, fetches []int32
+	owns, commits, fetches, reads []int32
 }
 
 // checkGroups judges ownership and committed offsets, by sorting. What it relies on: members begin where the group's committed offset
-// is and commit what they have read, so that nobody commits less than what is committed; nobody resets; nothing expires; and an offset is
-// fetched with requireStable.
+// is and commit what they have read, so that nobody commits less than what is committed; nobody resets; nothing expires before
+// the topic's OffsetsRetention; and an offset is fetched with requireStable.
 func (j *judge) checkGroups() {
 	for _, g := range j.splitGroups() {
 		g.checkOwners()
 		g.checkKept()
 		g.checkKnown()
+		g.checkProcessed()
 	}
 }
 
@@ -35,7 +36,7 @@ func (j *judge) splitGroups() []*ofGroup {
 	var list []*ofGroup
 	for i := range j.h.Ops {
 		op := &j.h.Ops[i]
-		if !op.Kind.OfGroup() {
+		if op.Group == "" {
 			continue
 		}
 		k := key{op.Group, op.Topic, op.Partition}
@@ -54,6 +55,8 @@ func (j *judge) splitGroups() []*ofGroup {
 			g.owns = append(g.owns, int32(i))
 		case history.Commit:
 			g.commits = append(g.commits, int32(i))
+		case history.Fetch:
+			g.reads = append(g.reads, int32(i))
 		default:
 			g.fetches = append(g.fetches, int32(i))
 		}
@@ -99,7 +102,11 @@ func (g *ofGroup) checkOwners() {
 	last := none
 	for _, i := range g.by(g.owns, g.call) {
 		op := g.op(i)
-		if other, ok := byGeneration[op.Generation]; ok && g.op(other).Process != op.Process {
+		other, ok := byGeneration[op.Generation]
+		if g.topic.OffsetsRetention > 0 && ok && op.Call > g.op(other).Return {
+			ok = false // an empty group without offsets goes, and another of its name counts from the start
+		}
+		if ok && g.op(other).Process != op.Process {
 			g.violate(OneOwner, fmt.Sprintf("members %d and %d of group %s both own it in generation %d", g.op(other).Process, op.Process, g.group, op.Generation), other, i)
 		} else {
 			byGeneration[op.Generation] = i
@@ -117,10 +124,13 @@ func (g *ofGroup) checkOwners() {
 	}
 }
 
-// checkKept holds that who asks for the committed offset is told no less than what was committed, or told to anybody, before.
+// checkKept holds that who asks for the committed offset is told no less than what was committed, or told to anybody, before. An offset may be gone
+// once nobody has committed for the retention: its group must have been empty for as long, and it was not before its last commit was called.
 func (g *ofGroup) checkKept() {
 	known := g.by(append(slices.Clone(g.commits), g.fetches...), g.returned)
-	best, next := none, 0
+	calls := g.by(g.commits, g.call)
+	best, next, nextCall := none, 0, 0
+	last := int64(0) // when a commit was called last
 	for _, i := range g.by(g.fetches, g.call) {
 		op := g.op(i)
 		for ; next < len(known) && g.returned(known[next]) < op.Call; next++ {
@@ -129,10 +139,18 @@ func (g *ofGroup) checkKept() {
 				best = known[next]
 			}
 		}
-		if op.Outcome == history.OK && best != none && op.Offset < g.op(best).Offset {
-			g.violate(OffsetKept, fmt.Sprintf("operation %d is told that group %s is at %d, after operation %d (%s) was told %d",
-				op.ID, g.group, op.Offset, g.op(best).ID, g.op(best).Kind, g.op(best).Offset), best, i)
+		for ; nextCall < len(calls) && g.op(calls[nextCall]).Call < op.Call; nextCall++ {
+			last = g.op(calls[nextCall]).Call
 		}
+		if op.Outcome != history.OK || best == none || op.Offset >= g.op(best).Offset {
+			continue
+		}
+		if kept := g.topic.OffsetsRetention; kept > 0 && op.Offset == history.None && op.Return-last >= kept {
+			best = none // expired: the group begins anew
+			continue
+		}
+		g.violate(OffsetKept, fmt.Sprintf("operation %d is told that group %s is at %d, after operation %d (%s) was told %d",
+			op.ID, g.group, op.Offset, g.op(best).ID, g.op(best).Kind, g.op(best).Offset), best, i)
 	}
 }
 

@@ -22,6 +22,7 @@ const (
 	OneOwner       = "INV-GROUP-ONE-OWNER"  // two members of a group own a partition
 	OffsetKept     = "INV-OFFSET-KEPT"      // a committed offset is lost, or went back
 	OffsetKnown    = "INV-OFFSET-KNOWN"     // a committed offset that nobody committed
+	Processed      = "INV-OFFSET-PROCESSED" // committed, and not read by the members before
 	BatchWhole     = "INV-BATCH-CONTIGUOUS" // the records of one batch are not next to each other
 
 	TxnAbortedRead  = "INV-TXN-ABORTED-UNSEEN"   // read with read_committed, though its transaction was aborted
@@ -44,7 +45,7 @@ var rank = func() map[string]int {
 	for i, id := range []string{NoLostWrite, ReadDurable, OffsetStable, NoDuplicate, NoPhantom, FailedUnseen, Content,
 		Order, ProducerOrder, BatchWhole, NoSkip, PollMonotonic, ReadBelowHW, Fresh, ListOffsets, LogStart,
 		ReadBelowLSO, TxnAbortedRead, TxnEarlyRead, TxnAtomic, TxnFenced, TxnEndedOnce, TxnAcyclic, ProcessOnce, ProcessAll,
-		ProcessTogether, TotalConstant, TxnIsolated, WatermarkOrder, HWMonotonic, OneOwner, OffsetKept, OffsetKnown} {
+		ProcessTogether, TotalConstant, TxnIsolated, WatermarkOrder, HWMonotonic, OneOwner, OffsetKept, OffsetKnown, Processed} {
 		m[id] = i
 	}
 	return m
@@ -56,7 +57,7 @@ var anomaly = map[string]string{
 	NoPhantom: "phantom-read", FailedUnseen: "G1a", Content: "corrupt-read", Order: "reordered-write",
 	ProducerOrder: "nonmonotonic-send", BatchWhole: "torn-batch", NoSkip: "poll-skip", PollMonotonic: "nonmonotonic-poll",
 	ReadBelowHW: "precommitted-read", Fresh: "stale-read", ListOffsets: "stale-offset", LogStart: "log-start-back",
-	OneOwner: "two-owners", OffsetKept: "lost-commit", OffsetKnown: "phantom-commit",
+	OneOwner: "two-owners", OffsetKept: "lost-commit", OffsetKnown: "phantom-commit", Processed: "unprocessed-commit",
 	TxnAbortedRead: "G1a", TxnEarlyRead: "precommitted-read", ReadBelowLSO: "precommitted-read", TxnAtomic: "torn-transaction",
 	TxnFenced: "zombie-write", TxnEndedOnce: "torn-transaction", TxnAcyclic: "G1c", TxnIsolated: "G0",
 	ProcessOnce: "duplicate-processing", ProcessAll: "lost-processing", ProcessTogether: "torn-transaction", TotalConstant: "total-changed",

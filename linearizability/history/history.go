@@ -88,7 +88,7 @@ type Op struct {
 	HighWatermark, LastStable, LogStart int64
 	Epoch                               int32
 
-	Group      string // of the kinds of groups
+	Group      string // of the kinds of groups; of a fetch by a member, whose records it has processed by Return
 	Generation int32  // of those, None where it does not matter
 
 	// Txn is the transaction that a produce or a commit is part of, that a fetch read for, or that an end-txn ends; 0 for none.
@@ -164,6 +164,8 @@ type Topic struct {
 	Fresh bool `json:"fresh,omitempty"`
 	// HighWatermarkMonotonic: no consumer sees it go back. Kafka does not promise it across a change of leaders.
 	HighWatermarkMonotonic bool `json:"high_watermark_monotonic,omitempty"`
+	// OffsetsRetention is how long, in nanoseconds, a committed offset is kept at least after the last word of its group; 0 for ever.
+	OffsetsRetention int64 `json:"offsets_retention,omitempty"`
 	// Retention: the log may lose its beginning.
 	Retention bool `json:"retention,omitempty"`
 	// Displaced: a disk was corrupted, and a batch's checksum does not cover where it stands. What is read was written, in

@@ -389,8 +389,8 @@ func Check(op *Op) error {
 		return errors.New("produce without records")
 	case op.Kind != Produce && op.Kind != Fetch && len(op.Records) > 0:
 		return fmt.Errorf("%s with records", op.Kind)
-	case op.Kind.OfGroup() != (op.Group != ""):
-		return errors.New("a group belongs to own, commit and offset-fetch, and to nothing else")
+	case op.Kind.OfGroup() && op.Group == "", op.Group != "" && !op.Kind.OfGroup() && op.Kind != Fetch:
+		return errors.New("a group belongs to own, commit and offset-fetch, may stand with a fetch, and nowhere else")
 	case op.Generation < int32(None) || op.Generation != int32(None) && !op.Kind.OfGroup():
 		return fmt.Errorf("generation %d", op.Generation)
 	case op.Kind == Own && (op.Generation < 0 || op.Outcome == Failed):

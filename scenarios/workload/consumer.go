@@ -58,6 +58,9 @@ func (l *Load) ConsumeAs(name string, index int) func(env.Env) {
 type fetchKind struct {
 	drain, committed bool
 	txn              int64 // that it reads for; 0 for none
+	// by is the group that a member reads for, and at when it has processed the records. What moves its position without records counts too.
+	by string
+	at env.Instant
 }
 
 // fetched records one partition's answer; one that brought nothing is not worth a line. A position that moved for
@@ -67,7 +70,7 @@ func (l *Load) fetched(process int32, f *client.Fetched, seek []bool, kind fetch
 	if f.Truncated != nil || f.Reset {
 		seek[p] = true
 	}
-	if len(f.Records) == 0 {
+	if len(f.Records) == 0 && (kind.by == "" || f.Err != nil || f.Next <= f.From) {
 		return
 	}
 	op := history.NewOp(history.Fetch, f.TP.Topic, p)
@@ -78,6 +81,9 @@ func (l *Load) fetched(process int32, f *client.Fetched, seek []bool, kind fetch
 	op.Epoch = f.Leader.Epoch
 	op.Seek, op.Drain, op.Committed, op.Txn = seek[p], kind.drain, kind.committed, kind.txn
 	seek[p] = false
+	if kind.by != "" {
+		op.Group, op.Return = kind.by, int64(kind.at)
+	}
 	for i := range f.Records {
 		op.Records = append(op.Records, read(&f.Records[i]))
 	}
