@@ -3,6 +3,7 @@ package bench
 import (
 	"math"
 	"math/rand/v2"
+	"time"
 )
 
 // arrivals gives the intended times of records, in ns from the start: a schedule that knows nothing of how the cluster
@@ -54,5 +55,8 @@ func (r rate) when(n float64) float64 {
 	slope := (r.to - r.from) / r.over
 	return r.begin + (math.Sqrt(r.from*r.from+2*slope*n)-r.from)/slope
 }
+
+// gap is the time between records where there are most.
+func (r rate) gap() time.Duration { return time.Duration(1e9 / max(r.from, r.to)) }
 
 func constant(perSecond float64) rate { return rate{from: perSecond, to: perSecond} }

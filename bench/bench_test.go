@@ -100,6 +100,8 @@ func (m *model) waitUntil(deadline int64) {
 	m.at = max(m.at, deadline)
 }
 
+func (m *model) nap(deadline, least int64) { m.waitUntil(max(deadline, m.at+least)) }
+
 // stalling is a sink that answers at once, except within a stall, when it answers at the stall's end.
 type stalling struct {
 	clock    clock

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -15,9 +16,14 @@ type CalibrateOptions struct {
 	Options
 	Dir   string // on the disk that brokers would use
 	Tries int    // of the fit; 0: 90
+	// From is an earlier calibration's record and Guess its first guess: nothing is measured again.
+	From  *load.Run
+	Guess *Profile
+	// Probed is told the first guess, so that it can be kept.
+	Probed func(*Profile)
 }
 
-// loads are the three loads that are predicted, as shares of what the closed loop reached.
+// loads are the three loads that are predicted, as shares of what went through when more was offered than could.
 var loads = []struct {
 	name  string
 	share float64
@@ -37,16 +43,24 @@ func Calibrate(ctx context.Context, o CalibrateOptions) (*Profile, *load.Run, er
 	if o.Dir == "" {
 		o.Dir = os.TempDir()
 	}
-	pr, err := probe(o.Dir)
-	if err != nil {
-		return nil, nil, err
+	p, m := o.Guess, &measured{run: o.From}
+	if o.From == nil {
+		pr, err := probe(o.Dir)
+		if err != nil {
+			return nil, nil, err
+		}
+		o.Say("loopback: round trip p50 %s p99 %s, CPU of a call %s; disk: fdatasync p50 %s p99 %s, %.0f MB/s", at(pr.rtt, 50), at(pr.rtt, 99), pr.call, at(pr.sync, 50), at(pr.sync, 99), pr.write/1e6)
+		p = pr.profile()
+		if o.Probed != nil {
+			o.Probed(p)
+		}
+		if err = m.measure(ctx, o); err != nil || m.run.Interrupted {
+			return nil, m.run, err
+		}
 	}
-	o.Say("loopback: round trip p50 %s p99 %s, CPU of a call %s; disk: fdatasync p50 %s p99 %s, %.0f MB/s", at(pr.rtt, 50), at(pr.rtt, 99), pr.call, at(pr.sync, 50), at(pr.sync, 99), pr.write/1e6)
-	m, err := measureForFit(ctx, o)
-	if err != nil || m.run.Interrupted {
+	if err := m.arrange(); err != nil {
 		return nil, m.run, err
 	}
-	p := pr.profile()
 	p.Title = fmt.Sprintf("%s, %d × %s, fitted %s", m.run.Machine.Host, m.run.Machine.Cores, m.run.Machine.CPU, time.Now().UTC().Format("2006-01-02"))
 	best, err := m.fit(ctx, p, o)
 	if err != nil {
@@ -58,51 +72,90 @@ func Calibrate(ctx context.Context, o CalibrateOptions) (*Profile, *load.Run, er
 
 // measured is the real machine's figures.
 type measured struct {
-	run    *load.Run
-	rates  []float64
-	reps   map[float64][]*load.Repetition // rate 0: the closed loop
-	closed *Workload
-	open   []*Workload
+	run   *load.Run
+	rates []float64 // the overload first
+	reps  map[float64][]*load.Repetition
+	open  []*Workload
 }
 
-func measureForFit(ctx context.Context, o CalibrateOptions) (*measured, error) {
+// measure runs the closed loop once, to know how much is too much; then an open loop that offers so much, whose throughput is what
+// an open loop can carry (it has its schedule's small batches, and a closed loop has not); then the three rates.
+func (m *measured) measure(ctx context.Context, o CalibrateOptions) error {
 	closed, err := Read("calibrate", nil)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	m := &measured{closed: closed, reps: map[float64][]*load.Repetition{}}
-	if m.run, err = Run(ctx, closed, o.Options); err != nil || m.run.Interrupted {
-		return m, err
+	closed.Phases.Repetitions = 1
+	first, err := Run(ctx, closed, o.Options)
+	if m.run = first; err != nil || m.run.Interrupted {
+		return err
 	}
-	var through []float64
-	for i := range m.run.Repetitions {
-		through = append(through, m.run.Repetitions[i].Produced.Rate())
-	}
-	top := middle(through)
-	if top < 100 {
-		return m, fmt.Errorf("the closed loop reached %.0f records/s: too little to calibrate by", top)
-	}
-	for _, l := range loads {
-		rate := math.Round(top * l.share)
-		w, err := Read("calibrate", []string{"load.mode=open", fmt.Sprintf("load.rate=%.0f", rate)})
+	most := first.Repetitions[0].Produced.Rate()
+	m.run.Repetitions = nil
+	add := func(rate float64) error {
+		w, err := openAt(math.Round(rate))
 		if err != nil {
-			return m, err
+			return err
 		}
 		run, err := Run(ctx, w, o.Options)
 		if err != nil {
-			return m, err
+			return err
 		}
-		m.open, m.rates = append(m.open, w), append(m.rates, rate)
 		m.run.Repetitions = append(m.run.Repetitions, run.Repetitions...)
-		if m.run.Interrupted = run.Interrupted; run.Interrupted {
-			return m, nil
+		m.run.Interrupted = run.Interrupted
+		return nil
+	}
+	if err := add(most); err != nil || m.run.Interrupted {
+		return err
+	}
+	top := m.top()
+	for _, l := range loads {
+		if err := add(top * l.share); err != nil || m.run.Interrupted {
+			return err
 		}
 	}
+	return nil
+}
+
+func openAt(rate float64) (*Workload, error) {
+	return Read("calibrate", []string{"load.mode=open", fmt.Sprintf("load.rate=%.0f", rate)})
+}
+
+// top is what went through in the first rate, which was too much.
+func (m *measured) top() float64 {
+	var through []float64
+	for i := range m.run.Repetitions {
+		if r := &m.run.Repetitions[i]; r.Offered == m.run.Repetitions[0].Offered {
+			through = append(through, r.Produced.Rate())
+		}
+	}
+	return middle(through)
+}
+
+// arrange sorts the repetitions by load.
+func (m *measured) arrange() (err error) {
+	if len(m.run.Repetitions) == 0 {
+		return errors.New("the record holds no repetition")
+	}
+	if top := m.top(); top < 100 {
+		return fmt.Errorf("an overload let through %.0f records/s: too little to calibrate by", top)
+	}
+	m.reps = map[float64][]*load.Repetition{}
 	for i := range m.run.Repetitions {
 		r := &m.run.Repetitions[i]
+		if m.reps[r.Offered] == nil {
+			w, err := openAt(r.Offered)
+			if err != nil {
+				return err
+			}
+			m.rates, m.open = append(m.rates, r.Offered), append(m.open, w)
+		}
 		m.reps[r.Offered] = append(m.reps[r.Offered], r)
 	}
-	return m, nil
+	if len(m.rates) != len(loads)+1 {
+		return fmt.Errorf("the record has %d rates, a calibration has %d", len(m.rates), len(loads)+1)
+	}
+	return nil
 }
 
 // knob is one number of a profile that is fitted; both of its directions multiply.
@@ -145,11 +198,14 @@ func (m *measured) fit(ctx context.Context, p *Profile, o CalibrateOptions) ([]l
 		sum := 0.0
 		for _, f := range predicted {
 			d := math.Log(max(f.Predicted, 1) / max(f.Measured, 1))
-			sum += min(d*d, 9)
+			sum += min(d*d, 25)
 		}
 		return sum
 	}
 	best := cost(p)
+	if first, err := m.predict(ctx, p, m.first); err == nil {
+		o.Say("first guess:%s", table(first))
+	}
 	for factor := 2.0; factor > 1.05 && tries < o.Tries && ctx.Err() == nil; {
 		better := false
 		for _, k := range knobs {
@@ -189,10 +245,10 @@ func (m *measured) rest(rate float64, of func(*load.Repetition) float64) float64
 	return middle(v)
 }
 
-// predict simulates the closed loop and the three loads, briefly, beside what was measured.
+// predict simulates the overload and the three loads, briefly, beside what was measured.
 func (m *measured) predict(ctx context.Context, p *Profile, of func(float64, func(*load.Repetition) float64) float64) ([]load.Predicted, error) {
 	var list []load.Predicted
-	for n, w := range append([]*Workload{m.closed}, m.open...) {
+	for n, w := range m.open {
 		short := *w
 		short.Phases = Phases{Warmup: Duration(300 * time.Millisecond), Measure: Duration(700 * time.Millisecond), Cooldown: Duration(50 * time.Millisecond), Interval: Duration(350 * time.Millisecond), Repetitions: 1}
 		if n == 1 { // few records a second: p99 wants some
@@ -206,7 +262,7 @@ func (m *measured) predict(ctx context.Context, p *Profile, of func(float64, fun
 			return nil, ctx.Err()
 		}
 		r := &run.Repetitions[0]
-		name, rate := "as fast as it goes", 0.0
+		name, rate := "more than it can", m.rates[n]
 		add := func(figure string, f func(*load.Repetition) float64) {
 			list = append(list, load.Predicted{Workload: name, Rate: rate, Figure: figure, Measured: of(rate, f), Predicted: f(r)})
 		}
@@ -215,10 +271,19 @@ func (m *measured) predict(ctx context.Context, p *Profile, of func(float64, fun
 			add("records/s", throughput)
 			continue
 		}
-		name, rate = loads[n-1].name, m.rates[n-1]
+		name = loads[n-1].name
 		add("p50 µs", func(r *load.Repetition) float64 { return float64(r.EndToEnd.At(50)) })
 		add("p99 µs", func(r *load.Repetition) float64 { return float64(r.EndToEnd.At(99)) })
 		add("records/s", throughput)
 	}
 	return list, nil
+}
+
+// table is predictions in lines.
+func table(list []load.Predicted) string {
+	text := ""
+	for _, x := range list {
+		text += fmt.Sprintf("\n%-18s %9.0f/s  %-10s measured %9.0f  predicted %9.0f  %+.0f %%", x.Workload, x.Rate, x.Figure, x.Measured, x.Predicted, 100*x.Off())
+	}
+	return text
 }

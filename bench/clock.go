@@ -10,7 +10,8 @@ import (
 // clock is nanoseconds since it was made. Producers and consumers of one process share it.
 type clock interface {
 	now() int64
-	waitUntil(deadline int64) // by a goroutine that has locked its thread
+	waitUntil(deadline int64)  // by a goroutine that has locked its thread
+	nap(deadline, least int64) // the same without spinning: until the deadline, at least so long
 }
 
 // monotonic is the machine's clock; tests have one of their own.
@@ -23,8 +24,17 @@ func (c monotonic) now() int64 { return int64(time.Since(c.start)) }
 // spin is the last stretch before a deadline, in which a thread does not sleep: waking takes about 50 µs.
 const spin = 60 * time.Microsecond
 
+// coarseGap is the time between records below which the generator does not spin for each: it would spin all the time, and on a
+// machine of few cores take one from brokers and clients. It then sleeps for coarseStep and sends what is due, late by as much at most;
+// the latency counts that.
+const (
+	coarseGap   = 60 * time.Microsecond
+	coarseStep  = 40 * time.Microsecond
+	coarseCores = 4 // on a machine of so many, one may spin
+)
+
 // paceNice is the niceness of the pacing thread: what it does is little, and must be on time.
-const paceNice = -15
+const paceNice = -20
 
 // lockThread gives the caller a thread of its own whose sleeps end when they should: Linux rounds them up by 50 µs else.
 func lockThread() (unlock func()) {
@@ -52,4 +62,10 @@ func (c monotonic) waitUntil(deadline int64) {
 			unix.Nanosleep(&ts, nil)
 		}
 	}
+}
+
+// nap sleeps in the kernel until the deadline, and for at least so many ns.
+func (c monotonic) nap(deadline, least int64) {
+	ts := unix.NsecToTimespec(min(max(deadline-c.now(), least), int64(100*time.Millisecond)))
+	unix.Nanosleep(&ts, nil)
 }

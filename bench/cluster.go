@@ -139,6 +139,15 @@ func (c *cluster) ends(ctx context.Context, name string, partitions int32) ([]in
 	if err == nil {
 		err = listed.Error()
 	}
+	for err != nil && within.Err() == nil && kerr.IsRetriable(err) { // a topic that one broker knows may be news to its leader
+		select {
+		case <-within.Done():
+		case <-time.After(50 * time.Millisecond):
+		}
+		if listed, err = c.adm.ListEndOffsets(within, name); err == nil {
+			err = listed.Error()
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("end offsets of %s: %w", name, err)
 	}

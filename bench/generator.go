@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -66,6 +67,7 @@ func (g *generator) open(ctx context.Context, a *arrivals, start int64) {
 	defer lockThread()()
 	var ended atomic.Bool // cheaper to ask than a context
 	defer context.AfterFunc(ctx, func() { ended.Store(true) })()
+	coarse := runtime.NumCPU() < coarseCores && a.rate.gap() < coarseGap
 	catchingUp := false
 	for i := 0; ; i++ {
 		intended := start + a.next()
@@ -78,7 +80,11 @@ func (g *generator) open(ctx context.Context, a *arrivals, start int64) {
 			now = g.clock.now()
 		}
 		if intended > now {
-			g.clock.waitUntil(intended)
+			if coarse {
+				g.clock.nap(intended, int64(coarseStep))
+			} else {
+				g.clock.waitUntil(intended)
+			}
 			now = g.clock.now()
 		}
 		if ended.Load() {

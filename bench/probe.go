@@ -164,7 +164,7 @@ func (p *probes) disk(dir string) error {
 // profile is a first guess from the probes alone. One core is the generator's: it spins for the schedule.
 func (p *probes) profile() *Profile {
 	ns := func(d time.Duration) Duration { return Duration(max(d, 100*time.Nanosecond)) }
-	wire := max(at(p.rtt, 50)/2-2*p.call, time.Microsecond)
+	wire := max(at(p.rtt, 50)/2-2*p.call, 20*time.Microsecond) // processes wake each other less quickly than a ping-pong
 	costs := ProfileCosts{Read: ns(p.call), Write: ns(p.call), ReadByte: p.sockByte, WriteByte: p.sockByte, SendByte: p.sockByte,
 		FileWrite: ns(p.filePer), FileRead: ns(p.filePer / 2), FileWriteByte: p.fileByte, FileReadByte: p.fileByte / 3}
 	client := costs

@@ -33,6 +33,8 @@ const (
 
 	// startTimeout bounds the wait for ZooKeeper at the start.
 	startTimeout = 30 * time.Second
+	// settleMax bounds the wait for brokers to hear what this one, if it is the controller, has told them at last.
+	settleMax = time.Second
 	// drainTimeout bounds the wait for replies in flight at the stop.
 	drainTimeout = 2 * time.Second
 )
@@ -56,6 +58,8 @@ type Options struct {
 	// ControllerEnv is the world in which this broker, as the controller, reaches brokers; nil takes Env. The simulator holds
 	// these connections back apart from all others.
 	ControllerEnv env.Env
+	// ChannelEnv is the world in which this broker reaches the controller; nil takes Env.
+	ChannelEnv env.Env
 }
 
 // Broker is one broker, for one life.
@@ -64,6 +68,7 @@ type Broker struct {
 	cfg         *config.Broker
 	openSession zookeeper.Opener
 	control     env.Env // for the controller's connections
+	toControl   env.Env // for those to the controller
 
 	logs       *log.Manager
 	metadata   *metadata.Cache
@@ -97,9 +102,12 @@ type Broker struct {
 
 // New makes a broker that has not started.
 func New(o Options) *Broker {
-	b := &Broker{e: o.Env, cfg: o.Config, openSession: o.OpenSession, control: o.ControllerEnv}
+	b := &Broker{e: o.Env, cfg: o.Config, openSession: o.OpenSession, control: o.ControllerEnv, toControl: o.ChannelEnv}
 	if b.control == nil {
 		b.control = b.e
+	}
+	if b.toControl == nil {
+		b.toControl = b.e
 	}
 	b.mu = b.e.NewMutex()
 	b.ended = b.e.NewCond(b.mu)
@@ -201,7 +209,7 @@ func (b *Broker) start() (*zookeeper.Store, error) {
 	b.metadata = metadata.New(b.e)
 	b.purgatory = purgatory.New[wire.TopicPartition](b.e, "purgatory")
 	b.controller = controller.New(controller.Options{Env: b.e, Config: b.cfg, Metadata: b.metadata, Dial: b.dialBroker, Fatal: b.fail})
-	b.channel = newControllerChannel(b.e, b.cfg, b.metadata)
+	b.channel = newControllerChannel(b.toControl, b.cfg, b.metadata)
 	b.replicas = replica.NewManager(replica.Options{
 		Env: b.e, Config: b.cfg, Logs: b.logs, Metadata: b.metadata, Purgatory: b.purgatory, BrokerEpoch: b.epoch.Load,
 		AlterPartition: b.channel.alterPartition, TopicConfig: b.topicConfig, OnDirFailed: b.dirFailed, OnOffline: b.fail,
@@ -340,8 +348,10 @@ func (b *Broker) offsetsPartitions() int32 {
 // shutdown stops the parts. A clean one hands leaderships over first, and leaves nothing to recover.
 func (b *Broker) shutdown(clean bool) {
 	b.e.Emit(env.Event{Kind: evStopping, V: [4]int64{int64(b.cfg.BrokerID)}})
+	b.replicas.Leave()
 	if clean && b.cfg.ControlledShutdownEnable {
 		b.channel.controlledShutdown(b.cfg.BrokerID, b.epoch.Load())
+		b.controller.Settle(b.e.Mono().Add(settleMax))
 	}
 	b.txns.Stop()
 	b.groups.Stop()

@@ -56,7 +56,7 @@ func (b *Broker) openStore(deadline env.Instant) (*zookeeper.Store, error) {
 	for {
 		session, err := b.openSession(b.e, b.cfg.ZookeeperConnect, b.cfg.ZookeeperSessionMs, min(deadline, b.e.Mono().Add(timeout)))
 		if err == nil {
-			store := zookeeper.NewStore(b.e, session, zookeeper.StoreOptions{Chroot: b.cfg.ZookeeperChroot, SessionTimeout: timeout})
+			store := zookeeper.NewStore(b.e, session, zookeeper.StoreOptions{Chroot: b.cfg.ZookeeperChroot, SessionTimeout: timeout, Bugs: b.cfg.Bugs, Next: b.nextSession})
 			return store, nil
 		}
 		if b.stopping() {
@@ -87,6 +87,20 @@ func (b *Broker) register(store *zookeeper.Store) error {
 	b.e.Emit(env.Event{Kind: evRegistered, V: [4]int64{int64(b.cfg.BrokerID), epoch}})
 	b.keepConfigs(store)
 	b.controller.Start(store)
+	return nil
+}
+
+// nextSession waits for the session after one that has expired, nil if the broker stops. It is for bug.ZKUnfenced alone.
+func (b *Broker) nextSession(old zookeeper.Session) zookeeper.Session {
+	for !b.stopping() {
+		b.mu.Lock()
+		store := b.store
+		b.mu.Unlock()
+		if store != nil && store.Session() != old && b.registered.Load() {
+			return store.Session()
+		}
+		b.e.Sleep(sessionRetry / 10)
+	}
 	return nil
 }
 

@@ -11,17 +11,32 @@ import (
 // commands.
 func Card(w io.Writer, r *Run) {
 	fmt.Fprintf(w, "%s  %s\n", r.Scenario, r.Summary)
-	fmt.Fprintf(w, "  seed       %d   world %s   hash %s\n", r.Seed, r.World, r.Hash)
+	if r.World == "sim" {
+		fmt.Fprintf(w, "  seed       %d   world %s   hash %s\n", r.Seed, r.World, r.Hash)
+	} else {
+		fmt.Fprintf(w, "  seed       %d   world %s\n", r.Seed, r.World)
+	}
 	if r.Bugs != "" {
 		fmt.Fprintf(w, "  bugs       %s\n", r.Bugs)
 	}
-	fmt.Fprintf(w, "  time       %s virtual in %s, %s events%s\n", round(r.Virtual), round(r.Wall), thousands(int(r.Events)), speed(r))
+	if r.World == "sim" {
+		fmt.Fprintf(w, "  time       %s virtual in %s, %s events%s\n", round(r.Virtual), round(r.Wall), thousands(int(r.Events)), speed(r))
+	} else {
+		fmt.Fprintf(w, "  time       %s, judged in %s\n", round(r.Virtual), round(max(0, r.Wall-r.Virtual)))
+	}
 	fmt.Fprintf(w, "  clients    %s ok, %s failed, %s unknown; %s records acked, %s read, %s in the final drain\n",
 		thousands(r.Counts.OK), thousands(r.Counts.Failed), thousands(r.Counts.Unknown),
 		thousands(r.Counts.RecordsAcked), thousands(r.Counts.RecordsRead), thousands(r.Counts.RecordsDrained))
 	fmt.Fprintf(w, "  cluster    %d elections, %d ISR changes, %d controllers; %s\n",
 		r.Counts.Elections, r.Counts.ISRChanges, r.Counts.Controllers, convergence(r))
 	fmt.Fprintf(w, "  faults     %s\n", faultLine(r))
+	realLines(w, r)
+	if r.Expected != "" {
+		fmt.Fprintf(w, "  expected   %s\n", r.Expected)
+		for _, f := range r.Met[:min(len(r.Met), 1)] {
+			violation(w, "  and so     ", f)
+		}
+	}
 	if promise, knobs := settingLines(r); promise != "" {
 		fmt.Fprintf(w, "  promise    %s\n", promise)
 		for i, line := range knobs {
@@ -29,14 +44,7 @@ func Card(w io.Writer, r *Run) {
 		}
 	}
 	for _, f := range r.Failures[:min(len(r.Failures), 5)] {
-		fmt.Fprintf(w, "  violation  %s", f.ID)
-		if f.Anomaly != "" {
-			fmt.Fprintf(w, " (%s)", f.Anomaly)
-		}
-		fmt.Fprintf(w, " at %s: %s\n", seconds(f.At), f.Message)
-		for _, line := range f.Witness {
-			fmt.Fprintf(w, "               %s\n", line)
-		}
+		violation(w, "  violation  ", f)
 	}
 	if n := len(r.Failures) - 5; n > 0 {
 		fmt.Fprintf(w, "             and %d more\n", n)
@@ -48,8 +56,24 @@ func Card(w io.Writer, r *Run) {
 		fmt.Fprintf(w, "  because    %s\n", r.Reason)
 	}
 	fmt.Fprintln(w, r.Title())
-	if r.Verdict != Pass && r.Dir != "" {
+	switch {
+	case r.Verdict == Pass || r.Dir == "":
+	case r.World == "sim":
 		fmt.Fprintf(w, "replay: barnabas replay %s\n", r.Dir)
+	default:
+		fmt.Fprintf(w, "again: barnabas run %s --world real --seed %d --schedule %s/schedule.txt   logs: %s/logs\n", r.Scenario, r.Seed, r.Dir, r.Dir)
+	}
+}
+
+// violation writes a broken invariant with its witness.
+func violation(w io.Writer, head string, f Failure) {
+	fmt.Fprint(w, head, f.ID)
+	if f.Anomaly != "" {
+		fmt.Fprintf(w, " (%s)", f.Anomaly)
+	}
+	fmt.Fprintf(w, " at %s: %s\n", seconds(f.At), f.Message)
+	for _, line := range f.Witness {
+		fmt.Fprintf(w, "               %s\n", line)
 	}
 }
 

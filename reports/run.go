@@ -43,15 +43,19 @@ func (v Verdict) ExitCode() int {
 // Run is the record of one judged run. Moments are virtual nanoseconds since the run began. It holds nothing that
 // differs between two runs of the same seed and commit but Wall.
 type Run struct {
-	Scenario  string        `json:"scenario"`
-	Summary   string        `json:"summary"` // of the scenario, one line
-	Seed      uint64        `json:"seed"`
-	World     string        `json:"world"` // sim or real
-	Commit    string        `json:"commit,omitempty"`
-	Bugs      string        `json:"bugs,omitempty"`    // switches that were on, comma-separated
-	Changes   string        `json:"changes,omitempty"` // what is otherwise than the seed says, as in a schedule's header
-	Verdict   Verdict       `json:"verdict"`
-	Reason    string        `json:"reason,omitempty"` // one line, for every verdict but pass
+	Scenario string  `json:"scenario"`
+	Summary  string  `json:"summary"` // of the scenario, one line
+	Seed     uint64  `json:"seed"`
+	World    string  `json:"world"` // sim or real
+	Commit   string  `json:"commit,omitempty"`
+	Bugs     string  `json:"bugs,omitempty"`    // switches that were on, comma-separated
+	Changes  string  `json:"changes,omitempty"` // what is otherwise than the seed says, as in a schedule's header
+	Verdict  Verdict `json:"verdict"`
+	Reason   string  `json:"reason,omitempty"` // one line, for every verdict but pass
+	// Expected is what the run was expected to come to, where that is not simply a pass: a protocol known to be unsafe is to be seen
+	// so. Met are the violations that were expected, and came.
+	Expected  string        `json:"expected,omitempty"`
+	Met       []Failure     `json:"met,omitempty"`
 	Hash      string        `json:"hash"`
 	Events    uint64        `json:"events"`
 	Virtual   time.Duration `json:"virtual_ns"`
@@ -64,10 +68,33 @@ type Run struct {
 	Fired     []FaultCount  `json:"fault_counts"` // per kind, sorted
 	Failures  []Failure     `json:"violations"`   // every broken invariant
 	Stack     string        `json:"stack,omitempty"`
-	Leaders   []Leadership  `json:"leadership"` // every change, in order
-	Nodes     []NodeChange  `json:"nodes"`      // every change, in order
-	Slices    []Slice       `json:"slices"`     // what clients saw, SliceLength each
-	Dir       string        `json:"-"`          // where the run's files are, "" if nowhere
+	Leaders   []Leadership  `json:"leadership"`         // every change, in order
+	Nodes     []NodeChange  `json:"nodes"`              // every change, in order
+	Slices    []Slice       `json:"slices"`             // what clients saw, SliceLength each
+	Measures  []Measure     `json:"measures,omitempty"` // of the real world
+	LeftOut   []string      `json:"left_out,omitempty"` // faults of the schedule that this world cannot do, and why
+	Notes     []string      `json:"notes,omitempty"`    // what else there is to know, a line each
+	Dir       string        `json:"-"`                  // where the run's files are, "" if nowhere
+}
+
+// Measure is a time that a run measured over and over.
+type Measure struct {
+	Name    string        `json:"name"`
+	Samples int           `json:"samples"`
+	P50     time.Duration `json:"p50_ns"`
+	P99     time.Duration `json:"p99_ns"`
+	Max     time.Duration `json:"max_ns"`
+	// Limit is what is promised of the 99th percentile, or of the longest if OfMax; 0 for nothing.
+	Limit time.Duration `json:"limit_ns,omitempty"`
+	OfMax bool          `json:"of_max,omitempty"`
+}
+
+// Within reports whether the measure keeps its limit.
+func (m *Measure) Within() bool {
+	if m.OfMax {
+		return m.Limit == 0 || m.Max <= m.Limit
+	}
+	return m.Limit == 0 || m.P99 <= m.Limit
 }
 
 // SliceLength is the virtual time one Slice covers.

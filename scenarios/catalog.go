@@ -148,6 +148,7 @@ var catalog = append([]*Scenario{
 			p.Operators = append(p.Operators, restarts)
 			p.Least.Operations = 2
 		},
+		Real: measureRestarts,
 	},
 	{
 		Name:    "large-cluster",
@@ -222,7 +223,7 @@ var catalog = append([]*Scenario{
 			}
 		},
 	},
-}, slices.Concat(groupCatalog, trialCatalog)...)
+}, slices.Concat(groupCatalog, trialCatalog, replicationCatalog, txnCatalog)...)
 
 // brokers sets how many there are.
 func (p *Plan) brokers(n int) {

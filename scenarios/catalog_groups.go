@@ -26,13 +26,84 @@ var groupCatalog = []*Scenario{
 	},
 	{
 		Name:    "coordinator-failover",
-		Summary: "the brokers that coordinate a group crash, pause and are cut off; others load its state, and its members find them",
+		Summary: "the brokers that coordinate a group and transactions crash, pause and are cut off; others load what they knew, and clients find them",
 		Draw: func(r *rand.Rand, p *Plan) {
 			p.group(r)
-			p.Members = 3
+			p.transactions(r, 2)
+			p.Members, p.Producers, p.Transactional = 3, 2, 2
+			p.Load.Txns.StallEvery, p.Load.Txns.Stall = 20, 2*p.Load.Txns.Timeout // some are ended by their coordinator
+			p.Least.Transactions = 10
 			p.weigh(map[faults.Kind]int{faults.Crash: 6, faults.Pause: 3, faults.Isolate: 3, faults.PartitionOneWay: 2})
 			p.Faults.Must = []faults.Kind{faults.Crash}
 			p.Least.Fired = []faults.Kind{faults.Crash}
+		},
+	},
+	{
+		Name:    "rebalance-storm",
+		Summary: "many members come, go and crash within seconds, with any assignor, while brokers fail now and then",
+		Draw: func(r *rand.Rand, p *Plan) {
+			p.group(r)
+			p.Members = 8 + r.IntN(5)
+			p.Partitions, p.Load.Partitions = 12, 12
+			p.Load.Groups.Assignor = []string{client.Range, client.RoundRobin, client.Sticky, client.CooperativeSticky}[r.IntN(4)]
+			p.Load.Groups.StayMean = time.Duration(1200+r.IntN(1500)) * time.Millisecond
+			p.Churn = Churn{Gap: time.Duration(800+r.IntN(1000)) * time.Millisecond, Down: time.Duration(200+r.IntN(800)) * time.Millisecond}
+			p.weigh(map[faults.Kind]int{faults.Crash: 1, faults.Pause: 1, faults.SlowLink: 4, faults.SlowDisk: 2})
+			p.Faults.Gap = 5 * time.Second
+			p.Least.Owned = 24
+		},
+	},
+	{
+		Name:    "static-members",
+		Summary: "members with a name of their own leave and crash, and come back to what they had; others wait for them as long as their session",
+		Draw: func(r *rand.Rand, p *Plan) {
+			p.group(r)
+			p.Members = 3 + r.IntN(2)
+			p.Load.Groups.Static = true
+			p.Load.Groups.Assignor = []string{client.Range, client.Sticky, client.CooperativeSticky}[r.IntN(3)]
+			p.Load.Groups.StayMean = time.Duration(2+r.IntN(3)) * time.Second
+			p.Load.Groups.Session = time.Duration(4000+r.IntN(3000)) * time.Millisecond
+			p.Churn = Churn{Gap: time.Duration(2+r.IntN(2)) * time.Second, Down: time.Duration(200+r.IntN(1500)) * time.Millisecond}
+			p.weigh(map[faults.Kind]int{faults.Crash: 2, faults.Pause: 2, faults.SlowLink: 2, faults.SlowDisk: 1})
+			p.Faults.Gap = 6 * time.Second
+			p.Settled = 8 * time.Second
+			p.Least.Kept = 1
+		},
+	},
+	{
+		Name:    "offsets-expire",
+		Summary: "a group is empty for less and for more than offsets are kept, while its coordinators fail; what expires does so in time, not before",
+		Draw: func(r *rand.Rand, p *Plan) {
+			p.group(r)
+			p.Members = 2
+			p.brokers(3)
+			kept := time.Duration(5000+r.IntN(1500)) * time.Millisecond
+			g := &p.Load.Groups
+			g.On, g.Off = time.Duration(2000+r.IntN(1500))*time.Millisecond, []time.Duration{kept / 2, kept / 2, kept*2 + g.Session}
+			p.Load.OffsetsRetention = kept
+			p.Configure = append(p.Configure, func(c *config.Broker) {
+				c.OffsetsRetention, c.OffsetsRetentionCheckInterval = kept, 300*time.Millisecond
+			})
+			p.weigh(map[faults.Kind]int{faults.Crash: 6, faults.Pause: 2, faults.ZooKeeperExpire: 1})
+			p.Faults.Must = []faults.Kind{faults.Crash}
+			p.Faults.Gap = 1500 * time.Millisecond
+			p.HealAt = 34 * time.Second
+			p.Faults.End = p.HealAt
+			p.Settled = 3*g.On + kept*3 + g.Session + time.Second // a whole round
+			p.Least.Expired = 1
+		},
+	},
+	{
+		Name:    "legacy-consumer",
+		Summary: "consumers of Kafka 0.8 find each other in ZooKeeper, claim partitions and commit there; they, brokers and ZooKeeper fail",
+		Draw: func(r *rand.Rand, p *Plan) {
+			p.group(r)
+			p.Legacy = 3 + r.IntN(2)
+			p.Load.Groups.StayMean = time.Duration(4+r.IntN(6)) * time.Second
+			p.Churn = Churn{Gap: time.Duration(3+r.IntN(4)) * time.Second, Down: time.Duration(300+r.IntN(1500)) * time.Millisecond}
+			p.weigh(map[faults.Kind]int{faults.Crash: 3, faults.Pause: 1, faults.ZooKeeperRestart: 2, faults.ZooKeeperOutage: 1, faults.ZooKeeperExpire: 2, faults.SlowLink: 1})
+			p.Settled = 8 * time.Second
+			p.Least.FiredAny = 1
 		},
 	},
 }

@@ -24,7 +24,7 @@ func drawPlan(s *Scenario, seed uint64) *Plan {
 
 // settle completes a plan once its scenario has drawn it.
 func (p *Plan) settle() {
-	p.Faults.Clients = p.Producers + p.Consumers + p.Members
+	p.Faults.Clients = p.Producers + p.Consumers + p.Transactional + p.Processors + p.Members
 	p.Faults.Synced, p.Faults.Budget.PowerTogether = p.SyncEveryAppend, p.SyncEveryAppend
 	p.Faults.Brokers = nil
 	for id := range p.Brokers {
@@ -58,6 +58,7 @@ func (p *Plan) change(c faults.Changes) {
 	if c != (faults.Changes{Beyond: c.Beyond}) {
 		p.Least = Least{Acked: 1}
 	}
+	p.Load.Txns.OutputPartitions = min(p.Load.Txns.OutputPartitions, p.Partitions)
 }
 
 // Size is how large a seed's trial is, for whoever wants a smaller one.

@@ -8,6 +8,7 @@ import (
 	"barnabas/broker/bug"
 	"barnabas/broker/config"
 	"barnabas/broker/env"
+	"barnabas/broker/zookeeper"
 	zkclient "barnabas/broker/zookeeper/client"
 	zkserver "barnabas/broker/zookeeper/server"
 	"barnabas/reports"
@@ -104,37 +105,49 @@ func (c *simCluster) runZooKeeper(e env.Env) {
 func (c *simCluster) runBroker(n *brokerNode, e env.Env) {
 	n.life++
 	n.env = e
-	n.broker = broker.New(broker.Options{Env: e, Config: c.config(n.id), OpenSession: zkclient.Open, ControllerEnv: c.holdBack(e)})
+	n.broker = broker.New(broker.Options{Env: e, Config: c.config(n.id), OpenSession: c.openSession, ControllerEnv: c.holdBack(e),
+		ChannelEnv: c.late(e, c.plan.AlterDelayMax, "channel-delay")})
 	n.stopped = n.broker.Run()
 	c.note(n.name, "down")
 }
 
-// config is the broker's configuration: quick reactions, so that much happens in little time, and what the plan says.
+// openSession is zkclient.Open, but what ZooKeeper tells may come late.
+func (c *simCluster) openSession(e env.Env, servers []string, timeoutMs int32, deadline env.Instant) (zookeeper.Session, error) {
+	return zkclient.Open(c.late(e, c.plan.WatchDelayMax, "watch-delay"), servers, timeoutMs, deadline)
+}
+
+// config is the broker's configuration in this cluster.
 func (c *simCluster) config(id int32) *config.Broker {
+	cfg := c.plan.config(id, fmt.Sprintf("b%d:%d", id, brokerPort), zkAddr, c.plan.logDirs())
+	cfg.Bugs = c.bugs
+	return cfg
+}
+
+// config is a broker's configuration: quick reactions, so that much happens in little time, and what the plan says.
+func (p *Plan) config(id int32, listen, zooKeeper string, logDirs []string) *config.Broker {
 	cfg := config.Default()
 	cfg.BrokerID = id
-	cfg.ListenAddr = fmt.Sprintf("b%d:%d", id, brokerPort)
-	cfg.LogDirs = c.plan.logDirs()
-	cfg.ZookeeperConnect = []string{zkAddr}
-	cfg.DefaultReplicationFactor = c.plan.Replicas
-	cfg.NumPartitions = c.plan.Partitions
+	cfg.ListenAddr = listen
+	cfg.LogDirs = logDirs
+	cfg.ZookeeperConnect = []string{zooKeeper}
+	cfg.DefaultReplicationFactor = p.Replicas
+	cfg.NumPartitions = p.Partitions
 	cfg.AutoCreateTopics = false
 	cfg.ReplicaFetchBackoff = 200 * time.Millisecond
 	cfg.ReplicaSocketTimeout = 2 * time.Second
 	cfg.ControllerSocketTimeout = 2 * time.Second
 	cfg.ControlledShutdownRetryBackoff = 500 * time.Millisecond
 	cfg.Topic.FileDeleteDelay = time.Second
-	cfg.Topic.MinInsyncReplicas = c.plan.MinInsync
-	if c.plan.SyncEveryAppend {
+	cfg.Topic.MinInsyncReplicas = p.MinInsync
+	if p.SyncEveryAppend {
 		cfg.Topic.FlushMessages = 1
 	}
-	for _, configure := range c.plan.Configure {
+	for _, configure := range p.Configure {
 		configure(cfg)
 	}
-	if racks := c.plan.Racks; racks > 0 {
-		cfg.Rack = fmt.Sprintf("r%d", int(id)%racks)
+	if p.Racks > 0 {
+		cfg.Rack = fmt.Sprintf("r%d", int(id)%p.Racks)
 	}
-	cfg.Bugs = c.bugs
 	return cfg
 }
 

@@ -1,8 +1,10 @@
 package scenarios
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"barnabas/broker/client"
@@ -33,6 +35,8 @@ type ground interface {
 	serves(id int32) bool
 	// stopBroker asks a broker to hand its leaderships over and stop, without waiting for it.
 	stopBroker(id int32)
+	// killBroker ends its process as kill -9 does.
+	killBroker(id int32)
 	// running tells whether the process runs, exited whether it has ended by itself.
 	running(id int32) bool
 	exited(id int32) bool
@@ -61,6 +65,8 @@ func (r *run) stopBroker(id int32) {
 	n.env.Go("stop", n.broker.Stop)
 }
 
+func (r *run) killBroker(id int32) { r.c.w.Crash(r.c.node(id).name) }
+
 func (r *run) running(id int32) bool { return r.w.Status(r.c.node(id).name) == cluster.Running }
 func (r *run) exited(id int32) bool  { return r.w.Status(r.c.node(id).name) == cluster.Exited }
 func (r *run) startBroker(id int32)  { r.c.startNode(r.c.node(id).name) }
@@ -74,12 +80,18 @@ func (r *run) operate() {
 	for i, do := range r.plan.Operators {
 		name := fmt.Sprintf("op%d", i+1)
 		r.w.AddNode(name, func(e env.Env) {
-			c := client.New(e, client.Options{Bootstrap: r.c.bootstrap(), ClientID: name, DialTimeout: time.Second, RequestTimeout: requestMax})
-			defer c.Close()
-			do(&operator{on: r, plan: r.plan, e: e, conn: c, admin: client.NewAdmin(c), name: name, rand: e.Rand("operator"), end: env.Instant(r.plan.HealAt)})
+			o := newOperator(r, r.plan, e, name, r.c.bootstrap(), env.Instant(r.plan.HealAt))
+			defer o.conn.Close()
+			do(o)
 		})
 		r.w.Start(name)
 	}
+}
+
+// newOperator makes one that works until end. Close its conn.
+func newOperator(on ground, p *Plan, e env.Env, name string, bootstrap []string, end env.Instant) *operator {
+	c := client.New(e, client.Options{Bootstrap: bootstrap, ClientID: name, DialTimeout: time.Second, RequestTimeout: requestMax})
+	return &operator{on: on, plan: p, e: e, conn: c, admin: client.NewAdmin(c), name: name, rand: e.Rand("operator"), end: end}
 }
 
 // every calls do with pauses around mean until the time is over; without an error it counts as done.
@@ -117,6 +129,27 @@ func reassigns(mean time.Duration) func(*operator) {
 		})
 	}
 }
+
+// shuffles changes the order of a partition's replicas, so that another is the preferred leader; no data moves.
+func shuffles(mean time.Duration) func(*operator) {
+	return func(o *operator) {
+		o.every(mean, func() error {
+			number := o.rand.Int32N(o.plan.Partitions)
+			if err := o.conn.Refresh(o.e.Mono().Add(requestMax), topic); err != nil {
+				return err
+			}
+			t := o.conn.Metadata().Topic(topic)
+			if t == nil || int(number) >= len(t.Partitions) || len(t.Partitions[number].Replicas) < 2 {
+				return errNothingToShuffle
+			}
+			ids := slices.Clone(t.Partitions[number].Replicas)
+			o.rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
+			return o.admin.Reassign(wire.TopicPartition{Topic: topic, Partition: number}, ids, requestMax)
+		})
+	}
+}
+
+var errNothingToShuffle = errors.New("fewer than two replicas")
 
 // elects asks for preferred leaders.
 func elects(mean time.Duration) func(*operator) {
@@ -176,7 +209,10 @@ func (o *operator) write(name string) error {
 }
 
 // restarts stops one broker after the other, in order, by controlled shutdown, and goes on when the cluster is well again.
-func restarts(o *operator) {
+func restarts(o *operator) { restartAll(o, func(int) bool { return false }) }
+
+// restartAll does it, with kill -9 in place of the controlled shutdown in the rounds for which kills says so.
+func restartAll(o *operator, kills func(round int) bool) {
 	brokers := o.on.brokerIDs()
 	for i := 0; o.e.Mono() < o.end; i++ {
 		id := brokers[i%len(brokers)]
@@ -184,8 +220,18 @@ func restarts(o *operator) {
 		for o.on.converged() != "" && o.e.Mono() < min(deadline, o.end) {
 			o.e.Sleep(100 * time.Millisecond)
 		}
+		if o.plan.betweenRestarts > 0 {
+			o.e.Sleep(o.plan.betweenRestarts)
+		}
 		if o.e.Mono() >= o.end || !o.on.serves(id) {
 			o.e.Sleep(500 * time.Millisecond)
+			continue
+		}
+		if kills(i / len(brokers)) {
+			o.on.killBroker(id)
+			o.on.succeeded()
+			o.e.Sleep(o.plan.downAfterKill)
+			o.on.startBroker(id)
 			continue
 		}
 		o.on.stopBroker(id)

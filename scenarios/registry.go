@@ -31,10 +31,11 @@ type registry struct {
 	swapped bool
 	seen    oracle.View // room for the next
 
-	topicMzxid int64 // of the topic's znode, when the replicas were last read
+	topicMzxid map[string]int64 // of each topic's znode, when the replicas were last read
 }
 
 type registeredPartition struct {
+	tp    wire.TopicPartition
 	path  string
 	mzxid int64
 	known bool
@@ -42,10 +43,12 @@ type registeredPartition struct {
 }
 
 func newRegistry(c *simCluster) *registry {
-	r := &registry{c: c, lost: map[int32]bool{}}
-	for p := range c.plan.Partitions {
-		tp := wire.TopicPartition{Topic: topic, Partition: p}
-		r.partitions = append(r.partitions, registeredPartition{path: zookeeper.PathPartitionState(tp)})
+	r := &registry{c: c, lost: map[int32]bool{}, topicMzxid: map[string]int64{}}
+	for _, t := range c.plan.newTopics() {
+		for p := range t.Partitions {
+			tp := wire.TopicPartition{Topic: t.Name, Partition: p}
+			r.partitions = append(r.partitions, registeredPartition{tp: tp, path: zookeeper.PathPartitionState(tp)})
+		}
 	}
 	return r
 }
@@ -56,12 +59,16 @@ func (r *registry) look() {
 		return
 	}
 	for i := range r.partitions {
-		r.lookPartition(int32(i), &r.partitions[i])
+		r.lookPartition(&r.partitions[i])
 	}
-	if _, stat, ok := r.c.zk.Get(zookeeper.PathTopic(topic)); ok && stat.Mzxid != r.topicMzxid {
-		r.topicMzxid = stat.Mzxid // reassigned
-		for i := range r.partitions {
-			r.partitions[i].state.Replicas = r.replicas(int32(i))
+	for _, t := range r.c.plan.topicNames() {
+		if _, stat, ok := r.c.zk.Get(zookeeper.PathTopic(t)); ok && stat.Mzxid != r.topicMzxid[t] {
+			r.topicMzxid[t] = stat.Mzxid // reassigned
+			for i := range r.partitions {
+				if r.partitions[i].tp.Topic == t {
+					r.partitions[i].state.Replicas = r.replicas(r.partitions[i].tp)
+				}
+			}
 		}
 	}
 	if _, stat, ok := r.c.zk.Get(zookeeper.PathController); ok && stat.Czxid != r.controllerCzxid {
@@ -70,12 +77,12 @@ func (r *registry) look() {
 	}
 }
 
-func (r *registry) lookPartition(number int32, p *registeredPartition) {
+func (r *registry) lookPartition(p *registeredPartition) {
 	data, stat, ok := r.c.zk.Get(p.path)
 	if !ok || p.known && stat.Mzxid == p.mzxid {
 		return
 	}
-	tp := wire.TopicPartition{Topic: topic, Partition: number}
+	tp := p.tp
 	state, err := zookeeper.DecodePartitionState(tp, data, stat.Version)
 	if err != nil {
 		r.c.errs = append(r.c.errs, err)
@@ -84,7 +91,7 @@ func (r *registry) lookPartition(number int32, p *registeredPartition) {
 	old, had := p.state, p.known
 	p.mzxid, p.known = stat.Mzxid, true
 	p.state = oracle.Registered{TP: tp, Leader: state.Leader, LeaderEpoch: state.LeaderEpoch, PartitionEpoch: stat.Version,
-		ISR: state.ISR, Replicas: r.replicas(number), ControllerEpoch: state.ControllerEpoch}
+		ISR: state.ISR, Replicas: r.replicas(tp), ControllerEpoch: state.ControllerEpoch}
 	if data, epoch, ok := r.c.zk.Get(zookeeper.PathControllerEpoch); ok && epoch.Mzxid < stat.Mzxid {
 		if n, err := zookeeper.DecodeControllerEpoch(data); err == nil {
 			p.state.Controllers = n
@@ -110,17 +117,17 @@ func (r *registry) forget() {
 	}
 }
 
-func (r *registry) replicas(number int32) []int32 {
-	data, _, ok := r.c.zk.Get(zookeeper.PathTopic(topic))
+func (r *registry) replicas(tp wire.TopicPartition) []int32 {
+	data, _, ok := r.c.zk.Get(zookeeper.PathTopic(tp.Topic))
 	if !ok {
 		return nil
 	}
-	assignment, err := zookeeper.DecodeTopic(topic, data)
+	assignment, err := zookeeper.DecodeTopic(tp.Topic, data)
 	if err != nil {
 		r.c.errs = append(r.c.errs, err)
 		return nil
 	}
-	return assignment.Partitions[number].Replicas
+	return assignment.Partitions[tp.Partition].Replicas
 }
 
 func sameMembers(a, b []int32) bool {
@@ -209,11 +216,30 @@ func (r *registry) admit(f faults.Fault) (ok bool, why string) {
 		if !p.known || !slices.Contains(p.state.ISR, victim) {
 			continue
 		}
-		if !slices.ContainsFunc(p.state.ISR, func(id int32) bool { return id != victim && r.healthy(id) }) {
+		// A leader may have asked for an ISR without the others already, and the controller obey after its end.
+		rest := p.state.ISR
+		if proposed := r.proposed(victim, p.state.TP); proposed != nil {
+			rest = slices.DeleteFunc(slices.Clone(rest), func(id int32) bool { return !slices.Contains(proposed, id) })
+		}
+		if !slices.ContainsFunc(rest, func(id int32) bool { return id != victim && r.healthy(id) }) {
 			return false, fmt.Sprintf("broker %d may have the only copy of %s", victim, p.state.TP)
 		}
 	}
 	return true, ""
+}
+
+// proposed is the ISR that the broker asks the controller for as the partition's leader, nil for none.
+func (r *registry) proposed(id int32, tp wire.TopicPartition) []int32 {
+	n := r.c.node(id)
+	if n == nil || n.broker == nil {
+		return nil
+	}
+	for _, s := range n.broker.Replicas() {
+		if s.TP == tp {
+			return s.ISRProposed
+		}
+	}
+	return nil
 }
 
 // healthy reports whether the broker runs, is registered and serves: a broker that is starting or cut off may be on its
@@ -235,7 +261,7 @@ func (r *registry) converged() string {
 	for i := range r.partitions {
 		p := &r.partitions[i].state
 		if !r.partitions[i].known || p.Leader < 0 {
-			return fmt.Sprintf("%s has no leader", wire.TopicPartition{Topic: topic, Partition: int32(i)})
+			return fmt.Sprintf("%s has no leader", r.partitions[i].tp)
 		}
 		if len(p.ISR) < len(p.Replicas) {
 			return fmt.Sprintf("%s has the ISR %v of replicas %v", p.TP, p.ISR, p.Replicas)

@@ -14,7 +14,6 @@ import (
 	"barnabas/broker/wire"
 	"barnabas/faults"
 	"barnabas/faults/nemesis"
-	"barnabas/faults/schedule"
 	"barnabas/linearizability/check"
 	"barnabas/linearizability/history"
 	"barnabas/reports"
@@ -99,7 +98,7 @@ func (r *run) prepare() {
 	if r.o.Changes.Beyond > 0 {
 		r.plan.goBeyond()
 	}
-	r.schedule = schedule.Generate(own.Stream("schedule"), r.plan.Faults)
+	r.schedule = r.plan.scheduled(own)
 	if r.o.Schedule != nil {
 		r.schedule = r.o.Schedule.Schedule
 	}
@@ -107,6 +106,7 @@ func (r *run) prepare() {
 	r.c = newSimCluster(r.w, r.plan, r.o.Bugs)
 	r.plan.Load.Bootstrap = r.c.bootstrap()
 	r.plan.Load.Groups.KeepRevoked = r.o.Bugs.Has(bug.GroupTwoOwners)
+	r.plan.Load.Groups.CommitFetched = r.o.Bugs.Has(bug.CommitUnread)
 	r.load = workload.New(r.plan.Load, &r.recorder, r.observe)
 	r.view = newRegistry(r.c)
 	r.oracle = oracle.New(disks{r.w, r.plan.logDirs()})
@@ -117,7 +117,7 @@ func (r *run) prepare() {
 	r.report = &reports.Run{Scenario: r.o.Scenario.Name, Summary: r.o.Scenario.Summary, Seed: r.o.Seed, World: "sim", Bugs: r.o.Bugs.String(),
 		Settings: r.plan.settings(cfg), Converged: -1, HealedAt: r.plan.HealAt}
 	r.recorder.History.Header = history.Header{Scenario: r.o.Scenario.Name, Seed: r.o.Seed, Bugs: r.o.Bugs.String(), World: "sim",
-		Topics: []history.Topic{r.plan.promise()}}
+		Topics: r.plan.promises(), Pipelines: r.plan.pipelines()}
 	r.report.Changes = r.o.Changes.String()
 	if why := stranger(r.schedule, r.plan.Brokers); why != "" {
 		r.c.errs = append(r.c.errs, errors.New(why))
@@ -129,11 +129,17 @@ func (r *run) prepare() {
 		r.w.At(env.Instant(r.o.StateAt), func() { r.state = r.describeState() })
 	}
 	r.c.beyond = func() {
-		t := &r.recorder.History.Header.Topics[0]
-		t.Durable, t.Once, t.Ordered = false, false, false
+		for i := range r.recorder.History.Header.Topics {
+			t := &r.recorder.History.Header.Topics[i]
+			t.Durable, t.Once, t.Ordered = false, false, false
+		}
 		r.oracle.AllowLoss()
 	}
-	r.c.displaced = func() { r.recorder.History.Header.Topics[0].Displaced = true }
+	r.c.displaced = func() {
+		for i := range r.recorder.History.Header.Topics {
+			r.recorder.History.Header.Topics[i].Displaced = true
+		}
+	}
 	r.c.zooKeeperUp = r.world.hookWatches
 	if r.plan.Beyond {
 		r.c.beyond()
@@ -157,7 +163,7 @@ func stranger(s faults.Schedule, brokers int) string {
 func (p *Plan) promise() history.Topic {
 	t := history.Promised(p.Load.Topic, p.Partitions)
 	t.Replication, t.MinInsync = p.Replicas, int16(p.MinInsync)
-	t.Retention = p.Retention
+	t.Retention, t.OffsetsRetention = p.Retention, int64(p.Load.OffsetsRetention)
 	t.Ordered = p.Load.Idempotent // the others send one batch at a time, or none again that may be there
 	return t
 }
@@ -172,7 +178,10 @@ func (r *run) addClients() (clients []clientNode) {
 	}
 	add(r.plan.Producers, workload.ProducerName, r.load.ProduceAs)
 	add(r.plan.Consumers, workload.ConsumerName, r.load.ConsumeAs)
+	add(r.plan.Transactional, workload.TxnName, func(as string, i int) func(env.Env) { return r.c.lateEnds(r.load.TxnProduceAs(as, i)) })
+	add(r.plan.Processors, workload.ProcessorName, r.load.ProcessAs)
 	add(r.plan.Members, workload.MemberName, r.load.MemberAs)
+	add(r.plan.Legacy, workload.MemberName, func(name string, index int) func(env.Env) { return r.load.LegacyMember(name, index, zkAddr) })
 	return clients
 }
 
@@ -221,7 +230,13 @@ func (r *run) play() {
 	}
 	r.load.Stop()
 	within := r.plan.Load.DeliveryTimeout*2 + 10*time.Second
+	if r.plan.Load.Txns.Timeout > 0 {
+		within += 4 * r.plan.Load.DeliveryTimeout // a commit, and an abort
+	}
 	if !r.until("the clients to end", within, func() bool { return r.load.Active() == 0 }) {
+		return
+	}
+	if !r.settleTransactions() {
 		return
 	}
 	if r.plan.Retention && !r.advance(r.w.Now().Add(retentionRest)) {
@@ -244,7 +259,7 @@ func (r *run) serve() string {
 		for e.Mono() < deadline && r.view.converged() != "" && !r.allReady() {
 			e.Sleep(50 * time.Millisecond)
 		}
-		created = client.NewAdmin(c).CreateTopics(r.plan.ReadyBy, client.NewTopic{Name: topic, Partitions: r.plan.Partitions, ReplicationFactor: r.plan.Replicas})
+		created = client.NewAdmin(c).CreateTopics(r.plan.ReadyBy, r.plan.newTopics()...)
 		done = true
 	})
 	r.w.Start("admin")
@@ -319,7 +334,7 @@ func (r *run) churn() {
 		if time.Duration(r.w.Now()) >= r.plan.HealAt-r.plan.Churn.Down {
 			return
 		}
-		name := workload.MemberName(1 + draw.IntN(r.plan.Members))
+		name := workload.MemberName(1 + draw.IntN(r.plan.Members+r.plan.Legacy))
 		if r.w.Status(name) == cluster.Running {
 			r.w.Crash(name)
 			r.w.At(r.w.Now().Add(r.plan.Churn.Down), func() {
@@ -393,10 +408,11 @@ func (r *run) judge() {
 	for _, v := range r.oracle.Violations() {
 		p.Failures = append(p.Failures, reports.Failure{ID: v.ID, Message: v.Message, At: v.At})
 	}
-	drained := len(r.recorder.History.Drains) == int(r.plan.Partitions)
+	drained := len(r.recorder.History.Drains) == r.load.Drains()
 	if p.Verdict != reports.Crash {
 		r.judgeHistory(drained)
 	}
+	r.meetExpectation()
 	if len(p.Failures) > 0 {
 		p.Verdict, p.Reason = reports.Safety, p.Failures[0].ID+": "+p.Failures[0].Message
 	}
@@ -452,6 +468,13 @@ func vacuous(p *Plan, report *reports.Run, of workload.Counts, operated int, cho
 	if of.Commits < least.Commits || of.Owned < least.Owned {
 		return fmt.Sprintf("only %d offsets were committed and %d ownerships ended; at least %d and %d were expected", of.Commits, of.Owned, least.Commits, least.Owned)
 	}
+	if of.Kept < least.Kept || of.Expired < least.Expired {
+		return fmt.Sprintf("%d static members came back to what they had and %d offsets expired; at least %d and %d were expected", of.Kept, of.Expired, least.Kept, least.Expired)
+	}
+	if of.Transactions < least.Transactions || of.Processed < least.Processed {
+		return fmt.Sprintf("only %d transactions were committed and %d records processed; at least %d and %d were expected", of.Transactions, of.Processed,
+			least.Transactions, least.Processed)
+	}
 	if chosen {
 		return ""
 	}
@@ -471,6 +494,12 @@ func vacuous(p *Plan, report *reports.Run, of workload.Counts, operated int, cho
 	}
 	if any < least.FiredAny {
 		return "no fault fired"
+	}
+	if report.Counts.ISRChanges < least.ISRChanges || report.Counts.Elections < least.Elections {
+		return fmt.Sprintf("%d ISR changes and %d elections; at least %d and %d were expected", report.Counts.ISRChanges, report.Counts.Elections, least.ISRChanges, least.Elections)
+	}
+	if lost := racksLost(p, report); lost < least.Racks {
+		return fmt.Sprintf("%d racks were lost as a whole; at least %d were expected", lost, least.Racks)
 	}
 	return ""
 }

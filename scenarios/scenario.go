@@ -19,6 +19,8 @@ type Scenario struct {
 	Summary string // one line: what happens
 	Draw    func(r *rand.Rand, p *Plan)
 	Weight  int // how often a soak runs it, against the others; 0 is as 1
+	// Real makes the plan fit the real world, where time is dear and clocks are the machine's; nil leaves it.
+	Real func(p *Plan)
 }
 
 // SoakWeight is the weight, at least 1.
@@ -33,9 +35,19 @@ type Plan struct {
 	Producers  int
 	Consumers  int
 	Members    int // of the group Load.Groups
+	Legacy     int // consumers of Kafka 0.8 in the group Load.Groups
 	Churn      Churn
-	Load       workload.Config
-	Configure  []func(*config.Broker) // over the settings that all seeds share
+	// Transactional producers write to the topic as Load.Txns says; Processors read it as members of Load.Groups and write to the
+	// output.
+	Transactional, Processors int
+	// LateEnds holds back one EndTxn in so many, for about so long: it may arrive when the producer has long gone on.
+	LateEnds LateEnds
+	// Expect lists invariants that are known to break, because the protocol that is spoken cannot keep them; WhyExpected says so.
+	Expect      []string
+	WhyExpected string
+	Settings    []string // what else was drawn, for people
+	Load        workload.Config
+	Configure   []func(*config.Broker) // over the settings that all seeds share
 
 	// Racks spreads the brokers over so many racks; 0 for none.
 	Racks int
@@ -44,6 +56,16 @@ type Plan struct {
 	// ControlDelayMax holds what the controller sends to brokers back for up to so long, each connection on its own, until HealAt;
 	// so what an old controller says arrives late, and after what its successor says. 0 for never.
 	ControlDelayMax time.Duration
+
+	// downAfterKill is how long operators leave a broker down that they have killed.
+	downAfterKill time.Duration
+	// betweenRestarts is how long they let a cluster rest that is well again.
+	betweenRestarts time.Duration
+	// AlterDelayMax holds what brokers ask of the controller back for up to so long, and WatchDelayMax what ZooKeeper tells them,
+	// each connection on its own, until HealAt. 0 for never.
+	AlterDelayMax, WatchDelayMax time.Duration
+	// Script draws faults that belong together; they come besides those that the generator draws from Faults. May be nil.
+	Script func(r *rand.Rand) faults.Schedule
 
 	// SyncEveryAppend makes power losses harmless at any number; without it a power loss is withheld while no other
 	// in-sync replica keeps the data.
@@ -76,9 +98,16 @@ type Least struct {
 	Acked, Read int           // records
 	Commits     int           // of offsets by members of the group
 	Owned       int           // partitions that members owned and gave up
+	Kept        int           // static members that came back in the generation they had left
+	Expired     int           // committed offsets that expired
 	Fired       []faults.Kind // each at least once
 	FiredAny    int           // in all
 	Operations  int           // that operators did with success
+	ISRChanges  int           // that ZooKeeper saw
+	Elections   int           // changes of leaders
+	Racks       int           // that were away as a whole
+	// Transactions that were committed, and records that processors have read and processed.
+	Transactions, Processed int
 }
 
 // topic is the topic every scenario works on.
@@ -165,6 +194,7 @@ func (p *Plan) keepsTo() string {
 func (p *Plan) settings(cfg *config.Broker) []reports.Setting {
 	list := []reports.Setting{
 		{Name: "faults", Value: p.keepsTo()},
+		{Name: "expected", Value: p.expected()},
 		{Name: "brokers", Value: fmt.Sprint(p.Brokers)},
 		{Name: "partitions", Value: fmt.Sprint(p.Partitions)},
 		{Name: "replicas", Value: fmt.Sprint(p.Replicas)},
@@ -173,6 +203,9 @@ func (p *Plan) settings(cfg *config.Broker) []reports.Setting {
 		{Name: "record bytes", Value: fmt.Sprintf("16 to %d", p.Load.RecordBytesMax)},
 		{Name: "request time-out", Value: fmt.Sprint(p.Load.RequestTimeout)},
 		{Name: "delivery time-out", Value: fmt.Sprint(p.Load.DeliveryTimeout)},
+	}
+	if p.Transactional+p.Processors > 0 {
+		list = append(list, reports.Setting{Name: "transactions", Value: fmt.Sprintf("%d producers, %d processors; %s", p.Transactional, p.Processors, strings.Join(p.Settings, "; "))})
 	}
 	show := map[string]bool{
 		"zookeeper.session.timeout.ms": true, "replica.lag.time.max.ms": true, "replica.high.watermark.checkpoint.interval.ms": true,

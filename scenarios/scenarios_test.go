@@ -92,14 +92,29 @@ var foundElsewhere = bug.TombstoneEarly | bug.TornTailAccepted | bug.AppendAfter
 
 // finders says which scenario is to find each bug.
 var finders = map[string]string{
-	"ack-before-isr":   "leader-failover",
-	"truncate-to-hw":   "leader-failover",
-	"read-above-hw":    "isr-shrink",
-	"dup-on-retry":     "leader-failover",
-	"unclean-election": "leader-failover",
-	"group-two-owners": "group-churn",
-	"min-isr-ignored":  "isr-shrink",
-	"unclean-restart":  "controller-power-loss",
+	"ack-before-isr":      "leader-failover",
+	"truncate-to-hw":      "leader-failover",
+	"read-above-hw":       "isr-shrink",
+	"dup-on-retry":        "leader-failover",
+	"unclean-election":    "leader-failover",
+	"group-two-owners":    "group-churn",
+	"offset-early-expire": "offsets-expire",
+	"commit-unread":       "rebalance-storm",
+	"min-isr-ignored":     "isr-shrink",
+	"unclean-restart":     "controller-power-loss",
+
+	"single-epoch-lookup": "rapid-elections",
+	"no-fetch-epoch":      "rapid-elections",
+	"epoch-not-persisted": "rapid-elections",
+	"hw-before-truncate":  "leader-failover",
+	"stale-isr-expand":    "reboot-in-isr",
+	"no-broker-epoch":     "bounced-broker",
+	"zk-unfenced":         "slow-zookeeper",
+
+	"txn-no-epoch-bump":    "zombie-producer",
+	"txn-late-produce":     "zombie-producer",
+	"txn-offsets-unfenced": "exactly-once",
+	"lso-race":             "bank",
 }
 
 // Goal: every bug of the zoo is found, as a broken promise, and a found one fails in the same way again from its

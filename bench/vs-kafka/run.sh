@@ -1,29 +1,36 @@
 #!/usr/bin/env bash
-# Measures Barnabas against Apache Kafka 3.9.1 in ZooKeeper mode, on this machine, one broker each, the same workload
-# files, in interleaved pairs. Needs Java 11 or later, Maven, and some 10 GB of disk. The report lands in OUT.
+# Measures Barnabas against Apache Kafka 3.9.1 in ZooKeeper mode, on this machine, the same workload files, in interleaved
+# pairs: one broker each, then three brokers each (replication 3, acks=all). Needs Java 11 or later, Maven, and some 10 GB
+# of disk. The report lands in OUT.
 #
-#   OUT=out/vs-kafka REPS=5 WORKLOADS="produce-64k produce-1m consume tail-5k" bench/vs-kafka/run.sh
+#   OUT=out/vs-kafka REPS=5 WORKLOADS="produce-64k consume tail-5k" WORKLOADS3="replicated-5k" bench/vs-kafka/run.sh
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-OUT=${OUT:-out/vs-kafka} REPS=${REPS:-5} WORKLOADS=${WORKLOADS:-produce-64k produce-1m consume tail-5k}
-OURS=127.0.0.1:${PORT:-19092} THEIRS=127.0.0.1:${KAFKA_PORT:-19192} ZK=127.0.0.1:${ZK_PORT:-19281}
+OUT=${OUT:-out/vs-kafka} REPS=${REPS:-5}
+WORKLOADS=${WORKLOADS-produce-64k produce-1m consume tail-5k synced-5k} WORKLOADS3=${WORKLOADS3-replicated-1m replicated-5k}
+PORT=${PORT:-19092} KAFKA_PORT=${KAFKA_PORT:-19192} ZK=127.0.0.1:${ZK_PORT:-19281}
 BENCH_FLAGS=${BENCH_FLAGS:-}
 DIR=$(mktemp -d "${TMPDIR:-/tmp}/vs-kafka.XXXXXX")
 pids=()
-finish() {
-  for p in "${pids[@]}"; do kill "$p" 2>/dev/null || true; done
-  for p in "${pids[@]}"; do wait "$p" 2>/dev/null || true; done
-  rm -rf "$DIR"
+stop() {
+  for p in ${pids[@]+"${pids[@]}"}; do kill "$p" 2>/dev/null || true; done
+  for p in ${pids[@]+"${pids[@]}"}; do
+    for _ in $(seq 100); do kill -0 "$p" 2>/dev/null || break; sleep 0.1; done # ten seconds to stop cleanly
+    kill -9 "$p" 2>/dev/null || true
+    wait "$p" 2>/dev/null || true
+  done
+  pids=()
 }
+finish() { stop; rm -rf "$DIR"; }
 trap finish EXIT
 
 say() { printf '%s\n' "$*" >&2; }
 await() { # host:port what log
-  for _ in $(seq 300); do
+  for _ in $(seq 600); do
     if (exec 3<>"/dev/tcp/${1%:*}/${1#*:}") 2>/dev/null; then return; fi
     sleep 0.1
   done
-  say "$2 does not listen on $1 after 30 s:"; tail -n 20 "$3" >&2; exit 1
+  say "$2 does not listen on $1 after a minute:"; tail -n 20 "$3" >&2; exit 1
 }
 
 LIB=${KAFKA_LIB:-out/kafka-3.9.1}
@@ -31,45 +38,58 @@ if ! ls "$LIB"/kafka_2.13-*.jar >/dev/null 2>&1; then
   say "fetching Apache Kafka 3.9.1 into $LIB"
   mvn -q -f bench/vs-kafka/pom.xml dependency:copy-dependencies -DoutputDirectory="$(mkdir -p "$LIB" && cd "$LIB" && pwd)"
 fi
-mkdir -p "$DIR/zookeeper" "$DIR/kafka"
-cat > "$DIR/zoo.cfg" <<EOF
-tickTime=2000
-dataDir=$DIR/zookeeper
-clientPort=${ZK#*:}
-clientPortAddress=${ZK%:*}
-admin.enableServer=false
-EOF
-cat > "$DIR/server.properties" <<EOF
-broker.id=1
-listeners=PLAINTEXT://$THEIRS
-log.dirs=$DIR/kafka
-zookeeper.connect=$ZK
-offsets.topic.replication.factor=1
-EOF
-cat > "$DIR/log4j.properties" <<EOF
+cat > "$DIR/log4j.properties" <<'LOG'
 log4j.rootLogger=WARN, stdout
 log4j.appender.stdout=org.apache.log4j.ConsoleAppender
 log4j.appender.stdout.layout=org.apache.log4j.PatternLayout
 log4j.appender.stdout.layout.ConversionPattern=[%d] %p %m (%c)%n
-EOF
-JAVA="java -Dlog4j.configuration=file:$DIR/log4j.properties -cp $LIB/*"
-$JAVA -Xmx256m org.apache.zookeeper.server.quorum.QuorumPeerMain "$DIR/zoo.cfg" > "$DIR/zookeeper.log" 2>&1 & pids+=($!)
-await "$ZK" ZooKeeper "$DIR/zookeeper.log"
-$JAVA -Xms1g -Xmx1g -XX:+UseG1GC -XX:MaxGCPauseMillis=20 kafka.Kafka "$DIR/server.properties" > "$DIR/kafka.log" 2>&1 & pids+=($!)
-bin/barnabas up --brokers 1 --port "${OURS#*:}" --zookeeper-port 0 --dir "$DIR/barnabas" --log-level warn > "$DIR/barnabas.log" 2>&1 & pids+=($!)
-await "$THEIRS" "Apache Kafka" "$DIR/kafka.log"
-await "$OURS" Barnabas "$DIR/barnabas.log"
+LOG
+JAVA=(java "-Dlog4j.configuration=file:$DIR/log4j.properties" -cp "$LIB/*")
 
-say "warming up: a JVM that has not compiled its hot path yet would be measured at a third of its speed"
-for w in produce-64k produce-64k consume; do
-  for b in "$THEIRS" "$OURS"; do
-    bin/barnabas bench $w --bootstrap "$b" --label warm-up --repetitions 1 --allow-noise --out "$DIR/warm" > /dev/null 2>&1
+start() { # brokers
+  local n=$1 d=$DIR/$1 i theirs=() ours=()
+  mkdir -p "$d/zookeeper"
+  printf 'tickTime=2000\ndataDir=%s\nclientPort=%s\nclientPortAddress=%s\nadmin.enableServer=false\n' "$d/zookeeper" "${ZK#*:}" "${ZK%:*}" > "$d/zoo.cfg"
+  "${JAVA[@]}" -Xmx256m org.apache.zookeeper.server.quorum.QuorumPeerMain "$d/zoo.cfg" > "$d/zookeeper.log" 2>&1 & pids+=($!)
+  await "$ZK" ZooKeeper "$d/zookeeper.log"
+  GC=()
+  for i in $(seq "$n"); do
+    mkdir -p "$d/kafka-$i"
+    printf 'broker.id=%s\nlisteners=PLAINTEXT://127.0.0.1:%s\nlog.dirs=%s\nzookeeper.connect=%s\nzookeeper.connection.timeout.ms=60000\noffsets.topic.replication.factor=%s\n' \
+      "$i" $((KAFKA_PORT + i - 1)) "$d/kafka-$i" "$ZK" "$n" > "$d/server-$i.properties"
+    "${JAVA[@]}" -Xms1g -Xmx1g -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -Xlog:gc:file="$d/gc-$i.log":time kafka.Kafka "$d/server-$i.properties" > "$d/kafka-$i.log" 2>&1 & pids+=($!)
+    await "127.0.0.1:$((KAFKA_PORT + i - 1))" "Apache Kafka" "$d/kafka-$i.log" # one after the other: three JVMs at once starve each other
+    theirs+=("127.0.0.1:$((KAFKA_PORT + i - 1))"); ours+=("127.0.0.1:$((PORT + i - 1))"); GC+=(--against-gc-log "$d/gc-$i.log")
   done
-done
-for w in $WORKLOADS; do
-  say "== $w"
-  # A workload all of whose repetitions are void is in the report as such: the others go on.
-  bin/barnabas bench compare "$w" --bootstrap "$OURS" --label Barnabas --against "$THEIRS" --against-label "Apache Kafka 3.9.1" \
-    --repetitions "$REPS" --out "$OUT" $BENCH_FLAGS || say "$w: exit code $?"
-done
+  bin/barnabas up --brokers "$n" --port "$PORT" --zookeeper-port 0 --dir "$d/barnabas" --log-level warn > "$d/barnabas.log" 2>&1 & pids+=($!)
+  for i in $(seq "$n"); do
+    await "${ours[i-1]}" Barnabas "$d/barnabas.log"
+  done
+  OURS=$(IFS=,; echo "${ours[*]}") THEIRS=$(IFS=,; echo "${theirs[*]}")
+}
+
+warm() { # workloads
+  say "warming up: a JVM that has not compiled its hot path yet would be measured at a third of its speed"
+  for w in "$@"; do
+    for b in "$THEIRS" "$OURS"; do
+      bin/barnabas bench "$w" --bootstrap "$b" --label warm-up --repetitions 1 --allow-noise --out "$DIR/warm" > /dev/null 2>&1 || true
+    done
+  done
+}
+
+compare() { # workloads
+  for w in "$@"; do
+    say "== $w"
+    # A workload all of whose repetitions are void is in the report as such: the others go on.
+    bin/barnabas bench compare "$w" --bootstrap "$OURS" --label Barnabas --against "$THEIRS" --against-label "Apache Kafka 3.9.1" \
+      "${GC[@]}" --repetitions "$REPS" --out "$OUT" $BENCH_FLAGS || say "$w: exit code $?"
+  done
+}
+
+if [ -n "$WORKLOADS" ]; then
+  start 1; warm produce-64k produce-64k consume; compare $WORKLOADS; stop
+fi
+if [ -n "$WORKLOADS3" ]; then
+  start 3; warm replicated-1m replicated-1m; compare $WORKLOADS3; stop
+fi
 say "the report is $OUT/report.html"

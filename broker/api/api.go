@@ -96,12 +96,13 @@ type Controller interface {
 // API answers requests. Its Handle is what a server.Server calls; many tasks may be in it at once.
 type API struct {
 	Deps
+	sessions  *sessionCache
 	creations *creations
 }
 
 // New makes the handlers.
 func New(d Deps) *API {
-	return &API{Deps: d, creations: newCreations(d)}
+	return &API{Deps: d, sessions: newSessionCache(d.Env, d.Config.FetchSessionSlots), creations: newCreations(d)}
 }
 
 // Handle runs the ordered part of a request (server.Handler).

@@ -31,6 +31,8 @@ type desk struct {
 	cache      *metadata.Cache
 	purgatory  *purgatory.Purgatory[wire.TopicPartition]
 	partitions map[wire.TopicPartition]*fakePartition
+	real       map[wire.TopicPartition]*partition.Partition // those that are no fakes (txn_test.go)
+	lost       bool                                         // nobody is reached
 	controller *fakeController
 	groups     *group.Coordinator
 	txns       *txn.Coordinator
@@ -64,8 +66,8 @@ func newDesk(t *testing.T, e env.Env) *desk {
 	d := &desk{t: t, e: e, cfg: cfg, cache: metadata.New(e), partitions: map[wire.TopicPartition]*fakePartition{},
 		controller: &fakeController{}, overrides: map[string]string{}, configs: fakeConfigs{}}
 	d.purgatory = purgatory.New[wire.TopicPartition](e, "purgatory")
-	d.groups = group.NewCoordinator(group.Options{Env: e, Config: cfg, Purgatory: d.purgatory, Partitions: func() int32 { return 50 }})
-	d.txns = txn.NewCoordinator(txn.Options{Env: e, Config: cfg, Purgatory: d.purgatory, Metadata: d.cache, BrokerEpoch: func() int64 { return 7 },
+	d.groups = group.NewCoordinator(group.Options{Env: e, Config: cfg, Purgatory: d.purgatory, Partition: d.realPartition, Partitions: func() int32 { return 50 }})
+	d.txns = txn.NewCoordinator(txn.Options{Env: e, Config: cfg, Purgatory: d.purgatory, Metadata: d.cache, Partition: d.realPartition, BrokerEpoch: func() int64 { return 7 },
 		AllocateProducerIDs: func(req *kmsg.AllocateProducerIDsRequest, _ time.Duration) (*kmsg.AllocateProducerIDsResponse, error) {
 			if d.controller.Active() {
 				return d.controller.AllocateProducerIDs(req), nil
@@ -76,21 +78,32 @@ func newDesk(t *testing.T, e env.Env) *desk {
 			}
 			return resp.(*kmsg.AllocateProducerIDsResponse), nil
 		},
-		Send: func(_ int32, _ kmsg.Request, _ time.Duration, done func(kmsg.Response, error)) {
-			done(nil, env.ErrRefused)
-		}})
-	a := api.New(api.Deps{Env: e, Config: cfg, ClusterID: "castle", Listener: "PLAINTEXT", Replicas: d, Metadata: d.cache,
-		Controller: d.controller, Groups: d.groups, Txns: d.txns, Purgatory: d.purgatory, BrokerEpoch: func() int64 { return 7 },
-		ToController: func(req kmsg.Request, _ time.Duration) (kmsg.Response, error) { return d.controller.remote(e, req) },
-		TopicConfig:  func(string) (map[string]string, error) { return d.overrides, nil }, Configs: d.configs,
-	})
-	if d.server, err = server.Listen(server.Options{Env: e, Addr: "b1:0", Handle: a.Handle, FrameBytesMax: 1 << 20, InFlightMax: 10}); err != nil {
-		t.Fatal(err)
-	}
-	d.server.Start()
+		Send: d.sendToBroker})
+	d.startAPI()
 	d.conn = d.dial()
 	d.tellCluster()
 	return d
+}
+
+// startAPI serves d.cfg.
+func (d *desk) startAPI() {
+	a := api.New(api.Deps{Env: d.e, Config: d.cfg, ClusterID: "castle", Listener: "PLAINTEXT", Replicas: d, Metadata: d.cache,
+		Controller: d.controller, Groups: d.groups, Txns: d.txns, Purgatory: d.purgatory, BrokerEpoch: func() int64 { return 7 },
+		ToController: func(req kmsg.Request, _ time.Duration) (kmsg.Response, error) { return d.controller.remote(d.e, req) },
+		TopicConfig:  func(string) (map[string]string, error) { return d.overrides, nil }, Configs: d.configs,
+	})
+	var err error
+	if d.server, err = server.Listen(server.Options{Env: d.e, Addr: "b1:0", Handle: a.Handle, FrameBytesMax: 1 << 20, InFlightMax: 10}); err != nil {
+		d.t.Fatal(err)
+	}
+	d.server.Start()
+}
+
+// restartAPI serves a d.cfg that has changed.
+func (d *desk) restartAPI() {
+	d.server.Close(time.Second)
+	d.startAPI()
+	d.conn = d.dial()
 }
 
 func (d *desk) close() {
@@ -194,6 +207,9 @@ func (d *desk) at(topic string, partition int32) *fakePartition {
 
 // Partition is api.Replicas.
 func (d *desk) Partition(tp wire.TopicPartition) (api.Partition, error) {
+	if p := d.real[tp]; p != nil {
+		return p, nil
+	}
 	if p := d.partitions[tp]; p != nil {
 		return p, nil
 	}

@@ -20,21 +20,12 @@ import (
 // Source: KafkaApis#handleFetchRequest, ReplicaManager#fetchMessages, DelayedFetch.
 var fetchRoute = on(kmsg.Fetch, (*API).fetch)
 
-// Session epochs with a meaning of their own (FetchMetadata).
-const (
-	sessionInitialEpoch int32 = 0  // a full request that would like a session
-	sessionFinalEpoch   int32 = -1 // a full request without one
-)
-
 func (a *API) fetch(r *server.Request, req *kmsg.FetchRequest) server.Reply {
 	f := &fetching{api: a, version: req.Version, resp: req.ResponseKind().(*kmsg.FetchResponse)}
-	if req.SessionEpoch != sessionInitialEpoch && req.SessionEpoch != sessionFinalEpoch {
-		// DEVIATION(KIP-227): we make no sessions yet. Every full request is answered with session id 0, which tells the
-		// client to go on with full requests, so nobody can have a session with us.
-		f.resp.ErrorCode = kerr.FetchSessionIDNotFound.Code
+	if err := f.begin(req); err != nil {
+		f.resp.ErrorCode = err.Code
 		return server.Now(f.resp)
 	}
-	f.prepare(req)
 	bytes, done := f.read(false)
 	if f.version <= fetchOldMax && (done || bytes >= f.minBytes || req.MaxWaitMillis <= 0 || len(f.parts) == 0) {
 		return f.answerOld()
@@ -59,74 +50,145 @@ func (a *API) fetch(r *server.Request, req *kmsg.FetchRequest) server.Reply {
 
 // fetching is a fetch request on its way to its response.
 type fetching struct {
-	api      *API
-	version  int16
-	replica  bool
-	minBytes int64
-	maxBytes int64
-	parts    []fetchPart // in the order of the request
-	resp     *kmsg.FetchResponse
+	api          *API
+	version      int16
+	replica      bool
+	replicaID    int32
+	replicaEpoch int64
+	rack         string // the consumer's, "" for none
+	committed    bool   // read_committed
+	minBytes     int64
+	maxBytes     int64
+	parts        []fetchPart // in the order of the request, or of the session
+	resp         *kmsg.FetchResponse
+	session      *fetchSession // that the request goes on with, nil for a full one
+	epoch        int32         // of the session once this request is answered
+	create       bool          // a full request that would like a session
 }
 
 // fetchPart is one partition of a fetch request.
 type fetchPart struct {
 	tp      wire.TopicPartition
 	id      [16]byte // of the topic; zero in requests by name
-	err     error    // known before the read, or that of the last read
-	invalid bool     // err was known before the read
+	cached  *sessionPart
+	asked   *kmsg.FetchRequestTopicPartition
+	err     error // known before the read, or that of the last read
+	invalid bool  // err was known before the read
 	read    partition.ReadOptions
 	result  partition.ReadResult
 	out     *kmsg.FetchResponseTopicPartition
+	silent  bool // the answer does not name it: its fetcher knows all there is
 }
 
-// prepare resolves topics, makes the response's frame, and sets down what is to be read.
-func (f *fetching) prepare(req *kmsg.FetchRequest) {
-	replicaID, replicaEpoch := req.ReplicaID, int64(-1)
-	if req.Version >= 15 {
-		replicaID, replicaEpoch = req.ReplicaState.ID, req.ReplicaState.Epoch
+// begin finds the request's session, and sets down what is to be read: what the request names, or all of its session.
+func (f *fetching) begin(req *kmsg.FetchRequest) *kerr.Error {
+	f.bounds(req)
+	sessions := f.api.sessions
+	switch {
+	case req.Version < 7 || req.SessionEpoch == sessionFinalEpoch:
+		if req.Version >= 7 && req.SessionID != 0 {
+			sessions.remove(req.SessionID)
+		}
+		f.fromRequest(req)
+	case req.SessionEpoch == sessionInitialEpoch:
+		if req.SessionID != 0 {
+			sessions.remove(req.SessionID)
+		}
+		f.create = true
+		f.fromRequest(req)
+	default:
+		s, err := sessions.sessionOf(req)
+		if err != nil {
+			return err
+		}
+		f.session, f.epoch = s, nextSessionEpoch(req.SessionEpoch)
+		size := f.fromSession(req)
+		if size == 0 { // the fetcher has forgotten all of it
+			sessions.remove(s.id)
+			f.session = nil
+			break
+		}
+		sessions.touch(s, size)
 	}
-	f.replica = replicaID >= 0
+	return nil
+}
+
+// bounds sets down how much may and must be read, and for whom.
+func (f *fetching) bounds(req *kmsg.FetchRequest) {
+	f.replicaID, f.replicaEpoch = req.ReplicaID, -1
+	if req.Version >= 15 {
+		f.replicaID, f.replicaEpoch = req.ReplicaState.ID, req.ReplicaState.Epoch
+	}
+	f.replica = f.replicaID >= 0
 	f.maxBytes = int64(f.api.Config.FetchBytesMax)
 	if req.Version >= 3 {
 		f.maxBytes = min(f.maxBytes, int64(req.MaxBytes))
 	}
 	f.minBytes = min(int64(req.MinBytes), f.maxBytes)
+	if req.Version >= 11 {
+		f.rack = req.Rack
+	}
+	f.committed = req.IsolationLevel == 1 && !f.replica
+}
+
+// fromRequest takes the partitions that a full request names.
+func (f *fetching) fromRequest(req *kmsg.FetchRequest) {
 	count := 0
 	for i := range req.Topics {
 		count += len(req.Topics[i].Partitions)
 	}
 	f.parts = make([]fetchPart, 0, count)
-	f.resp.Topics = make([]kmsg.FetchResponseTopic, len(req.Topics))
 	snapshot := f.api.Metadata.Snapshot()
 	for i := range req.Topics {
-		in, out := &req.Topics[i], &f.resp.Topics[i]
-		name, known := in.Topic, true
+		in := &req.Topics[i]
+		name := in.Topic
 		if req.Version >= 13 {
-			topic := snapshot.TopicByID(in.TopicID)
-			if known = topic != nil; known {
+			name = ""
+			if topic := snapshot.TopicByID(in.TopicID); topic != nil {
 				name = topic.Name
 			}
 		}
-		out.Topic, out.TopicID = name, in.TopicID
-		out.Partitions = make([]kmsg.FetchResponseTopicPartition, len(in.Partitions))
 		for j := range in.Partitions {
-			p := &in.Partitions[j]
-			part := fetchPart{tp: wire.TopicPartition{Topic: name, Partition: p.Partition}, id: in.TopicID, out: &out.Partitions[j]}
-			part.read = partition.ReadOptions{
-				Offset: p.FetchOffset, CurrentLeaderEpoch: p.CurrentLeaderEpoch, LastFetchedEpoch: p.LastFetchedEpoch,
-				MaxBytes: p.PartitionMaxBytes, LogStartOffset: p.LogStartOffset,
-				ReplicaID: replicaID, ReplicaEpoch: replicaEpoch,
-				ReadCommitted: req.IsolationLevel == 1 && !f.replica,
-				// DEVIATION(KIP-392): Kafka lets a follower serve every consumer of v11 or later. We let it serve those alone that
-				// say where they are: a consumer without a rack is at a follower by mistake, and must learn of it.
-				AllowFollower: req.Version >= 11 && req.Rack != "" && !f.replica,
-			}
-			if !known {
-				part.err, part.invalid = fmt.Errorf("topic id %x: %w", in.TopicID, kerr.UnknownTopicID), true
-			}
-			f.parts = append(f.parts, part)
+			f.addPart(name, in.TopicID, &in.Partitions[j], nil)
 		}
 	}
+}
+
+// fromSession takes all partitions of the session, and returns how many there are.
+func (f *fetching) fromSession(req *kmsg.FetchRequest) int {
+	snapshot := f.api.Metadata.Snapshot()
+	s := f.session
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f.parts = make([]fetchPart, 0, len(s.parts))
+	for _, p := range s.parts {
+		if p.topic == "" {
+			if topic := snapshot.TopicByID(p.key.id); topic != nil {
+				p.topic = topic.Name
+			}
+		}
+		asked := p.asked
+		f.addPart(p.topic, p.key.id, &asked, p)
+	}
+	return len(s.parts)
+}
+
+// addPart sets down one partition to read. A topic id that nobody knows has no name.
+func (f *fetching) addPart(name string, id [16]byte, p *kmsg.FetchRequestTopicPartition, cached *sessionPart) {
+	part := fetchPart{tp: wire.TopicPartition{Topic: name, Partition: p.Partition}, id: id, cached: cached, asked: p}
+	part.read = partition.ReadOptions{
+		Offset: p.FetchOffset, CurrentLeaderEpoch: p.CurrentLeaderEpoch, LastFetchedEpoch: p.LastFetchedEpoch,
+		MaxBytes: p.PartitionMaxBytes, LogStartOffset: p.LogStartOffset,
+		ReplicaID: f.replicaID, ReplicaEpoch: f.replicaEpoch,
+		ReadCommitted: f.committed,
+		// DEVIATION(KIP-392): Kafka lets a follower serve every consumer of v11 or later. We let it serve those alone that
+		// say where they are: a consumer without a rack is at a follower by mistake, and must learn of it.
+		AllowFollower: f.rack != "" && !f.replica,
+	}
+	if name == "" && id != ([16]byte{}) {
+		part.err, part.invalid = fmt.Errorf("topic id %x: %w", id, kerr.UnknownTopicID), true
+	}
+	f.parts = append(f.parts, part)
 }
 
 // read reads every partition, within the request's bounds: the first that has anything gives at least one batch. It
@@ -210,20 +272,91 @@ func (f *fetching) release() {
 	}
 }
 
-// answer puts what was read last into the response.
+// answer puts what was read last into the response: of a session that goes on, what its fetcher does not know yet.
 func (f *fetching) answer() server.Answer {
-	records := make([]wire.Slice, len(f.parts))
+	filled := make([]kmsg.FetchResponseTopicPartition, len(f.parts))
 	failed := false
 	for i := range f.parts {
 		part := &f.parts[i]
+		part.out = &filled[i]
 		part.fill(f.version)
-		records[i] = part.result.Slice
 		failed = failed || part.err != nil
 	}
 	if failed && f.version >= 16 {
 		f.nameLeaders()
 	}
-	return server.Answer{Message: f.resp, Records: records}
+	if f.session != nil && !f.session.answered(f) {
+		f.release()
+		f.resp.ErrorCode = kerr.InvalidFetchSessionEpoch.Code
+		return server.Answer{Message: f.resp}
+	}
+	if f.create {
+		f.resp.SessionID = f.makeSession()
+	}
+	return server.Answer{Message: f.resp, Records: f.gather()}
+}
+
+// gather makes the response's topics of the parts that it names, and lists their records in the same order.
+func (f *fetching) gather() (records []wire.Slice) {
+	records = make([]wire.Slice, 0, len(f.parts))
+	f.resp.Topics = []kmsg.FetchResponseTopic{}
+	for i := range f.parts {
+		part := &f.parts[i]
+		if part.silent {
+			part.result.Slice.Done()
+			part.result.Slice = wire.Slice{}
+			continue
+		}
+		if n := len(f.resp.Topics); n == 0 || f.resp.Topics[n-1].TopicID != part.id || f.resp.Topics[n-1].Topic != part.tp.Topic {
+			t := kmsg.NewFetchResponseTopic()
+			t.Topic, t.TopicID = part.tp.Topic, part.id
+			f.resp.Topics = append(f.resp.Topics, t)
+		}
+		t := &f.resp.Topics[len(f.resp.Topics)-1]
+		t.Partitions = append(t.Partitions, *part.out)
+		records = append(records, part.result.Slice)
+	}
+	return records
+}
+
+// answered decides which parts the answer names, and puts those with records last. It reports false if another request of the session
+// has overtaken this one (IncrementalFetchContext#updateAndGenerateResponseData).
+func (s *fetchSession) answered(f *fetching) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.epoch != f.epoch {
+		return false
+	}
+	var gave map[*sessionPart]bool
+	for i := range f.parts {
+		part := &f.parts[i]
+		n := part.result.Slice.Len
+		part.silent = !part.cached.told(part.out, n)
+		if n > 0 {
+			if gave == nil {
+				gave = map[*sessionPart]bool{}
+			}
+			gave[part.cached] = true
+		}
+	}
+	s.rotate(gave)
+	f.resp.SessionID = s.id
+	return true
+}
+
+// makeSession makes a session of a full request that asks for one, and returns its id: 0 if there is no room.
+func (f *fetching) makeSession() int32 {
+	parts := make([]*sessionPart, len(f.parts))
+	for i := range f.parts {
+		part := &f.parts[i]
+		p := &sessionPart{key: keyOf(f.version >= 13, part.tp.Topic, part.id, part.tp.Partition), topic: part.tp.Topic, asked: *part.asked}
+		p.told(part.out, part.result.Slice.Len)
+		parts[i] = p
+	}
+	if s := f.api.sessions.create(f.replica, f.version >= 13, parts); s != nil {
+		return s.id
+	}
+	return 0
 }
 
 // fill fills in one partition of the response. After an error all offsets are -1.

@@ -118,7 +118,8 @@ func (a *API) verifyOffsets(req *kmsg.TxnOffsetCommitRequest) (*log.Guard, *kerr
 		return nil, kerr.InvalidTxnState
 	case why == kerr.NetworkException || why == kerr.ConcurrentTransactions && req.Version < txnOffsetCommitAdds,
 		why == kerr.NotCoordinator, why == kerr.CoordinatorNotAvailable:
-		// That is about the coordinator of the transaction: the client must not go and look for another of the group.
+		// DEVIATION(KIP-890): Kafka hands some of these on, but they are about the coordinator of the transaction: the client must not go
+		// and look for another of the group.
 		return nil, kerr.CoordinatorLoadInProgress
 	}
 	return nil, why

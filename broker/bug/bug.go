@@ -27,10 +27,19 @@ const (
 	AppendAfterIOError                   // appends go on after a failed write (KAFKA-10778)
 	FsyncIgnored                         // a failed fsync is treated as done
 	ProducerStateDropped                 // producer state is lost when a log is opened (KIP-360)
+	SingleEpochLookup                    // the end of an epoch is looked up for that one epoch only (KIP-279)
+	NoFetchEpoch                         // fetches carry no leader epoch, and none is checked (KIP-320)
+	EpochNotPersisted                    // a new leader's epoch is written with its first record only (KAFKA-7415)
+	HWBeforeTruncate                     // a follower takes the high watermark before it truncates (KAFKA-14704)
+	StaleISRExpand                       // a replica joins the ISR on the word of its earlier life (KAFKA-15221)
+	NoBrokerEpoch                        // a bounced broker obeys requests meant for its earlier life (KAFKA-7235)
+	ZKUnfenced                           // controllers write to ZooKeeper without looking at the epoch (KAFKA-6082)
 	TxnNoEpochBump                       // a timed-out transaction does not raise the epoch (KAFKA-6119)
 	TxnLateProduce                       // a leader does not verify that a transaction is open (KAFKA-14402)
 	TxnOffsetsUnfenced                   // TxnOffsetCommit does not look at the generation (KIP-447)
 	LSORace                              // the high watermark is read twice for the last stable offset (KAFKA-9807)
+	OffsetEarlyExpire                    // an offset that was loaded counts as one that has expired (KAFKA-8069)
+	CommitUnread                         // a member commits what it has fetched, not what it has returned to the application
 )
 
 // Animal describes one bug.
@@ -57,10 +66,19 @@ var Zoo = []Animal{
 	{AppendAfterIOError, "append-after-io-error", "appends go on after a failed write", "acked, then lost", "KAFKA-10778"},
 	{FsyncIgnored, "fsync-ignored", "a failed fsync is treated as done", "acked, then lost", "-"},
 	{ProducerStateDropped, "producer-state-dropped", "producer state is lost when a log is opened", "duplicates, or a false OUT_OF_ORDER", "KIP-360"},
+	{SingleEpochLookup, "single-epoch-lookup", "the end of an epoch is looked up for that one epoch only", "replicas diverge after fast failovers", "KIP-279"},
+	{NoFetchEpoch, "no-fetch-epoch", "fetches carry no leader epoch, and none is checked", "replicas diverge, committed data is truncated", "KIP-320"},
+	{EpochNotPersisted, "epoch-not-persisted", "a new leader's epoch is written with its first record only", "wrong truncation after back-to-back elections", "KAFKA-7415"},
+	{HWBeforeTruncate, "hw-before-truncate", "a follower takes the leader's high watermark before it truncates", "a record is shown as committed, then gone", "KAFKA-14704"},
+	{StaleISRExpand, "stale-isr-expand", "a replica joins the ISR on the word of a fetch of its earlier life", "acked writes are lost after a reboot", "KAFKA-15221"},
+	{NoBrokerEpoch, "no-broker-epoch", "a bounced broker obeys requests meant for its earlier life", "wrong leader, lost writes", "KAFKA-7235"},
+	{ZKUnfenced, "zk-unfenced", "controllers write to ZooKeeper without looking at the controller epoch", "two controllers at once; metadata lost", "KAFKA-6082"},
 	{TxnNoEpochBump, "txn-no-epoch-bump", "a transaction that is aborted for its time-out does not raise the producer's epoch", "a zombie goes on, and commits", "KAFKA-6119"},
 	{TxnLateProduce, "txn-late-produce", "a leader takes records of a transaction that the coordinator does not know to be open", "a late record joins the next transaction, or the last stable offset hangs", "KAFKA-14402"},
 	{TxnOffsetsUnfenced, "txn-offsets-unfenced", "TxnOffsetCommit does not look at the member and the generation", "two members process the same input", "KIP-447"},
 	{LSORace, "lso-race", "the high watermark is read twice for the last stable offset", "a record of an open or aborted transaction under read_committed", "KAFKA-9807"},
+	{OffsetEarlyExpire, "offset-early-expire", "an offset that is loaded from the log counts as one that has expired", "a group restarts from the beginning", "KAFKA-8069"},
+	{CommitUnread, "commit-unread", "a member commits what it has fetched, not what the application has seen", "records are never processed", "our own"},
 }
 
 // Has reports whether b is on. In a production build it is constant false.

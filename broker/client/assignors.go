@@ -67,6 +67,9 @@ func assignRoundRobin(members []*subscriber, partitions []wire.TopicPartition) {
 // collections; here all goes in the order of members and partitions.
 func assignSticky(members []*subscriber, partitions []wire.TopicPartition) {
 	owner := owners(members)
+	partitions = slices.DeleteFunc(slices.Clone(partitions), func(tp wire.TopicPartition) bool {
+		return !slices.ContainsFunc(members, func(s *subscriber) bool { return s.reads(tp.Topic) })
+	})
 	least, more := len(partitions)/len(members), len(partitions)%len(members)
 	same := !slices.ContainsFunc(members, func(s *subscriber) bool { return !slices.Equal(sortedTopics(s), sortedTopics(members[0])) })
 	var free []wire.TopicPartition

@@ -29,9 +29,10 @@ func parseCompression(name string) (record.Codec, error) {
 }
 
 // encodeBatch makes the record batch that goes over the wire.
-func encodeBatch(b *batch, compression string) []byte {
+func encodeBatch(b *batch, compression string, transactional bool) []byte {
 	o := record.NewBatchOptions()
 	o.Codec, _ = parseCompression(compression)
+	o.Transactional = transactional
 	if b.sequence >= 0 {
 		o.ProducerID, o.ProducerEpoch, o.BaseSequence = b.id, b.epoch, b.sequence
 	}

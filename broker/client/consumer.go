@@ -228,6 +228,16 @@ func (k *Consumer) Position(tp wire.TopicPartition) (int64, bool) {
 	return 0, false
 }
 
+// fetchedTo is the offset that the next fetch asks for, ahead of Position by what Poll has not returned yet.
+func (k *Consumer) fetchedTo(tp wire.TopicPartition) (int64, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if i, found := k.find(tp); found {
+		return k.positions[i].offset, true
+	}
+	return 0, false
+}
+
 // Poll returns what was fetched, waiting up to timeout for the first answer of any broker. An answer without records
 // counts: the slice then tells the watermarks alone. At the timeout the slice is empty. Errors: ErrClosed.
 func (k *Consumer) Poll(timeout time.Duration) ([]Fetched, error) {

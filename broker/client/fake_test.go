@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"strconv"
@@ -42,6 +43,7 @@ type fakes struct {
 	// versionMax lowers what ApiVersions tells; 0 for not.
 	versionMax int16
 	ctrl       int32
+	txns       *fakeTxns // nil: nobody coordinates transactions
 }
 
 type fake struct {
@@ -57,7 +59,9 @@ type fakeLog struct {
 	end     int64
 	start   int64
 	seen    map[int64]producerState
-	epochs  []int64 // start offset by leader epoch
+	epochs  []int64         // start offset by leader epoch
+	open    map[int64]int64 // first offset of the open transaction, by producer id
+	aborted []kmsg.FetchResponseTopicPartitionAbortedTransaction
 }
 
 type producerState struct {
@@ -104,7 +108,7 @@ func (b *fake) listen() {
 func (f *fakes) lead(topic string, partition, broker int32) {
 	tp := wire.TopicPartition{Topic: topic, Partition: partition}
 	if f.logs[tp] == nil {
-		f.logs[tp] = &fakeLog{seen: map[int64]producerState{}}
+		f.logs[tp] = &fakeLog{seen: map[int64]producerState{}, open: map[int64]int64{}}
 	}
 	epoch := int32(len(f.logs[tp].epochs))
 	f.leaders[tp] = client.Leader{Broker: broker, Epoch: epoch}
@@ -134,7 +138,7 @@ func (b *fake) serve(c env.Conn) {
 		if err != nil {
 			return
 		}
-		head, req, err := wire.ParseRequest(frame)
+		head, req, err := parseAny(frame)
 		if err != nil {
 			return
 		}
@@ -154,6 +158,24 @@ func (b *fake) serve(c env.Conn) {
 			return
 		}
 	}
+}
+
+// parseAny parses requests that the fakes understand and our brokers may not: whatever the client sends.
+func parseAny(frame []byte) (wire.Header, kmsg.Request, error) {
+	if len(frame) < 10 {
+		return wire.Header{}, nil, wire.ErrMalformed
+	}
+	head := wire.Header{Key: int16(binary.BigEndian.Uint16(frame)), Version: int16(binary.BigEndian.Uint16(frame[2:])), Correlation: int32(binary.BigEndian.Uint32(frame[4:]))}
+	req := kmsg.RequestForKey(head.Key)
+	if req == nil {
+		return head, nil, wire.ErrMalformed
+	}
+	req.SetVersion(head.Version)
+	body := frame[10+int(binary.BigEndian.Uint16(frame[8:])):]
+	if req.IsFlexible() {
+		body = body[1:] // no tags
+	}
+	return head, req, req.ReadFrom(body)
 }
 
 // handle does what the script says, and tells how long the answer has to wait.
@@ -195,6 +217,9 @@ func isEmpty(resp *kmsg.FetchResponse) bool {
 
 func (b *fake) answer(req kmsg.Request, a act) kmsg.Response {
 	do := a.applied || a.code == 0 && !a.mute && !a.hangUp
+	if resp := b.answerTxn(req, a, do); resp != nil {
+		return resp
+	}
 	switch r := req.(type) {
 	case *kmsg.MetadataRequest:
 		return b.metadata(r)
@@ -208,6 +233,19 @@ func (b *fake) answer(req kmsg.Request, a act) kmsg.Response {
 		for i := range resp.ApiKeys {
 			if k := &resp.ApiKeys[i]; b.f.versionMax > 0 {
 				k.MaxVersion = min(k.MaxVersion, b.f.versionMax)
+			}
+		}
+		if s := b.f.txns; s != nil {
+			feature := kmsg.NewApiVersionsResponseFinalizedFeature()
+			feature.Name, feature.MaxVersionLevel = "transaction.version", s.version
+			resp.FinalizedFeatures = append(resp.FinalizedFeatures, feature)
+			for i := range resp.ApiKeys {
+				switch k := &resp.ApiKeys[i]; kmsg.Key(k.ApiKey) {
+				case kmsg.Produce:
+					k.MaxVersion = 12
+				case kmsg.EndTxn:
+					k.MaxVersion = 5
+				}
 			}
 		}
 		return resp
@@ -276,7 +314,7 @@ func (b *fake) produce(r *kmsg.ProduceRequest, a act, do bool) kmsg.Response {
 			if b.f.leaders[tp].Broker != b.id {
 				rp.ErrorCode = kerr.NotLeaderForPartition.Code
 			} else if do {
-				base, code := b.f.logs[tp].append(p.Records, b.f.leaders[tp].Epoch)
+				base, code := b.f.append(r, tp, p.Records)
 				if a.code == 0 {
 					rp.BaseOffset, rp.ErrorCode = base, code
 				}
@@ -286,6 +324,23 @@ func (b *fake) produce(r *kmsg.ProduceRequest, a act, do bool) kmsg.Response {
 		resp.Topics = append(resp.Topics, rt)
 	}
 	return resp
+}
+
+// append is what a leader does, the transaction first.
+func (f *fakes) append(r *kmsg.ProduceRequest, tp wire.TopicPartition, data []byte) (base int64, code int16) {
+	l := f.logs[tp]
+	b, _, err := record.Next(append([]byte(nil), data...))
+	if err == nil && b.IsTransactional() {
+		if code := f.txns.admit(r, tp, b.ProducerID(), b.ProducerEpoch()); code != 0 {
+			return -1, code
+		}
+		defer func() {
+			if _, open := l.open[b.ProducerID()]; !open && code == 0 {
+				l.open[b.ProducerID()] = base
+			}
+		}()
+	}
+	return l.append(data, f.leaders[tp].Epoch)
 }
 
 // append does what a leader does: check the sequence, assign offsets.
@@ -343,8 +398,13 @@ func (b *fake) fetch(r *kmsg.FetchRequest, a act) kmsg.Response {
 				rp.ErrorCode = kerr.OffsetOutOfRange.Code
 			default:
 				rp.HighWatermark, rp.LastStableOffset, rp.LogStartOffset = l.end, l.end, l.start
+				bound := l.end
+				if rp.LastStableOffset = l.lso(); r.IsolationLevel == 1 {
+					bound = rp.LastStableOffset
+					rp.AbortedTransactions = l.aborted
+				}
 				for _, batch := range l.batches {
-					if batch.LastOffset() >= p.FetchOffset {
+					if batch.LastOffset() >= p.FetchOffset && batch.LastOffset() < bound {
 						rp.RecordBatches = append(rp.RecordBatches, batch...)
 					}
 				}

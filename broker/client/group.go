@@ -29,6 +29,8 @@ type GroupOptions struct {
 	AutoCommit time.Duration
 	Consumer   ConsumerOptions
 	Listener   GroupListener
+	// CommitFetched plants the defect of the bug zoo's commit-unread: what is committed is what was fetched, whether Poll has returned it or not.
+	CommitFetched bool
 	// KeepRevoked plants the defect of the bug zoo's group-two-owners: the member goes on with what was taken from it.
 	KeepRevoked bool
 }
@@ -128,7 +130,12 @@ func (m *Member) Poll(timeout time.Duration) ([]Fetched, error) {
 }
 
 // Position is where the member stands in a partition that it owns.
-func (m *Member) Position(tp wire.TopicPartition) (int64, bool) { return m.k.Position(tp) }
+func (m *Member) Position(tp wire.TopicPartition) (int64, bool) {
+	if m.o.CommitFetched {
+		return m.k.fetchedTo(tp)
+	}
+	return m.k.Position(tp)
+}
 
 // Seek, Pause and Resume are those of the Consumer, of partitions that the member owns; what it is given anew is not paused.
 func (m *Member) Seek(tp wire.TopicPartition, offset int64) error { return m.k.Seek(tp, offset) }
@@ -149,7 +156,7 @@ func (m *Member) Owned() []wire.TopicPartition { return slices.Clone(m.owned) }
 func (m *Member) positions() []CommitOffset {
 	var list []CommitOffset
 	for _, tp := range m.owned {
-		if at, ok := m.k.Position(tp); ok && at >= 0 {
+		if at, ok := m.Position(tp); ok && at >= 0 {
 			list = append(list, CommitOffset{TP: tp, Offset: at})
 		}
 	}

@@ -205,15 +205,7 @@ func (m *Member) committed(partitions []wire.TopicPartition) ([]int64, error) {
 }
 
 func (m *Member) fetchCommitted(partitions []wire.TopicPartition, offsets []int64) error {
-	req := kmsg.NewPtrOffsetFetchRequest()
-	req.Version, req.Group, req.RequireStable = 7, m.o.Group, true
-	for _, tp := range partitions {
-		if n := len(req.Topics); n == 0 || req.Topics[n-1].Topic != tp.Topic {
-			req.Topics = append(req.Topics, kmsg.OffsetFetchRequestTopic{Topic: tp.Topic})
-		}
-		t := &req.Topics[len(req.Topics)-1]
-		t.Partitions = append(t.Partitions, tp.Partition)
-	}
+	req := offsetFetchRequest(m.o.Group, partitions)
 	called := m.e.Mono()
 	resp, err := m.ask(req, m.o.Session/2)
 	if err != nil {
@@ -224,22 +216,11 @@ func (m *Member) fetchCommitted(partitions []wire.TopicPartition, offsets []int6
 		m.heed(err)
 		return fmt.Errorf("offsets of group %s: %w", m.o.Group, err)
 	}
-	n := 0
-	for _, t := range r.Topics {
-		for _, p := range t.Partitions {
-			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-				return fmt.Errorf("offset of %s-%d of group %s: %w", t.Topic, p.Partition, m.o.Group, err)
-			}
-			if n >= len(offsets) || partitions[n] != (wire.TopicPartition{Topic: t.Topic, Partition: p.Partition}) {
-				return fmt.Errorf("offsets of group %s: not those asked for: %w", m.o.Group, kerr.UnknownServerError)
-			}
-			offsets[n] = p.Offset
-			n++
-		}
+	found, err := fetchedOffsets(r, partitions)
+	if err != nil {
+		return fmt.Errorf("offsets of group %s: %w", m.o.Group, err)
 	}
-	if n != len(offsets) {
-		return fmt.Errorf("offsets of group %s: %d of %d: %w", m.o.Group, n, len(offsets), kerr.UnknownServerError)
-	}
+	copy(offsets, found)
 	for i, tp := range partitions {
 		if m.o.Listener.Fetched != nil {
 			m.o.Listener.Fetched(tp, offsets[i], called, m.e.Mono())

@@ -20,7 +20,7 @@ type identity struct {
 
 // identify starts asking for a producer id if there is none. p.mu is held.
 func (p *Producer) identify() {
-	if p.identity.id >= 0 || p.identity.pending || p.fatal != nil || p.closed {
+	if p.txn != nil || p.identity.id >= 0 || p.identity.pending || p.fatal != nil || p.closed {
 		return
 	}
 	p.identity.pending = true
@@ -88,7 +88,7 @@ func (p *Producer) sequence(l *lane, b *batch) (ends []ending, ok bool) {
 	if !p.o.Idempotent {
 		return nil, true
 	}
-	if l.broken && !b.ambiguous {
+	if l.broken && !b.ambiguous && p.txn == nil {
 		ends = p.raiseEpoch(l)
 	}
 	if l.id < 0 && p.identity.id < 0 {

@@ -98,7 +98,7 @@ func (l *lane) land(b *batch) {
 
 // readyAt tells when the head of the queue may be sent; Never if that takes more than time.
 func (p *Producer) readyAt(l *lane) env.Instant {
-	if len(l.queue) == 0 || p.c.Metadata() == l.stale || len(l.inFlight) >= p.laneInFlightMax(l) {
+	if len(l.queue) == 0 || p.c.Metadata() == l.stale || len(l.inFlight) >= p.laneInFlightMax(l) || p.txn != nil && !p.txn.ready(l.tp) {
 		return env.Never
 	}
 	b := l.queue[0]

@@ -43,6 +43,8 @@ func classify(err error, acks int16) answer {
 		return answer{err: err, ambiguous: acks == AcksAll, retriable: true, refresh: true}
 	case kerr.NotEnoughReplicas, kerr.ThrottlingQuotaExceeded, kerr.CorruptMessage:
 		return answer{err: err, retriable: true}
+	case kerr.ConcurrentTransactions, kerr.CoordinatorLoadInProgress, kerr.CoordinatorNotAvailable, kerr.NotCoordinator:
+		return answer{err: err, retriable: true} // of the coordinator, whom the leader asks before it appends (KIP-890)
 	case kerr.NotEnoughReplicasAfterAppend, kerr.RequestTimedOut:
 		return answer{err: err, ambiguous: true, retriable: true}
 	case kerr.KafkaStorageError, kerr.NetworkException:
@@ -52,7 +54,8 @@ func classify(err error, acks int16) answer {
 	case kerr.MessageTooLarge, kerr.RecordListTooLarge, kerr.InvalidRequiredAcks, kerr.InvalidTimestamp,
 		kerr.InvalidRecord, kerr.UnsupportedForMessageFormat, kerr.UnsupportedCompressionType, kerr.InvalidTopicException,
 		kerr.TopicAuthorizationFailed, kerr.ClusterAuthorizationFailed, kerr.PolicyViolation, kerr.InvalidRequest,
-		kerr.UnsupportedVersion, kerr.InvalidProducerEpoch, kerr.ProducerFenced, kerr.InvalidProducerIDMapping:
+		kerr.UnsupportedVersion, kerr.InvalidProducerEpoch, kerr.ProducerFenced, kerr.InvalidProducerIDMapping,
+		kerr.InvalidTxnState, kerr.TransactionAbortable, kerr.TransactionalIDAuthorizationFailed:
 		return answer{err: err}
 	}
 	return answer{err: err, ambiguous: true, retriable: code.Retriable}
@@ -81,8 +84,9 @@ func (p *Producer) settle(b *batch, a answer) []ending {
 		// Nothing that could still arrive would fill the gap. Java sends the batch again in the next epoch even if an
 		// earlier attempt may have appended it.
 		// DEVIATION(KIP-360): such a batch ends as unknown, so that it can never be in the log twice.
+		// Of a transaction the batch is given up: it will be aborted, and the next has another epoch.
 		l.broken = true
-		a.retriable = !b.ambiguous
+		a.retriable = !b.ambiguous && p.txn == nil
 	}
 	if p.closed || !a.retriable || !p.maySendAgain(b) {
 		return p.giveUp(b, a.err)
@@ -126,6 +130,9 @@ func (p *Producer) giveUp(b *batch, err error) []ending {
 	if b.sequence >= 0 {
 		b.lane.broken = true
 	}
+	if p.txn != nil {
+		p.txn.failed(b, err)
+	}
 	outcome := Failed
 	if b.ambiguous {
 		outcome = Unknown
@@ -139,7 +146,10 @@ func (p *Producer) finish(b *batch, r Result) []ending {
 	}
 	b.finished = true
 	b.encoded = nil
-	r.TP, r.Attempts = b.lane.tp, b.attempts
+	r.TP, r.Attempts, r.ProducerID, r.ProducerEpoch = b.lane.tp, b.attempts, -1, -1
+	if b.sequence >= 0 {
+		r.ProducerID, r.ProducerEpoch = b.id, b.epoch
+	}
 	p.buffered -= b.bytes
 	p.room.Broadcast()
 	p.untold = append(p.untold, b.number)

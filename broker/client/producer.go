@@ -91,7 +91,10 @@ type Result struct {
 	Offset    int64 // -1 unless OK; -1 as well with acks=0, and for a duplicate too old for the broker to say where
 	Timestamp int64 // as it is in the log: the record's, or the broker's where the topic wants that
 	Attempts  int   // requests that carried it
-	Err       error // nil if OK
+	// What the batch went by, -1 without idempotence and for what was never sent.
+	ProducerID    int64
+	ProducerEpoch int16
+	Err           error // nil if OK
 }
 
 // ErrDeliveryTimeout is the error of a record that was not confirmed within ProducerOptions.DeliveryTimeout.
@@ -120,7 +123,8 @@ type Producer struct {
 	untold   []int64     // batches that have a result which is being told, by number
 	identity identity
 	closed   bool
-	fatal    error // no record can be sent any more
+	fatal    error          // no record can be sent any more
+	txn      *Transactional // whose records these are; nil for none
 }
 
 // NewProducer makes a producer.
@@ -156,14 +160,14 @@ func (p *Producer) Produce(r Record, done func(Result)) {
 	if r.Partition == AnyPartition {
 		partition, err := p.choose(&r, deadline)
 		if err != nil {
-			done(Result{Outcome: Failed, TP: wire.TopicPartition{Topic: r.Topic, Partition: -1}, Offset: -1, Err: err})
+			done(Result{Outcome: Failed, TP: wire.TopicPartition{Topic: r.Topic, Partition: -1}, Offset: -1, ProducerID: -1, ProducerEpoch: -1, Err: err})
 			return
 		}
 		r.Partition = partition
 	}
 	tp := wire.TopicPartition{Topic: r.Topic, Partition: r.Partition}
 	if err := p.enqueue(tp, pending{record: r, done: done}, deadline); err != nil {
-		done(Result{Outcome: Failed, TP: tp, Offset: -1, Err: err})
+		done(Result{Outcome: Failed, TP: tp, Offset: -1, ProducerID: -1, ProducerEpoch: -1, Err: err})
 	}
 }
 
@@ -222,6 +226,16 @@ func (p *Producer) flush(deadline env.Instant) {
 	p.flushes--
 }
 
+// flying reports whether any batch is in flight. p.mu is held.
+func (p *Producer) flying() bool {
+	return slices.ContainsFunc(p.order, func(l *lane) bool { return len(l.inFlight) > 0 })
+}
+
+// busy reports whether any batch is not finished. p.mu is held.
+func (p *Producer) busy() bool {
+	return slices.ContainsFunc(p.order, func(l *lane) bool { return l.oldest() != nil })
+}
+
 func (p *Producer) unfinishedUpTo(number int64) bool {
 	for _, l := range p.order {
 		if b := l.oldest(); b != nil && b.number <= number {
@@ -246,6 +260,11 @@ func (p *Producer) enqueue(tp wire.TopicPartition, r pending, deadline env.Insta
 	}
 	if p.fatal != nil {
 		return p.fatal
+	}
+	if p.txn != nil {
+		if err := p.txn.admit(tp); err != nil {
+			return err
+		}
 	}
 	l := p.lanes[tp]
 	if l == nil {

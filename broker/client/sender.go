@@ -111,6 +111,9 @@ func (f *feeder) take() (batches []*batch, ends []ending) {
 		size += b.bytes
 		b.closed = true
 		b.attempts++
+		if p.txn != nil {
+			p.txn.started, p.txn.sent = true, true
+		}
 		b.metadata = m
 		l.queue = slices.Delete(l.queue, 0, 1)
 		l.inFlight = append(l.inFlight, b)
@@ -126,11 +129,17 @@ func (p *Producer) request(batches []*batch) *kmsg.ProduceRequest {
 	req := kmsg.NewPtrProduceRequest()
 	req.SetVersion(9)
 	req.Acks = p.o.Acks
+	if p.txn != nil {
+		req.TransactionID = &p.txn.o.ID
+		if p.txn.Version() >= 2 {
+			req.SetVersion(12) // the partitions join the transaction by this (KIP-890)
+		}
+	}
 	// The broker answers for its waiting before we give up on the connection and all that is in flight on it.
 	req.TimeoutMillis = int32((p.o.RequestTimeout * 3 / 4) / time.Millisecond)
 	for _, b := range batches {
 		if b.encoded == nil {
-			b.encoded = encodeBatch(b, p.o.Compression)
+			b.encoded = encodeBatch(b, p.o.Compression, p.txn != nil)
 		}
 		if n := len(req.Topics); n == 0 || req.Topics[n-1].Topic != b.lane.tp.Topic {
 			t := kmsg.NewProduceRequestTopic()
@@ -162,6 +171,9 @@ func (f *feeder) answered(batches []*batch, resp kmsg.Response, err error) {
 		p.route(b.lane)
 	}
 	f.work.Signal()
+	if p.txn != nil {
+		p.finished.Broadcast() // Abort waits for what is in flight
+	}
 	p.mu.Unlock()
 	p.tell(ends)
 }

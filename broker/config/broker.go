@@ -55,6 +55,7 @@ type Broker struct {
 	LogCleanerLoadFactor           float64       // log.cleaner.io.buffer.load.factor
 	LogCleanerBackoff              time.Duration // log.cleaner.backoff.ms
 	FetchBytesMax                  int32         // fetch.max.bytes, a response
+	FetchSessionSlots              int           // max.incremental.fetch.session.cache.slots
 	LogRetentionCheck              time.Duration // log.retention.check.interval.ms
 	ProducerIDExpiration           time.Duration // producer.id.expiration.ms
 

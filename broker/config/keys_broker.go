@@ -48,6 +48,7 @@ var brokerKeys = []*Key[Broker]{
 	millis("log.flush.offset.checkpoint.interval.ms", Int, 60000, 1, func(b *Broker) *time.Duration { return &b.LogFlushOffsetCheckpoint }, "Time between recovery-point checkpoints."),
 	millis("log.flush.scheduler.interval.ms", Long, math.MaxInt64, 1, func(b *Broker) *time.Duration { return &b.LogFlushSchedulerInterval }, "Time between looks for logs to flush."),
 	millis("log.retention.check.interval.ms", Long, 300000, 1, func(b *Broker) *time.Duration { return &b.LogRetentionCheck }, "Time between looks for segments that retention lets go."),
+	intKey("max.incremental.fetch.session.cache.slots", 1000, 0, func(b *Broker) *int { return &b.FetchSessionSlots }, "Fetch sessions that the broker keeps."),
 	int32Key("num.partitions", 1, 1, func(b *Broker) *int32 { return &b.NumPartitions }, "Partitions of a topic created without saying."),
 	intKey("num.replica.fetchers", 1, 1, func(b *Broker) *int { return &b.NumReplicaFetchers }, "Fetcher tasks per source broker."),
 	intKey("offset.metadata.max.bytes", 4096, 0, func(b *Broker) *int { return &b.OffsetMetadataBytesMax }, "Bytes of metadata that may go with a committed offset."),

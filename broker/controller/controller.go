@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"barnabas/broker/bug"
 	"barnabas/broker/config"
 	"barnabas/broker/env"
 	"barnabas/broker/metadata"
@@ -76,11 +77,31 @@ func (c *Controller) Start(store *zookeeper.Store) {
 func (c *Controller) Stop() {
 	if t := c.term.Swap(nil); t != nil {
 		t.end()
-		t.store.GiveUp()
-		t.tasks.Wait()
+		if !c.o.Config.Bugs.Has(bug.ZKUnfenced) { // as it was before KAFKA-6082: what is under way is finished, in whichever session
+			t.store.GiveUp()
+			t.tasks.Wait()
+		}
 	}
 	c.controllerID.Store(noLeader)
 }
+
+// Settle waits until every broker has answered what this one, as the controller, has told it so far, or until the deadline. A
+// controller that stops right after it has moved its own leaderships away would else take with it what tells the others:
+// clients would not find the new leaders before there is another controller.
+//
+// DEVIATION(KIP-380): Kafka's controller drops what waits in its queues when it shuts down.
+func (c *Controller) Settle(deadline env.Instant) {
+	for c.o.Env.Mono() < deadline {
+		busy := ask(c, "settle", deadline, func(*machine) (bool, error) { return c.term.Load().busy(), nil }, func(int16) bool { return false })
+		if !busy {
+			return
+		}
+		c.o.Env.Sleep(settlePause)
+	}
+}
+
+// settlePause is the time between two looks of Settle.
+const settlePause = 2 * time.Millisecond
 
 // Active reports whether this broker is the controller as far as it knows.
 func (c *Controller) Active() bool { return c.epoch.Load() != 0 }

@@ -22,6 +22,7 @@ type sender struct {
 	epoch   int64 // of the broker: another life gets another sender
 	queue   *env.Queue[kmsg.Request]
 	stopped atomic.Bool
+	pending atomic.Int64 // requests that were handed over and are not answered
 
 	mu   env.Mutex // guards what follows
 	addr string
@@ -39,6 +40,7 @@ func (s *sender) run(answered func(req kmsg.Request, resp kmsg.Response)) {
 		if resp == nil {
 			return
 		}
+		s.pending.Add(-1)
 		answered(req, resp)
 	}
 }

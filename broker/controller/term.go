@@ -292,9 +292,23 @@ func (t *term) dispatch() {
 	}
 	for _, out := range t.machine.takeOutbox() {
 		if s := t.senders[out.broker]; s != nil {
+			s.pending.Add(1)
 			s.queue.Put(out.req)
 		}
 	}
+}
+
+// busy tells whether any broker still has to answer. It belongs to the loop's task.
+func (t *term) busy() bool {
+	if t == nil {
+		return false
+	}
+	for _, s := range t.senders { // unordered: any
+		if s.pending.Load() > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func (t *term) startSender(id int32, epoch int64, addr string) *sender {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"barnabas/broker/bug"
 	"barnabas/broker/env"
 	"barnabas/broker/record"
 	"barnabas/broker/wire"
@@ -112,7 +113,7 @@ func (s *shard) read(key wire.TopicPartition) (*loading, error) {
 	}
 	s.p = p
 	log := p.Log()
-	l := &loading{limits: s.c.limits, now: s.c.now(), groups: map[string]*Group{}, open: map[int64][]Offset{}}
+	l := &loading{expired: s.c.o.Config.Bugs.Has(bug.OffsetEarlyExpire), limits: s.c.limits, now: s.c.now(), groups: map[string]*Group{}, open: map[int64][]Offset{}}
 	at, end := log.StartOffset(), log.EndOffset()
 	for at < end && !s.gone.Load() {
 		slice, err := log.Read(at, loadBytes, end, true)
@@ -143,6 +144,7 @@ type loading struct {
 	open    map[int64][]Offset // of transactions that have not ended, by producer id
 	txnIDs  map[int64][]string // the groups of those offsets
 	records int
+	expired bool // plant the bug offset-early-expire
 }
 
 // batches reads batches and returns the offset behind them.
@@ -206,6 +208,9 @@ func (l *loading) record(r record.Record, txn int64) error {
 	o, err := parseOffset(*e.offset, e.value, r.Offset)
 	if err != nil {
 		return err
+	}
+	if l.expired { // bug.OffsetEarlyExpire
+		o.Expires = max(o.Committed, 0)
 	}
 	if txn >= 0 {
 		l.open[txn] = append(l.open[txn], o)

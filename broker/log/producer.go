@@ -248,10 +248,13 @@ func (ps *producers) commit(c *change, end int64, now env.Instant) (aborted []Ab
 		}
 		*before = *p
 	}
+	// One change may hold the ends of many transactions, as a follower's fetch does. When the first ends, the others are open still:
+	// an index entry that took them for ended would hide theirs from a reader.
 	for _, t := range c.done {
-		ps.begin(t)
+		ps.begin(txn{t.producer, t.first, -1, false})
 	}
 	for _, t := range c.done {
+		ps.begin(t)
 		if t.aborted {
 			aborted = append(aborted, AbortedTxn{t.producer, t.first, t.last, ps.stableAfter(t)})
 		}

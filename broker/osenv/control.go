@@ -83,6 +83,20 @@ func (h *Hook) Obey(line string) (string, error) {
 		}
 		h.Hold(args[0], d)
 		return "", nil
+	case "hold-back":
+		if len(args) != 2 {
+			return "", fmt.Errorf("write: hold-back HOST DURATION")
+		}
+		d, err := time.ParseDuration(args[1])
+		if err != nil || d < 0 {
+			return "", fmt.Errorf("hold-back: %q is not a duration", args[1])
+		}
+		return strconv.Itoa(h.HoldBack(args[0], d)), nil
+	case "forget":
+		if len(args) != 1 {
+			return "", fmt.Errorf("write: forget HOST")
+		}
+		return strconv.Itoa(h.Forget(args[0])), nil
 	case "reset":
 		if len(args) != 1 {
 			return "", fmt.Errorf("write: reset HOST")
@@ -102,7 +116,7 @@ func (h *Hook) Obey(line string) (string, error) {
 }
 
 func (h *Hook) verbNames() []string {
-	names := []string{"link", "hold", "reset", "disk", "clock", "felt"}
+	names := []string{"link", "hold", "hold-back", "forget", "reset", "disk", "clock", "felt"}
 	for v := range h.verbs {
 		names = append(names, v)
 	}
@@ -112,7 +126,7 @@ func (h *Hook) verbNames() []string {
 
 func (h *Hook) obeyLink(args []string) error {
 	if len(args) == 0 {
-		return fmt.Errorf("write: link HOST [cut-in] [cut-out] [no-dial] [refuse] [delay-in=D] [delay-out=D] [rate-in=BYTES]")
+		return fmt.Errorf("write: link HOST [cut-in] [cut-out] [no-dial] [refuse] [delay-in=D] [delay-out=D] [rate-in=BYTES] [loss-in=N]")
 	}
 	var f LinkFault
 	for _, word := range args[1:] {
@@ -133,10 +147,12 @@ func (h *Hook) obeyLink(args []string) error {
 			f.DelayOut, err = time.ParseDuration(value)
 		case "rate-in":
 			f.RateIn, err = strconv.ParseInt(value, 10, 64)
+		case "loss-in":
+			f.LossIn, err = strconv.Atoi(value)
 		default:
 			err = fmt.Errorf("unknown word")
 		}
-		if err != nil || f.DelayIn < 0 || f.DelayOut < 0 || f.RateIn < 0 {
+		if err != nil || f.DelayIn < 0 || f.DelayOut < 0 || f.RateIn < 0 || f.LossIn < 0 {
 			return fmt.Errorf("link: %q: not understood", word)
 		}
 	}
@@ -162,13 +178,15 @@ func (h *Hook) obeyDisk(args []string) error {
 			f.FailWrite = true
 		case "full":
 			f.Full = true
+		case "torn":
+			f.Torn = true
 		case "dir":
 			f.Dirs = append(f.Dirs, value)
 		default:
 			err = fmt.Errorf("unknown word")
 		}
 		if err != nil || f.Slow < 0 || f.Stall < 0 || key == "dir" && value == "" {
-			return fmt.Errorf("disk: %q: not understood; write: disk [slow=N] [stall=D] [fail-sync] [fail-read] [fail-write] [full] [dir=PATH]", word)
+			return fmt.Errorf("disk: %q: not understood; write: disk [slow=N] [stall=D] [fail-sync] [fail-read] [fail-write] [full] [torn] [dir=PATH]", word)
 		}
 	}
 	h.SetDisk(f)
@@ -221,17 +239,4 @@ func Order(path, line string, timeout time.Duration) (string, error) {
 		return strings.TrimSpace(words), nil
 	}
 	return "", fmt.Errorf("control: %s: %s", strings.Fields(line)[0], strings.TrimPrefix(answer, "error "))
-}
-
-// ParseFelt is the inverse of what the verb "felt" answers. See Hook.Felt.
-func ParseFelt(words string) map[string]int64 {
-	felt := map[string]int64{}
-	for word := range strings.SplitSeq(words, ", ") {
-		if i := strings.LastIndexByte(word, '='); i > 0 {
-			if n, err := strconv.ParseInt(word[i+1:], 10, 64); err == nil {
-				felt[word[:i]] = n
-			}
-		}
-	}
-	return felt
 }

@@ -144,6 +144,10 @@ func (f *file) ReadAt(p []byte, offset int64) (int, error) {
 // WriteAt is pwrite(2) until p is written.
 func (f *file) WriteAt(p []byte, offset int64) (int, error) {
 	call, err := f.hook.before(opWrite, f.name, func() int64 { return f.grows(offset + int64(len(p))) })
+	if err == errTorn {
+		n, _ := f.f.WriteAt(p[:len(p)/2], offset)
+		return n, wrap("write", f.name, err)
+	}
 	if err != nil {
 		return 0, wrap("write", f.name, err)
 	}

@@ -29,6 +29,7 @@ type Hook struct {
 
 	hurt diskHurt
 	held atomic.Int64 // reads that a Hold kept waiting
+	back atomic.Int64 // likewise a HoldBack
 	none atomic.Int64 // dials refused
 	idle atomic.Bool  // no fault of the disk: file calls ask no further
 }
@@ -42,12 +43,14 @@ type LinkFault struct {
 	DelayIn  time.Duration // added to all that the peer sends
 	DelayOut time.Duration // added before each write; for peers that have no hook of their own
 	RateIn   int64         // bytes a second from the peer, 0 for no bound
+	LossIn   int           // one in so many of the peer's segments is lost, and comes a retransmission later; 0 for none
 }
 
 // DiskFault is the condition of the disk. The zero DiskFault is a healthy one.
 type DiskFault struct {
 	Slow                                int      // how many times longer each call takes; 0 and 1 are its own time
 	FailSync, FailRead, FailWrite, Full bool     // fsync, reads, writes fail with EIO; writes that need room with ENOSPC
+	Torn                                bool     // writes fail with EIO that have written a leading part
 	Dirs                                []string // directories in and below which every call fails with EIO
 	Stall                               time.Duration
 }
@@ -59,7 +62,7 @@ type hookLink struct {
 }
 
 type diskHurt struct {
-	slow, sync, read, write, full, stall, dir atomic.Int64
+	slow, sync, read, write, full, torn, stall, dir atomic.Int64
 }
 
 // NewHook makes a hook that breaks nothing yet.
@@ -103,18 +106,47 @@ func (h *Hook) Hold(peer string, d time.Duration) {
 
 // Reset breaks all connections with the peer, as the network would: both ends see a reset. It tells how many there were.
 func (h *Hook) Reset(peer string) int {
+	conns := h.with(peer)
+	for _, c := range conns {
+		c.tcp.SetLinger(0)
+		c.in.fail(wrap("read", c.remote, errReset))
+		c.tcp.Close()
+	}
+	return len(conns)
+}
+
+// with lists the connections with a peer.
+func (h *Hook) with(peer string) []*conn {
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	var conns []*conn
 	for c := range h.conns {
 		if c.peer == peer {
 			conns = append(conns, c)
 		}
 	}
-	h.mu.Unlock()
+	return conns
+}
+
+// HoldBack holds what the connections that are open now bring from the peer for d; those made since are free. It tells
+// how many there are.
+func (h *Hook) HoldBack(peer string, d time.Duration) int {
+	conns := h.with(peer)
 	for _, c := range conns {
-		c.tcp.SetLinger(0)
-		c.in.fail(wrap("read", c.remote, errReset))
-		c.tcp.Close()
+		c.in.mu.Lock()
+		c.in.holdTo = time.Now().Add(d)
+		c.in.mu.Unlock()
+		poke(c.in.wake)
+	}
+	return len(conns)
+}
+
+// Forget makes this end of all connections with the peer gone, as if the machine had forgotten them: the peer learns of it
+// when it next sends something. It tells how many there were.
+func (h *Hook) Forget(peer string) int {
+	conns := h.with(peer)
+	for _, c := range conns {
+		c.in.forget()
 	}
 	return len(conns)
 }
@@ -124,7 +156,7 @@ func (h *Hook) SetDisk(f DiskFault) {
 	h.mu.Lock()
 	h.disk = f
 	h.stallTo = time.Now().Add(f.Stall)
-	h.idle.Store(f.Slow <= 1 && !f.FailSync && !f.FailRead && !f.FailWrite && !f.Full && len(f.Dirs) == 0 && f.Stall <= 0)
+	h.idle.Store(f.Slow <= 1 && !f.FailSync && !f.FailRead && !f.FailWrite && !f.Full && !f.Torn && len(f.Dirs) == 0 && f.Stall <= 0)
 	h.notify()
 	h.mu.Unlock()
 }
@@ -148,9 +180,9 @@ func (h *Hook) now() time.Time {
 }
 
 // Felt counts what the hook has done since it was made, by name: "in 127.1.2.3" and "out 127.1.2.3" for links, "hold",
-// "refuse", and "disk slow", "disk sync", "disk read", "disk write", "disk full", "disk stall", "disk dir".
+// "hold-back", "refuse", and "disk slow", "disk torn", "disk sync", "disk read", "disk write", "disk full", "disk stall", "disk dir".
 func (h *Hook) Felt() map[string]int64 {
-	felt := map[string]int64{"hold": h.held.Load(), "refuse": h.none.Load(), "disk slow": h.hurt.slow.Load(), "disk sync": h.hurt.sync.Load(),
+	felt := map[string]int64{"hold": h.held.Load(), "hold-back": h.back.Load(), "disk torn": h.hurt.torn.Load(), "refuse": h.none.Load(), "disk slow": h.hurt.slow.Load(), "disk sync": h.hurt.sync.Load(),
 		"disk read": h.hurt.read.Load(), "disk write": h.hurt.write.Load(), "disk full": h.hurt.full.Load(), "disk stall": h.hurt.stall.Load(),
 		"disk dir": h.hurt.dir.Load()}
 	h.mu.Lock()

@@ -1,6 +1,7 @@
 package osenv
 
 import (
+	"fmt"
 	"strings"
 	"syscall"
 	"time"
@@ -21,6 +22,9 @@ const (
 	// slowMax bounds what one call is drawn out to.
 	slowMax = 500 * time.Millisecond
 )
+
+// errTorn makes a write write a part and then fail with EIO.
+var errTorn = fmt.Errorf("torn: %w", syscall.EIO)
 
 // diskCall is one file call under the hook.
 type diskCall struct {
@@ -62,6 +66,9 @@ func (h *Hook) before(op diskOp, name string, room func() int64) (diskCall, erro
 		case op == opWrite && f.FailWrite:
 			h.hurt.write.Add(1)
 			return diskCall{}, syscall.EIO
+		case op == opWrite && f.Torn:
+			h.hurt.torn.Add(1)
+			return diskCall{}, errTorn
 		case op == opWrite && f.Full && room != nil && room() > 0:
 			h.hurt.full.Add(1)
 			return diskCall{}, syscall.ENOSPC

@@ -2,6 +2,7 @@ package osenv
 
 import (
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"sync"
@@ -95,6 +96,8 @@ type inbound struct {
 	bytes    int
 	err      error // from the socket, behind all chunks
 	failed   error // at once: reset by the hook, or closed
+	gone     bool  // forgotten: the socket ends when the peer next sends something
+	holdTo   time.Time
 	deadline time.Time
 	free     time.Time     // when the link is free for the next byte, under a bound of bandwidth
 	wake     chan struct{} // one token: something came, or the deadline changed
@@ -105,13 +108,19 @@ type chunk struct {
 	data []byte
 	came time.Time
 	felt bool // counted as held or slowed
+	seen bool // whether it is lost has been drawn
+	lost bool // and comes later
 }
 
-func newInbound(c *conn, h *Hook) *inbound {
-	in := &inbound{c: c, h: h, deadline: farFuture, wake: make(chan struct{}, 1), room: make(chan struct{}, 1)}
+// retransmission is how much later a lost segment comes: Linux's least time-out.
+const retransmission = 200 * time.Millisecond
+
+// begin puts a new connection under the hook.
+func (h *Hook) begin(c *conn) {
+	c.peer, c.writeBy = c.tcp.RemoteAddr().(*net.TCPAddr).IP.String(), farFuture
+	c.in = &inbound{c: c, h: h, deadline: farFuture, wake: make(chan struct{}, 1), room: make(chan struct{}, 1)}
 	h.opened(c)
-	go in.pump()
-	return in
+	go c.in.pump()
 }
 
 func poke(ch chan struct{}) {
@@ -135,8 +144,14 @@ func (in *inbound) pump() {
 		if err != nil {
 			in.err = err
 		}
+		if in.gone {
+			in.mu.Unlock()
+			in.c.tcp.SetLinger(0)
+			in.c.tcp.Close()
+			return
+		}
 		full := in.bytes >= inboundBytesMax
-		over := err != nil || in.failed != nil
+		over := err != nil || in.failed != nil && !in.gone
 		in.mu.Unlock()
 		poke(in.wake)
 		if over {
@@ -145,7 +160,7 @@ func (in *inbound) pump() {
 		for full {
 			<-in.room
 			in.mu.Lock()
-			full = in.bytes >= inboundBytesMax && in.failed == nil
+			full = in.bytes >= inboundBytesMax && (in.failed == nil || in.gone)
 			in.mu.Unlock()
 		}
 	}
@@ -160,6 +175,22 @@ func (in *inbound) fail(err error) {
 	in.mu.Unlock()
 	poke(in.wake)
 	poke(in.room)
+}
+
+// forget ends this end without a word to the other; the pump sees to the rest.
+func (in *inbound) forget() {
+	in.mu.Lock()
+	in.gone = true
+	in.chunks, in.bytes = nil, 0
+	in.mu.Unlock()
+	in.fail(wrap("read", in.c.remote, errReset))
+}
+
+// forgotten tells whether forget was called.
+func (in *inbound) forgotten() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.gone
 }
 
 func (in *inbound) setDeadline(t time.Time) {
@@ -215,6 +246,12 @@ func (in *inbound) passes(l *hookLink, f LinkFault, holdTo, now time.Time) (at t
 		head = &in.chunks[0]
 	}
 	at = head.came.Add(f.DelayIn)
+	if f.LossIn > 0 && !head.seen {
+		head.seen, head.lost = true, rand.IntN(f.LossIn) == 0
+	}
+	if head.lost {
+		at = at.Add(retransmission)
+	}
 	if f.RateIn > 0 && in.free.After(at) {
 		at = in.free
 	}
@@ -226,6 +263,13 @@ func (in *inbound) passes(l *hookLink, f LinkFault, holdTo, now time.Time) (at t
 	}
 	if f.CutIn {
 		return at, false
+	}
+	if in.holdTo.After(at) && in.holdTo.After(now) {
+		if !head.felt {
+			head.felt = true
+			in.h.back.Add(1)
+		}
+		at = in.holdTo
 	}
 	if holdTo.After(at) && holdTo.After(now) {
 		if !head.felt {
@@ -263,6 +307,9 @@ func (in *inbound) take(p []byte, rate int64, now time.Time) (int, error) {
 func (c *conn) beforeWrite() error {
 	if c.in == nil {
 		return nil
+	}
+	if c.in.forgotten() {
+		return wrap("write", c.remote, errReset)
 	}
 	h, slept := c.in.h, false
 	for first := true; ; first = false {

@@ -16,8 +16,9 @@ type Mortal struct {
 	*Env
 	dead chan struct{}
 
-	mu    sync.Mutex
-	conns map[env.Conn]struct{}
+	mu     sync.Mutex
+	conns  map[env.Conn]struct{}
+	paused chan struct{} // closed by Resume; nil while it runs
 }
 
 // NewMortal begins a life.
@@ -40,6 +41,45 @@ func (m *Mortal) Kill() {
 	}
 }
 
+// Pause stops the tasks of this life, as SIGSTOP does, each at its next call of env; Resume lets them go on. What others send
+// meanwhile waits in the kernel.
+func (m *Mortal) Pause() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.paused == nil {
+		m.paused = make(chan struct{})
+	}
+}
+
+// Resume is the end of Pause.
+func (m *Mortal) Resume() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.paused != nil {
+		close(m.paused)
+		m.paused = nil
+	}
+}
+
+// pass waits while the life is paused, and ends the task if it is over.
+func (m *Mortal) pass() {
+	for {
+		m.mu.Lock()
+		paused := m.paused
+		m.mu.Unlock()
+		if m.isDead() {
+			runtime.Goexit()
+		}
+		if paused == nil {
+			return
+		}
+		select {
+		case <-paused:
+		case <-m.dead:
+		}
+	}
+}
+
 func (m *Mortal) isDead() bool {
 	select {
 	case <-m.dead:
@@ -58,23 +98,23 @@ func (m *Mortal) Sleep(d time.Duration) {
 		runtime.Goexit()
 	case <-timer.C:
 	}
+	m.pass()
 }
 
 // Go starts f as a task of this life.
 func (m *Mortal) Go(name string, f func()) {
-	if m.isDead() {
-		runtime.Goexit()
-	}
+	m.pass()
 	m.Env.Go(name, f)
 }
 
 // Dial connects. See env.Net.
 func (m *Mortal) Dial(addr string, timeout time.Duration) (env.Conn, error) {
 	c, err := m.Env.Dial(addr, timeout)
+	if err == nil && m.isDead() {
+		c.Close()
+	}
+	m.pass()
 	if err != nil {
-		if m.isDead() {
-			runtime.Goexit()
-		}
 		return nil, err
 	}
 	m.mu.Lock()
@@ -90,6 +130,29 @@ func (m *Mortal) Dial(addr string, timeout time.Duration) (env.Conn, error) {
 type mortalConn struct {
 	env.Conn
 	m *Mortal
+}
+
+// Read, Write and WriteMore take no part while the life is paused: what was read in a call that had begun is handed over after.
+func (c *mortalConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if !c.m.isDead() {
+		c.m.pass()
+	}
+	return n, err
+}
+
+func (c *mortalConn) Write(p []byte) (int, error) {
+	if !c.m.isDead() {
+		c.m.pass()
+	}
+	return c.Conn.Write(p)
+}
+
+func (c *mortalConn) WriteMore(p []byte) (int, error) {
+	if !c.m.isDead() {
+		c.m.pass()
+	}
+	return c.Conn.WriteMore(p)
 }
 
 func (c *mortalConn) Close() error {
@@ -109,11 +172,7 @@ type mortalMutex struct {
 
 // Lock takes the mutex.
 func (l *mortalMutex) Lock() {
-	select {
-	case l.held <- struct{}{}:
-		return
-	default:
-	}
+	l.m.pass() // a free mutex is no way around it
 	select {
 	case l.held <- struct{}{}:
 	case <-l.m.dead:
@@ -168,7 +227,7 @@ func (c *mortalCond) WaitUntil(deadline env.Instant) bool {
 	case <-c.m.dead:
 		runtime.Goexit()
 	}
-	c.mu.Lock()
+	c.mu.Lock() // which waits while the life is paused
 	return signalled
 }
 

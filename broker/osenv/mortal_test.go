@@ -1,7 +1,9 @@
 package osenv
 
 import (
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"barnabas/broker/env"
 	"barnabas/broker/env/envtest"
@@ -74,4 +76,34 @@ func TestMortalKill(t *testing.T) {
 	for range 5 {
 		<-ended
 	}
+}
+
+// Goal: while a life is paused none of its tasks goes on; afterwards all do; a kill ends them, paused or not.
+func TestMortalPause(t *testing.T) {
+	m := New(Options{}).NewMortal()
+	mu := m.NewMutex()
+	var beats atomic.Int64
+	ended := make(chan bool)
+	m.Go("beat", func() {
+		defer close(ended)
+		for {
+			mu.Lock()
+			beats.Add(1)
+			mu.Unlock()
+			m.Sleep(time.Millisecond)
+		}
+	})
+	waitUntil(t, func() bool { return beats.Load() > 2 })
+	m.Pause()
+	time.Sleep(20 * time.Millisecond) // the beat under way
+	before := beats.Load()
+	time.Sleep(50 * time.Millisecond)
+	if after := beats.Load(); after != before {
+		t.Errorf("%d beats while paused", after-before)
+	}
+	m.Resume()
+	waitUntil(t, func() bool { return beats.Load() > before })
+	m.Pause()
+	m.Kill()
+	<-ended
 }

@@ -107,8 +107,7 @@ func (e *Env) newConn(tcp *net.TCPConn) (*conn, error) {
 	}
 	c := &conn{env: e, tcp: tcp, raw: raw, local: tcp.LocalAddr().String(), remote: tcp.RemoteAddr().String()}
 	if e.hook != nil {
-		c.peer, c.writeBy = tcp.RemoteAddr().(*net.TCPAddr).IP.String(), farFuture
-		c.in = newInbound(c, e.hook)
+		e.hook.begin(c)
 	}
 	return c, nil
 }
@@ -156,6 +155,9 @@ func (c *conn) SetWriteDeadline(t env.Instant) {
 func (c *conn) Close() error {
 	if c.in != nil {
 		c.in.fail(wrap("read", c.remote, net.ErrClosed))
+		if c.in.forgotten() {
+			return nil
+		}
 	}
 	err := wrap("close", c.remote, c.tcp.Close())
 	if errors.Is(err, env.ErrClosed) {

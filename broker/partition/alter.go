@@ -3,6 +3,7 @@ package partition
 import (
 	"slices"
 
+	"barnabas/broker/bug"
 	"barnabas/broker/env"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -50,7 +51,9 @@ func (p *Partition) propose(isr []int32, added int32) *Change {
 	change := &Change{TP: p.tp, TopicID: p.topicID, LeaderEpoch: p.leaderEpoch, PartitionEpoch: p.partitionEpoch, Added: added}
 	for _, id := range isr {
 		epoch := int64(-1)
-		if id == p.o.BrokerID {
+		if p.o.Bugs.Has(bug.StaleISRExpand) {
+			// as Kafka before KIP-903: members have no epochs
+		} else if id == p.o.BrokerID {
 			epoch = p.o.BrokerEpoch()
 		} else if r := p.follower(id); r != nil {
 			epoch = r.brokerEpoch

@@ -129,7 +129,7 @@ func (p *Partition) appendFetched(f Fetched) (bytes int, err error) {
 		if err != nil {
 			return 0, err
 		}
-		if epoch := batch.LeaderEpoch(); epoch > f.LeaderEpoch {
+		if epoch := batch.LeaderEpoch(); epoch > f.LeaderEpoch && !p.o.Bugs.Has(bug.NoFetchEpoch) {
 			return 0, fmt.Errorf("batch at %d is of epoch %d, fetched in %d: %w", batch.BaseOffset(), epoch, f.LeaderEpoch, ErrMoved)
 		}
 		rest = after
@@ -284,6 +284,7 @@ func (p *Partition) lowerHW(offset int64) {
 	if offset < p.hw {
 		markTruncatedBelowHighWatermark.Hit()
 		p.emit(evTruncateBelow, "", offset, p.hw)
+		p.cutBelow = Cut{Times: p.cutBelow.Times + 1, To: offset, HighWatermark: p.hw}
 		p.setHW(offset)
 	}
 }

@@ -58,6 +58,18 @@ func (s *inSync) maximalSet() []int32 {
 	return set
 }
 
+// proposed lists the brokers of the ISR that is asked for, nil if nothing is.
+func (s *inSync) proposed() []int32 {
+	if s.pending == nil {
+		return nil
+	}
+	set := make([]int32, len(s.pending.ISR))
+	for i, member := range s.pending.ISR {
+		set[i] = member.Broker
+	}
+	return set
+}
+
 // commit takes what the controller says, and forgets what was under way.
 func (s *inSync) commit(isr []int32) { *s = inSync{committed: slices.Clone(isr)} }
 

@@ -3,6 +3,7 @@ package partition
 import (
 	"fmt"
 
+	"barnabas/broker/bug"
 	"barnabas/broker/log"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -24,11 +25,34 @@ func (p *Partition) OffsetForLeaderEpoch(currentLeaderEpoch, epoch int32) (Epoch
 	if err != nil {
 		return EpochEnd{Epoch: noEpoch, EndOffset: unknownOffset}, p.fail("offset for leader epoch", err)
 	}
-	found, end := p.log.EndOffsetForEpoch(epoch)
+	found, end := p.endOfEpoch(epoch)
 	p.mu.Lock()
 	p.leave()
 	p.mu.Unlock()
 	return EpochEnd{Epoch: found, EndOffset: end}, nil
+}
+
+// endOfEpoch is the largest epoch ≤ asked that the log knows, and its end; both are -1 if there is none.
+func (p *Partition) endOfEpoch(asked int32) (epoch int32, end int64) {
+	if p.o.Bugs.Has(bug.SingleEpochLookup) {
+		return p.endOfOneEpoch(asked)
+	}
+	return p.log.EndOffsetForEpoch(asked)
+}
+
+// endOfOneEpoch is what was answered before KIP-279: where the next epoch begins, in the name of the one that was asked for, even
+// if that is not in the log at all.
+func (p *Partition) endOfOneEpoch(asked int32) (epoch int32, end int64) {
+	known := p.log.Epochs()
+	for _, e := range known {
+		if e.Epoch > asked {
+			return asked, e.StartOffset
+		}
+	}
+	if len(known) > 0 && known[len(known)-1].Epoch == asked {
+		return asked, p.log.EndOffset()
+	}
+	return noEpoch, unknownOffset
 }
 
 // ListOffset looks an offset up. A leader whose high watermark has not yet reached the start of its epoch answers

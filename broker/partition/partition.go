@@ -63,6 +63,7 @@ type Partition struct {
 	isr             inSync
 	minISR          int   // min.insync.replicas
 	hw              int64 // the high watermark
+	cutBelow        Cut   // the last truncation below the high watermark
 	epochless       bool  // follower: bug.TruncateToHW, fetch without epochs
 }
 

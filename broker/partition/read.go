@@ -94,7 +94,7 @@ func (p *Partition) checkReplica(o ReadOptions) error {
 	case r == nil:
 		markCheckReplicaNotLeaderForPartition.Hit()
 		return fmt.Errorf("replica %d is not assigned: %w", o.ReplicaID, kerr.NotLeaderForPartition)
-	case o.ReplicaEpoch >= 0 && o.ReplicaEpoch < r.brokerEpoch:
+	case o.ReplicaEpoch >= 0 && o.ReplicaEpoch < r.brokerEpoch && !p.o.Bugs.Has(bug.StaleISRExpand):
 		markCheckReplicaNotLeaderForPartition2.Hit()
 		return fmt.Errorf("replica %d of broker epoch %d, which has epoch %d by now: %w", o.ReplicaID, o.ReplicaEpoch, r.brokerEpoch, kerr.NotLeaderForPartition)
 	}
@@ -151,7 +151,7 @@ func (r *ReadResult) bound(o ReadOptions) int64 {
 // divergence compares the reader's last epoch with our log: if that epoch ended before the reader's offset, or is not here
 // at all, the reader is told the largest epoch ≤ its own and its end, and truncates (KIP-595, Partition#readRecords).
 func (p *Partition) divergence(o ReadOptions, logStart int64) (*EpochEnd, error) {
-	epoch, end := p.log.EndOffsetForEpoch(o.LastFetchedEpoch)
+	epoch, end := p.endOfEpoch(o.LastFetchedEpoch)
 	if epoch < 0 || end < 0 {
 		markDivergenceOffsetOutOfRange.Hit()
 		return nil, fmt.Errorf("last fetched epoch %d is not known: %w", o.LastFetchedEpoch, kerr.OffsetOutOfRange)

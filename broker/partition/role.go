@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"barnabas/broker/assert"
+	"barnabas/broker/bug"
 	"barnabas/broker/env"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -73,8 +74,10 @@ func (p *Partition) changeToLeader(a Assignment) (notify, resend bool, err error
 	start := p.epochStart
 	if newEpoch {
 		start = p.log.EndOffset()
-		if err := p.log.AssignEpoch(a.LeaderEpoch, start); err != nil {
-			return false, false, err
+		if !p.o.Bugs.Has(bug.EpochNotPersisted) {
+			if err := p.log.AssignEpoch(a.LeaderEpoch, start); err != nil {
+				return false, false, err
+			}
 		}
 	}
 	notify, resend = p.lead(a, start, newEpoch)

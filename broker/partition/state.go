@@ -19,6 +19,12 @@ const (
 
 func (r Role) String() string { return [...]string{"idle", "leader", "follower"}[r] }
 
+// Cut is a truncation below the high watermark: To is the new log end, HighWatermark what had been shown to be committed.
+type Cut struct {
+	Times             int // since the replica was opened
+	To, HighWatermark int64
+}
+
 // State is a copy of a partition's state for the all-seeing checker.
 type State struct {
 	TP              wire.TopicPartition
@@ -34,11 +40,14 @@ type State struct {
 	Replicas        []int32
 	ISR             []int32 // committed; empty for a follower
 	ISRMaximal      []int32 // with the replica whose addition is under way (KIP-497)
+	ISRProposed     []int32 // leader: the ISR that it asks the controller for, nil for none
 	MinISR          int     // min.insync.replicas, or the number of replicas if that is lower
 	HighWatermark   int64
+	LastStable      int64 // the last stable offset
 	LogEndOffset    int64
 	LogStartOffset  int64
 	LogFirstOffset  int64    // base offset of the first segment on disk, at or below LogStartOffset
+	CutBelow        Cut      // the last that there was
 	LatestEpoch     int32    // the last that the log knows, -1 for none
 	Log             *log.Log // for comparing batches below the high watermark
 }
@@ -48,7 +57,7 @@ type State struct {
 func (p *Partition) Snapshot() State {
 	return State{TP: p.tp, TopicID: p.topicID, Role: p.role, Offline: p.offline, Closed: p.closed, Changing: p.changing,
 		LeaderID: p.leaderID, LeaderEpoch: p.leaderEpoch, PartitionEpoch: p.partitionEpoch, ControllerEpoch: p.controllerEpoch,
-		Replicas: slices.Clone(p.replicas), ISR: slices.Clone(p.isr.committed), ISRMaximal: p.isr.maximalSet(),
-		MinISR: min(p.minISR, len(p.replicas)), HighWatermark: p.hw, LogEndOffset: p.log.EndOffset(), LogStartOffset: p.log.StartOffset(),
-		LogFirstOffset: p.log.FirstOffset(), LatestEpoch: p.log.LatestEpoch(), Log: p.log}
+		Replicas: slices.Clone(p.replicas), ISR: slices.Clone(p.isr.committed), ISRMaximal: p.isr.maximalSet(), ISRProposed: p.isr.proposed(),
+		MinISR: min(p.minISR, len(p.replicas)), HighWatermark: p.hw, LastStable: p.log.LastStableOffset(p.hw), LogEndOffset: p.log.EndOffset(), LogStartOffset: p.log.StartOffset(),
+		CutBelow: p.cutBelow, LogFirstOffset: p.log.FirstOffset(), LatestEpoch: p.log.LatestEpoch(), Log: p.log}
 }

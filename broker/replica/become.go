@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 
+	"barnabas/broker/bug"
 	"barnabas/broker/config"
 	"barnabas/broker/env"
 	"barnabas/broker/partition"
@@ -43,11 +45,8 @@ func (m *Manager) BecomeLeaderOrFollower(req *kmsg.LeaderAndISRRequest) *kmsg.Le
 		return leaderAndISRResponse(req, err.Code, orders, codes)
 	}
 	partitions, errs := m.hostAll(orders)
-	for i := range orders {
-		err := errs[i]
-		if err == nil {
-			err = m.obey(partitions[i], &orders[i])
-		}
+	m.obeyAll(partitions, orders, errs)
+	for i, err := range errs {
 		if err != nil {
 			m.o.Env.Emit(env.Event{Kind: evRefused, Topic: orders[i].tp.Topic, Partition: orders[i].tp.Partition, Text: err.Error(),
 				V: [4]int64{int64(orders[i].state.LeaderEpoch), int64(req.ControllerEpoch), int64(wire.Code(err))}})
@@ -163,6 +162,39 @@ func (m *Manager) host(o *order, c config.Topic) (*hosted, error) {
 	})}, nil
 }
 
+// electedAtOnce is how many partitions become leaders at the same time.
+const electedAtOnce = 8
+
+// obeyAll changes the partitions' roles and adds to errs. Each new leader syncs its epoch to disk before it serves, so they do
+// that side by side: one after the other, the last would wait for all. The caller holds changes.
+func (m *Manager) obeyAll(partitions []*partition.Partition, orders []order, errs []error) {
+	var elected []int
+	for i := range orders {
+		switch o := &orders[i]; {
+		case errs[i] != nil:
+		case o.state.Leader == m.o.Config.BrokerID && o.state.LeaderEpoch > partitions[i].LeaderEpoch():
+			elected = append(elected, i)
+		default:
+			errs[i] = m.obey(partitions[i], o)
+		}
+	}
+	if len(elected) == 1 {
+		errs[elected[0]] = m.obey(partitions[elected[0]], &orders[elected[0]])
+		return
+	}
+	var next atomic.Int64
+	tasks := env.NewGroup(m.o.Env)
+	for range min(electedAtOnce, len(elected)) {
+		tasks.Go("become-leader", func() {
+			for at := int(next.Add(1)) - 1; at < len(elected); at = int(next.Add(1)) - 1 {
+				i := elected[at]
+				errs[i] = m.obey(partitions[i], &orders[i])
+			}
+		})
+	}
+	tasks.Wait()
+}
+
 // obey changes one partition's role. The caller holds changes.
 func (m *Manager) obey(p *partition.Partition, o *order) error {
 	if err := p.Log().Err(); err != nil {
@@ -275,7 +307,7 @@ func (m *Manager) stopReplica(s stop) error {
 		markStopReplicaKafkaStorageError.Hit()
 		return fmt.Errorf("stop replica %s: %w", s.tp, kerr.KafkaStorageError)
 	}
-	if h != nil && s.leaderEpoch >= 0 && s.leaderEpoch < h.p.LeaderEpoch() {
+	if h != nil && s.leaderEpoch >= 0 && s.leaderEpoch < h.p.LeaderEpoch() && !m.o.Config.Bugs.Has(bug.NoBrokerEpoch) { // KIP-570 came later
 		markStopReplicaFencedLeaderEpoch.Hit()
 		return fmt.Errorf("stop replica %s: leader epoch %d is older than %d: %w", s.tp, s.leaderEpoch, h.p.LeaderEpoch(), kerr.FencedLeaderEpoch)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"barnabas/broker/bug"
 	"barnabas/broker/client"
 	"barnabas/broker/env"
 	"barnabas/broker/partition"
@@ -23,7 +24,7 @@ func (f *fetcher) buildRequest() {
 	c, req := f.m.o.Config, &f.req
 	topics := req.Topics
 	*req = kmsg.NewFetchRequest()
-	req.Topics = topics[:0]
+	req.Topics = topics
 	req.Version = fetchByID
 	for _, n := range f.round {
 		if n.topicID == ([16]byte{}) {
@@ -34,37 +35,32 @@ func (f *fetcher) buildRequest() {
 	req.ReplicaState.ID, req.ReplicaState.Epoch = c.BrokerID, f.m.o.BrokerEpoch()
 	req.MaxWaitMillis, req.MinBytes = int32(c.ReplicaFetchWaitMax.Milliseconds()), 1
 	req.MaxBytes = c.ReplicaFetchResponseBytesMax
+	f.wanted = f.wanted[:0]
 	for _, n := range f.round {
-		t := topicOf(req, n)
 		rp := kmsg.NewFetchRequestTopicPartition()
 		rp.Partition, rp.CurrentLeaderEpoch, rp.FetchOffset = n.tp.Partition, n.leaderEpoch, n.asked.Offset
 		rp.LastFetchedEpoch, rp.LogStartOffset, rp.PartitionMaxBytes = n.asked.LastEpoch, n.asked.LogStartOffset, c.ReplicaFetchBytesMax
-		t.Partitions = append(t.Partitions, rp)
+		if c.Bugs.Has(bug.NoFetchEpoch) { // before KIP-320 and KIP-595: once, when the following begins, the logs are compared
+			rp.CurrentLeaderEpoch = -1
+			if n.compared {
+				rp.LastFetchedEpoch = -1
+			}
+		}
+		part := client.FetchPart{TP: n.tp, Ask: rp}
+		if req.Version >= fetchByID {
+			part.TopicID = n.topicID
+		}
+		f.wanted = append(f.wanted, part)
 	}
+	f.session.Fill(req, f.wanted)
 }
 
-// topicOf is the place of n's topic in the request. The round goes once around the sorted partitions, so the topic is the last
-// one, or the first, or new.
-func topicOf(req *kmsg.FetchRequest, n *following) *kmsg.FetchRequestTopic {
-	if last := len(req.Topics) - 1; last >= 0 {
-		if req.Topics[last].Topic == n.tp.Topic {
-			return &req.Topics[last]
-		}
-		if req.Topics[0].Topic == n.tp.Topic {
-			return &req.Topics[0]
-		}
-	}
-	var partitions []kmsg.FetchRequestTopicPartition
-	if len(req.Topics) < cap(req.Topics) {
-		partitions = req.Topics[:len(req.Topics)+1][len(req.Topics)].Partitions[:0]
-	}
-	req.Topics = append(req.Topics, kmsg.FetchRequestTopic{Topic: n.tp.Topic, TopicID: n.topicID, Partitions: partitions})
-	return &req.Topics[len(req.Topics)-1]
-}
-
-// processAll works the answer off. What it does not answer, backs off.
-func (f *fetcher) processAll(conn *client.Conn, resp *kmsg.FetchResponse) {
+// processAll works the answer off. What a full one does not answer, backs off; of a session's, nothing is new there.
+func (f *fetcher) processAll(conn *client.Conn, resp *kmsg.FetchResponse, incremental bool) {
 	answered := 0
+	for _, n := range f.round {
+		n.compared = true // unless the answer says something else below
+	}
 	for i := range resp.Topics {
 		t := &resp.Topics[i]
 		for j := range t.Partitions {
@@ -77,7 +73,7 @@ func (f *fetcher) processAll(conn *client.Conn, resp *kmsg.FetchResponse) {
 			f.process(conn, n, rp)
 		}
 	}
-	if answered < len(f.round) {
+	if answered < len(f.round) && !incremental {
 		f.delay(f.unanswered(resp)...)
 	}
 }
@@ -118,14 +114,23 @@ func (f *fetcher) process(conn *client.Conn, n *following, rp *kmsg.FetchRespons
 	case rp.ErrorCode != 0:
 		err = kerr.ErrorForCode(rp.ErrorCode)
 	case rp.DivergingEpoch.Epoch >= 0 || rp.DivergingEpoch.EndOffset >= 0:
+		if f.m.o.Config.Bugs.Has(bug.HWBeforeTruncate) {
+			if _, err = n.p.AppendAsFollower(partition.Fetched{LeaderEpoch: n.leaderEpoch, Offset: n.asked.Offset,
+				HighWatermark: rp.HighWatermark, LogStartOffset: rp.LogStartOffset}); err != nil {
+				break
+			}
+		}
+		n.compared = false
 		err = f.diverged(n, rp)
 	default:
 		_, err = n.p.AppendAsFollower(partition.Fetched{LeaderEpoch: n.leaderEpoch, Offset: n.asked.Offset,
 			Batches: rp.RecordBatches, HighWatermark: rp.HighWatermark, LogStartOffset: rp.LogStartOffset})
 	}
 	if err == nil {
+		n.early = 0
 		return
 	}
+	n.compared = false
 	f.failed(n, rp.ErrorCode, err)
 }
 
@@ -141,6 +146,8 @@ func (f *fetcher) failed(n *following, code int16, err error) {
 	switch {
 	case errors.Is(err, kerr.FencedLeaderEpoch), n.p.Log().Err() != nil:
 		f.drop(n)
+	case errors.Is(err, kerr.UnknownLeaderEpoch), errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.NotLeaderForPartition):
+		f.tooEarly(n)
 	default:
 		f.delay(n)
 	}
@@ -160,6 +167,13 @@ func (f *fetcher) diverged(n *following, rp *kmsg.FetchResponseTopicPartition) e
 // outOfRange asks the leader for its log's start and end, and brings ours in between.
 // Source: AbstractFetcherThread#handleOutOfRangeError, fetchOffsetAndTruncate.
 func (f *fetcher) outOfRange(conn *client.Conn, n *following) error {
+	if f.m.o.Config.Bugs.Has(bug.EpochNotPersisted) {
+		// The leader does not know our last epoch, or any after it. Before KIP-595 a follower then cut at its high watermark.
+		progress, err := n.p.TruncateToEpochEnd(n.leaderEpoch, n.asked.Offset, partition.EpochEnd{Epoch: -1, EndOffset: -1})
+		if err != nil || progress {
+			return err
+		}
+	}
 	end, err := f.listOffset(conn, n, partition.TimestampLatest)
 	if err != nil {
 		return err
@@ -180,6 +194,9 @@ func (f *fetcher) outOfRange(conn *client.Conn, n *following) error {
 func (f *fetcher) listOffset(conn *client.Conn, n *following, timestamp int64) (int64, error) {
 	rp := kmsg.NewListOffsetsRequestTopicPartition()
 	rp.Partition, rp.CurrentLeaderEpoch, rp.Timestamp = n.tp.Partition, n.leaderEpoch, timestamp
+	if f.m.o.Config.Bugs.Has(bug.NoFetchEpoch) {
+		rp.CurrentLeaderEpoch = -1
+	}
 	req := kmsg.NewPtrListOffsetsRequest()
 	req.Version, req.ReplicaID = 9, f.m.o.Config.BrokerID
 	req.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: n.tp.Topic, Partitions: []kmsg.ListOffsetsRequestTopicPartition{rp}}}

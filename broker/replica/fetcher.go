@@ -15,7 +15,7 @@ import (
 // fetcher fetches partitions from one leader, in rounds: what is due goes into one request; its answer is worked off; what
 // failed backs off. It keeps no offsets: a follower's next offset is its log's end, whoever moved that.
 //
-// Source: AbstractFetcherThread, ReplicaFetcherThread, RemoteLeaderEndPoint. A fetch is full each time, not a session (KIP-227).
+// Source: AbstractFetcherThread, ReplicaFetcherThread, RemoteLeaderEndPoint.
 type fetcher struct {
 	m   *Manager
 	key fetcherKey
@@ -28,8 +28,10 @@ type fetcher struct {
 	closed bool
 
 	// Of the task alone, kept between rounds to save allocations.
-	round []*following
-	req   kmsg.FetchRequest
+	round   []*following
+	wanted  []client.FetchPart
+	session client.FetchSession
+	req     kmsg.FetchRequest
 }
 
 var (
@@ -107,18 +109,25 @@ func (f *fetcher) fetch() error {
 	f.buildRequest()
 	r, err := conn.Do(&f.req, f.m.o.Config.ReplicaSocketTimeout)
 	if err != nil {
+		f.session.Failed()
 		f.disconnect(conn)
 		return err
 	}
 	resp, ok := r.(*kmsg.FetchResponse)
 	if !ok {
+		f.session.Failed()
 		f.disconnect(conn)
 		return fmt.Errorf("fetch answered with %T", r)
+	}
+	incremental := f.session.Incremental()
+	if !f.session.Answered(resp) {
+		markFetchSessionLost.Hit()
+		return nil // the next request is a full one
 	}
 	if resp.ErrorCode != 0 {
 		return kerr.ErrorForCode(resp.ErrorCode)
 	}
-	f.processAll(conn, resp)
+	f.processAll(conn, resp, incremental)
 	return nil
 }
 

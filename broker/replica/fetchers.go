@@ -4,6 +4,7 @@ import (
 	"hash/fnv"
 	"slices"
 	"strconv"
+	"time"
 
 	"barnabas/broker/env"
 	"barnabas/broker/partition"
@@ -30,7 +31,7 @@ func fetcherNumber(tp wire.TopicPartition, fetchers int) int {
 func (m *Manager) follow(p *partition.Partition, topicID [16]byte, a partition.Assignment) {
 	key := fetcherKey{a.Leader, fetcherNumber(p.TP(), m.o.Config.NumReplicaFetchers)}
 	m.mu.Lock()
-	if m.stopped {
+	if m.stopped || m.leaving {
 		m.mu.Unlock()
 		return
 	}
@@ -93,6 +94,8 @@ type following struct {
 	p           *partition.Partition
 	leaderEpoch int32
 	due         env.Instant // not to be fetched before
+	early       int         // how often, in a row, the leader did not know yet that it leads
+	compared    bool        // the leader has found our log to be one with its own
 
 	// Of the round under way; the fetcher's task alone looks at it.
 	asked partition.FetchPosition
@@ -138,6 +141,20 @@ func (f *fetcher) delay(list ...*following) {
 		n.due = due
 	}
 }
+
+// tooEarly backs off with one whose leader has not heard of the election yet: it will in a moment.
+//
+// DEVIATION(KIP-320): Kafka's follower rests for replica.fetch.backoff.ms, and with it all that waits for acks=all. Ours asks
+// again after earlyBackoff, then twice as long each time, up to that.
+func (f *fetcher) tooEarly(n *following) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	pause := min(earlyBackoff<<min(n.early, 10), f.m.o.Config.ReplicaFetchBackoff)
+	n.early++
+	n.due = f.m.o.Env.Mono().Add(pause)
+}
+
+const earlyBackoff = 10 * time.Millisecond
 
 func (f *fetcher) idle() bool {
 	f.mu.Lock()

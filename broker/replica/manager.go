@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"barnabas/broker/bug"
 	"barnabas/broker/config"
 	"barnabas/broker/env"
 	"barnabas/broker/log"
@@ -58,6 +59,7 @@ type Manager struct {
 	stop     env.Cond  // stopped, for tasks that sleep
 	stopped  bool
 	offline  bool // OnOffline was called
+	leaving  bool // Leave was called
 	fetchers map[fetcherKey]*fetcher
 
 	hws    map[wire.TopicPartition]int64                   // high watermarks of the last checkpoint before this life
@@ -92,6 +94,15 @@ func (m *Manager) Start() {
 // shutdownPatience bounds how long Shutdown waits for its tasks. One that hangs in a call to the controller is left to find
 // that there is nothing to do any more.
 const shutdownPatience = time.Second
+
+// Leave is called before leaderships are handed over: what this broker becomes a follower of from now on, it does not fetch
+// any more. A leader that saw it fetch would take it into the ISR again, and wait for it.
+// Source: ReplicaManager#makeFollowers (isShuttingDown).
+func (m *Manager) Leave() {
+	m.mu.Lock()
+	m.leaving = true
+	m.mu.Unlock()
+}
 
 // Shutdown stops fetchers and tasks, refuses further appends, and writes the last checkpoint of high watermarks. The logs
 // stay open: they are the log manager's.
@@ -193,7 +204,7 @@ func (m *Manager) topicConfig(topic string) config.Topic {
 // A broker epoch above ours is of a registration that we have not heard the answer of yet: the controller was faster.
 // Errors: STALE_BROKER_EPOCH, STALE_CONTROLLER_EPOCH. Source: KafkaApis#isBrokerEpochStale, KIP-380.
 func (m *Manager) fence(controllerEpoch int32, brokerEpoch int64) *kerr.Error {
-	if brokerEpoch >= 0 && brokerEpoch < m.o.BrokerEpoch() {
+	if brokerEpoch >= 0 && brokerEpoch < m.o.BrokerEpoch() && !m.o.Config.Bugs.Has(bug.NoBrokerEpoch) {
 		markFenceStaleBrokerEpoch.Hit()
 		return kerr.StaleBrokerEpoch
 	}

@@ -74,7 +74,8 @@ func (t *Txn) End(now Now, r EndRequest, answer func(EndResult)) {
 
 // isRetry reports whether a client of transaction.version=2 asks again for an end whose answer it has not heard.
 func (t *Txn) isRetry(r EndRequest) bool {
-	bumped := r.ProducerID == t.at.ProducerID && int32(r.Epoch)+1 == int32(t.at.Epoch)
+	// Where the epoch was raised to fence the producer, its end is not its own.
+	bumped := r.ProducerID == t.at.ProducerID && int32(r.Epoch)+1 == int32(t.at.Epoch) && t.at.Version >= wire.TransactionV2
 	return (bumped && t.at.State != Ongoing && t.at.State != Empty) || t.overflowed(r)
 }
 
@@ -90,8 +91,10 @@ func (t *Txn) mayEnd(r EndRequest, again bool) *kerr.Error {
 	if err := t.owns(r.ProducerID, r.Epoch); err != nil {
 		return err
 	}
-	if r.V2 && t.at.State.decided() { // the decision has raised the epoch: who has this one was never told it
-		return kerr.ProducerFenced
+	// DEVIATION(KIP-890): Kafka fences who ends the next transaction while the markers of the last are under way. It was told its epoch
+	// with the decision, and may have nothing to add: ours has it wait.
+	if r.V2 && t.at.State.decided() {
+		return kerr.ConcurrentTransactions
 	}
 	return nil
 }

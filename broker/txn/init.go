@@ -99,6 +99,7 @@ func (t *Txn) bump(next *Metadata, r InitRequest) *kerr.Error {
 	case t.at.Epoch == record.NoProducerEpoch || r.Epoch == t.at.Epoch:
 		next.Epoch, next.LastEpoch = t.at.Epoch+1, t.at.Epoch
 	case r.Epoch == t.at.LastEpoch:
+		next.PreviousID = t.at.PreviousID // and it may have to ask once more
 	default:
 		return kerr.ProducerFenced
 	}

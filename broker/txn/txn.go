@@ -67,7 +67,7 @@ type Metadata struct {
 	Partitions []wire.TopicPartition
 	StartMs    int64 // of the transaction, since 1970; -1 if there was none
 	UpdatedMs  int64
-	Version    int16 // of transactions, as the client speaks it
+	Version    int16 // of transactions, as the client spoke it that ended the last; 0 where the coordinator did
 }
 
 // Txn is one transactional id. It is not safe for use by several tasks.
@@ -229,6 +229,8 @@ func (t *Txn) become(next Metadata, now Now) {
 // Tick lets time pass: a transaction whose time is up is aborted, and its producer fenced; an end that could not be written is
 // written again.
 //
+// DEVIATION(KIP-98): Kafka looks every ten seconds and goes by the wall clock; ours has a timer for each, on the monotonic clock.
+//
 // Source: TransactionCoordinator#abortTimedOutTransactions.
 func (t *Txn) Tick(now Now) {
 	if t.pending != nil {
@@ -258,7 +260,7 @@ func (t *Txn) fence(now Now, bump bool, answer func(*kerr.Error)) {
 	// The zombie is fenced at once, whatever becomes of the write.
 	next.LastEpoch = record.NoProducerEpoch
 	t.at.Epoch, t.at.LastEpoch = next.Epoch, next.LastEpoch
-	next.State = PrepareAbort
+	next.State, next.Version = PrepareAbort, 0
 	t.transit(next, now, answer, func(_ Now, err *kerr.Error) {
 		t.failedFence = t.at.State == Ongoing
 	})

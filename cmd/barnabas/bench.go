@@ -39,6 +39,7 @@ type benchFlags struct {
 	seed      uint64
 	scenario  string
 	gcLogs    []string
+	otherGC   []string
 }
 
 func (f *benchFlags) add(cmd *cobra.Command) {
@@ -114,6 +115,7 @@ func compareCommand() *cobra.Command {
 	f.add(cmd)
 	cmd.Flags().StringVar(&f.other, "against", "", "the other cluster, HOST:PORT,…")
 	cmd.Flags().StringVar(&f.otherName, "against-label", "", "what to call it; by default its address")
+	cmd.Flags().StringArrayVar(&f.otherGC, "against-gc-log", nil, "as --gc-log, of the other cluster's brokers")
 	cmd.MarkFlagRequired("against")
 	return cmd
 }
@@ -198,7 +200,24 @@ func (f *benchFlags) run(name string) error {
 	default:
 		run, err = bench.Run(ctx, w, f.options())
 	}
-	return f.finish(err, run)
+	if err := f.finish(err, run); err != nil {
+		return err
+	}
+	return missedRate(w, run)
+}
+
+// missedRate says that an open loop's one rate could not be met. Steps may go beyond what can be: that is their point.
+func missedRate(w *bench.Workload, run *load.Run) error {
+	const met = 0.98
+	if w.Load.Mode != "open" || len(w.Load.Steps) > 0 || run.Scenario != "" {
+		return nil
+	}
+	for _, r := range run.Valid() {
+		if got := r.Produced.Rate(); got < met*r.Offered && r.Blocked > 0 {
+			return fmt.Errorf("the rate of %.0f records/s could not be met: %.0f/s went through", r.Offered, got)
+		}
+	}
+	return nil
 }
 
 // simulate runs in the simulated world.
@@ -237,7 +256,7 @@ func (f *benchFlags) compare(name string) error {
 	ctx, stop := interruptible()
 	defer stop()
 	a, b := f.options(), f.options()
-	b.Bootstrap, b.Label, b.Pids = f.other, f.otherName, nil
+	b.Bootstrap, b.Label, b.Pids, b.GCLogs = f.other, f.otherName, nil, f.otherGC
 	ra, rb, err := bench.Compare(ctx, w, a, b)
 	if err == nil && !ra.Interrupted {
 		for _, r := range load.Compare(ra, rb) {

@@ -129,6 +129,7 @@ own numbers; CPU and latency are as measured.`,
 func calibrateCommand() *cobra.Command {
 	var f benchFlags
 	var tries int
+	var from string
 	cmd := &cobra.Command{
 		Use: "calibrate", Short: "Fit a simulator profile to this machine, and say how well it predicts",
 		Long: `Measure this machine (loopback, disk, and one real broker that is started for it: as fast as it goes, and at a tenth, a half and 85 % of
@@ -136,30 +137,48 @@ that), fit a profile to the first repetition of each, and print what the simulat
 The profile is OUT/profile.yaml: bench … --world sim --profile OUT/profile.yaml.`,
 		Args: exactly(0, "no arguments"),
 		RunE: func(*cobra.Command, []string) error {
-			w, err := f.workload("calibrate")
-			if err != nil {
+			if _, err := f.workload("calibrate"); err != nil {
 				return err
 			}
-			_ = w
 			ctx, stop := interruptible()
 			defer stop()
-			c, end, err := ownCluster(ctx, 1)
-			if err != nil {
-				return err
+			o := bench.CalibrateOptions{Tries: tries}
+			if from != "" {
+				runs, err := load.LoadDir(from)
+				if err != nil {
+					return usage("--from: %w", err)
+				}
+				if o.Guess, err = bench.ReadProfile(filepath.Join(from, "first-guess.yaml")); err != nil {
+					return usage("--from: %w", err)
+				}
+				o.From = runs[0]
+			} else {
+				c, end, err := ownCluster(ctx, 1)
+				if err != nil {
+					return err
+				}
+				defer end()
+				o.Dir, o.Bootstrap = c.flags.dir, strings.Join(c.addrs, ",")
+				f.bootstrap = o.Bootstrap
 			}
-			defer end()
-			o := f.options()
-			o.Bootstrap = strings.Join(c.addrs, ",")
+			o.Options = f.options()
 			if o.Label == "" {
 				o.Label = "this machine"
 			}
-			p, run, err := bench.Calibrate(ctx, bench.CalibrateOptions{Options: o, Dir: c.flags.dir, Tries: tries})
-			if p != nil {
-				if err := os.MkdirAll(f.out, 0o755); err != nil {
-					return err
+			keep := func(name string, p *bench.Profile) {
+				if err := os.MkdirAll(f.out, 0o755); err == nil {
+					err = os.WriteFile(f.path(name), []byte(p.YAML()), 0o644)
+					if err != nil {
+						say("%v", err)
+					}
 				}
-				if err := os.WriteFile(f.path("profile.yaml"), []byte(p.YAML()), 0o644); err != nil {
-					return err
+			}
+			o.Probed = func(p *bench.Profile) { keep("first-guess.yaml", p) }
+			p, run, err := bench.Calibrate(ctx, o)
+			if p != nil {
+				keep("profile.yaml", p)
+				if from != "" {
+					keep("first-guess.yaml", o.Guess)
 				}
 				say("profile: %s", f.path("profile.yaml"))
 				for _, x := range run.Prediction {
@@ -170,6 +189,7 @@ The profile is OUT/profile.yaml: bench … --world sim --profile OUT/profile.yam
 		},
 	}
 	f.add(cmd)
+	cmd.Flags().StringVar(&from, "from", "", "directory of an earlier calibration: fit again, measure nothing")
 	cmd.Flags().IntVar(&tries, "tries", 0, "simulated profiles that the fit may try; by default 90")
 	return cmd
 }

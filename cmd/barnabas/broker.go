@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"barnabas/broker"
+	"barnabas/broker/bug"
 	"barnabas/broker/config"
 	"barnabas/broker/env"
 	"barnabas/broker/osenv"
@@ -18,8 +20,9 @@ import (
 )
 
 func brokerCommand() *cobra.Command {
-	var file, level string
+	var file, level, bugs string
 	var overrides []string
+	var trial hookFlags
 	cmd := &cobra.Command{
 		Use:   "broker --config server.properties",
 		Short: "Run a broker",
@@ -32,11 +35,25 @@ standard error. SIGTERM or SIGINT hands its leaderships over and stops it cleanl
 			if err != nil {
 				return err
 			}
-			e, err := realEnv(fmt.Sprintf("broker-%d", cfg.BrokerID), level)
+			if cfg.Bugs, err = bug.Parse(bugs); err != nil {
+				return usage("--bug: %w", err)
+			}
+			hook, err := trial.hook()
 			if err != nil {
 				return err
 			}
-			b := broker.New(broker.Options{Env: e, Config: cfg, OpenSession: gozk.Open})
+			e, err := realEnv(fmt.Sprintf("broker-%d", cfg.BrokerID), level, trial.bind, hook)
+			if err != nil {
+				return err
+			}
+			o := broker.Options{Env: e, Config: cfg, OpenSession: gozk.Open}
+			if hook != nil {
+				o.ControllerEnv = holds(hook, e)
+			}
+			if err := trial.serve(hook); err != nil {
+				return err
+			}
+			b := broker.New(o)
 			onSignal(b.Stop)
 			go func() {
 				for !b.Ready() {
@@ -51,6 +68,9 @@ standard error. SIGTERM or SIGINT hands its leaderships over and stops it cleanl
 	cmd.Flags().StringVar(&file, "config", "", "server.properties (needed)")
 	cmd.Flags().StringArrayVar(&overrides, "override", nil, "KEY=VALUE over what the file says; may be repeated")
 	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	cmd.Flags().StringVar(&bugs, "bug", "", "switch on these bugs of the zoo")
+	cmd.Flags().MarkHidden("bug")
+	trial.add(cmd.Flags())
 	return cmd
 }
 
@@ -80,6 +100,7 @@ func loadConfig(file string, overrides []string) (*config.Broker, error) {
 func zookeeperCommand() *cobra.Command {
 	var addr, dir, level string
 	var tick time.Duration
+	var trial hookFlags
 	cmd := &cobra.Command{
 		Use:   "zookeeper",
 		Short: "Run the embedded ZooKeeper",
@@ -91,8 +112,19 @@ Every write is synced before it is answered; sessions and their ephemeral nodes 
 			if dir == "" {
 				return usage("--data is needed: a directory")
 			}
-			e, err := realEnv("zookeeper", level)
+			hook, err := trial.hook()
 			if err != nil {
+				return err
+			}
+			e, err := realEnv("zookeeper", level, trial.bind, hook)
+			if err != nil {
+				return err
+			}
+			var running atomic.Pointer[zkserver.Server]
+			if hook != nil {
+				expires(hook, &running)
+			}
+			if err := trial.serve(hook); err != nil {
 				return err
 			}
 			if err := e.MkdirAll(dir); err != nil {
@@ -102,6 +134,7 @@ Every write is synced before it is answered; sessions and their ephemeral nodes 
 			if err != nil {
 				return err
 			}
+			running.Store(s)
 			say("zookeeper listens on %s", s.Addr())
 			onSignal(s.Close)
 			return s.Run()
@@ -111,13 +144,15 @@ Every write is synced before it is answered; sessions and their ephemeral nodes 
 	cmd.Flags().StringVar(&dir, "data", "", "directory for its log and snapshots (needed)")
 	cmd.Flags().DurationVar(&tick, "tick", 2*time.Second, "the tick; sessions last 2 to 20 ticks")
 	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	trial.add(cmd.Flags())
 	return cmd
 }
 
-func realEnv(name, level string) (*osenv.Env, error) {
+// realEnv is the world of a process that logs to standard error; bind and hook may be zero.
+func realEnv(name, level, bind string, hook *osenv.Hook) (*osenv.Env, error) {
 	for l := env.Debug; l <= env.Error; l++ {
 		if l.String() == level {
-			return osenv.New(osenv.Options{Name: name, LogLevel: l, LogWriter: os.Stderr}), nil
+			return osenv.New(osenv.Options{Name: name, LogLevel: l, LogWriter: os.Stderr, Bind: bind, Hook: hook}), nil
 		}
 	}
 	return nil, usage("--log-level %s: debug, info, warn or error", level)

@@ -28,6 +28,7 @@ type runFlags struct {
 	twice    bool
 	out      string
 	jobs     int
+	real     realFlags
 }
 
 func runCommand() *cobra.Command {
@@ -39,11 +40,20 @@ func runCommand() *cobra.Command {
 converge, fresh clients read everything back, and checkers judge what the clients were told.
 
 A failure's files go to OUT/SCENARIO-SEED: the card, the schedule of faults (a text you can edit and give back with
---schedule), the history of operations, and the record. OUT/report.html and OUT/junit.xml cover all runs.`,
+--schedule), the history of operations, and the record. OUT/report.html and OUT/junit.xml cover all runs.
+
+With --world real the same scenario runs on processes of this binary on this machine: the same faults (kill -9, SIGSTOP,
+links and disks by a hook in each process), workload and checks, in real time; the logs are in OUT/SCENARIO-SEED/logs.
+What no process can do, such as losing power, is left out, and the card says so. The card also tells how long partitions
+could not be written to while brokers stopped or were killed. With --bootstrap the same workload and checks go to any
+Kafka-compatible cluster, on a topic of their own and without faults.`,
 		Example: `  barnabas run leader-failover --seed 7
   barnabas run power-loss --seeds 1..200
   barnabas run isr-shrink --seeds 1..500 --bug ack-before-isr      # must end with exit code 12
-  barnabas run steady --schedule my-faults.txt`,
+  barnabas run steady --schedule my-faults.txt
+  barnabas run rolling-restart --world real --brokers 3
+  barnabas run leader-failover --world real --zookeeper-jar /usr/share/java/zookeeper.jar
+  barnabas run steady --bootstrap kafka-1:9092,kafka-2:9092 --for 60s`,
 		Args: exactly(1, "the name of a scenario ('barnabas scenarios' lists them)"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			plan, err := newPlan(args[0], f, cmd.Flags().Changed("seed"))
@@ -56,12 +66,19 @@ A failure's files go to OUT/SCENARIO-SEED: the card, the schedule of faults (a t
 	flags := cmd.Flags()
 	flags.Uint64Var(&f.seed, "seed", 1, "the seed")
 	flags.StringVar(&f.seeds, "seeds", "", "several seeds, FIRST..LAST, instead of --seed")
-	flags.StringVar(&f.world, "world", "sim", "sim; real is not there yet")
+	flags.StringVar(&f.world, "world", "sim", "sim, or real: processes on this machine")
 	flags.StringVar(&f.schedule, "schedule", "", "play the faults of this file instead of those drawn from the seed")
 	flags.StringVar(&f.bugs, "bug", "", "switch on these bugs of the zoo, comma-separated")
 	flags.BoolVar(&f.twice, "twice", false, "run each seed two times and compare the hashes")
 	flags.StringVar(&f.out, "out", "out", "directory for reports and failures")
-	flags.IntVar(&f.jobs, "jobs", runtime.NumCPU(), "runs at once")
+	flags.IntVar(&f.jobs, "jobs", runtime.NumCPU(), "runs at once; in the real world always one")
+	flags.IntVar(&f.real.brokers, "brokers", 0, "real world: how many brokers; 0 is as the seed says")
+	flags.DurationVar(&f.real.duration, "for", 0, "real world: how long faults and load last; 0 is as the scenario says")
+	flags.DurationVar(&f.real.budget, "budget", 0, "real world: the run ends by then, whatever happens; 0 is what its phases may take in all")
+	flags.StringVar(&f.real.zkJar, "zookeeper-jar", "", "real world: run Apache ZooKeeper from this jar and those beside it in place of the embedded one")
+	flags.StringVar(&f.real.bootstrap, "bootstrap", "", "HOST:PORT[,HOST:PORT…] of any Kafka-compatible cluster to run the workload and checks on, without faults")
+	flags.BoolVar(&f.real.keep, "keep", false, "real world: keep the brokers' data after a pass, too")
+	flags.StringVar(&f.real.level, "log-level", "info", "real world: of the processes' logs")
 	return cmd
 }
 
@@ -81,8 +98,11 @@ func newPlan(name string, f runFlags, seedGiven bool) (*plan, error) {
 	if p.scenario, err = scenarios.Find(name); err != nil {
 		return nil, usage("%w", err)
 	}
-	if f.world != "sim" {
-		return nil, usage("--world %s: only the simulated world is there yet", f.world)
+	if f.real.bootstrap != "" {
+		p.flags.world = "real"
+	}
+	if err := p.checkReal(); err != nil {
+		return nil, err
 	}
 	if f.seeds != "" {
 		if seedGiven {
@@ -125,8 +145,12 @@ const gcPercent = 400
 // failing seed.
 func (p *plan) run() error {
 	debug.SetGCPercent(gcPercent)
+	one := p.one
+	if p.flags.world == "real" {
+		one = p.newReals().one
+	}
 	bar := newProgress(p.scenario.Name, p.seeds.count())
-	records := p.runAll(func(r *reports.Run) {
+	records := p.runAll(one, func(r *reports.Run) {
 		bar.done(r.Verdict != reports.Pass)
 		if p.seeds.count() == 1 || r.Verdict != reports.Pass && bar.failed <= 3 {
 			reports.Card(bar.out(), r)
@@ -165,17 +189,27 @@ func (p *plan) summary(records []*reports.Run, failed int, first *reports.Run) {
 	if p.flags.twice {
 		twice = ", each run twice"
 	}
-	fmt.Printf("%s seeds %d..%d%s: %d passed, %d failed; %.0f virtual minutes, %.0f virtual seconds a second and core\n",
-		p.scenario.Name, p.seeds.first, p.seeds.last, twice, len(records)-failed, failed, virtual.Minutes(), virtual.Seconds()/wall.Seconds())
+	if p.flags.world == "real" {
+		fmt.Printf("%s seeds %d..%d in the real world: %d passed, %d failed; %.0f minutes\n",
+			p.scenario.Name, p.seeds.first, p.seeds.last, len(records)-failed, failed, virtual.Minutes())
+	} else {
+		fmt.Printf("%s seeds %d..%d%s: %d passed, %d failed; %.0f virtual minutes, %.0f virtual seconds a second and core\n",
+			p.scenario.Name, p.seeds.first, p.seeds.last, twice, len(records)-failed, failed, virtual.Minutes(), virtual.Seconds()/wall.Seconds())
+	}
 	fmt.Printf("report: %s\n", filepath.Join(p.flags.out, "report.html"))
 	if first != nil {
-		fmt.Printf("%s\nreplay: barnabas replay %s\n", first.Title(), first.Dir)
+		fmt.Println(first.Title())
+		if p.flags.world == "sim" {
+			fmt.Printf("replay: barnabas replay %s\n", first.Dir)
+		} else {
+			fmt.Printf("logs: %s\n", filepath.Join(first.Dir, "logs"))
+		}
 	}
 }
 
 // runAll spreads the seeds over the jobs and hands each record to done, one at a time, as they come. The result is in
 // the order of the seeds.
-func (p *plan) runAll(done func(*reports.Run)) []*reports.Run {
+func (p *plan) runAll(one func(seed uint64) *reports.Run, done func(*reports.Run)) []*reports.Run {
 	records := make([]*reports.Run, p.seeds.count())
 	next := make(chan int)
 	var wg sync.WaitGroup
@@ -185,7 +219,7 @@ func (p *plan) runAll(done func(*reports.Run)) []*reports.Run {
 		go func() {
 			defer wg.Done()
 			for i := range next {
-				r := p.one(p.seeds.first + uint64(i))
+				r := one(p.seeds.first + uint64(i))
 				mu.Lock()
 				records[i] = r
 				done(r)

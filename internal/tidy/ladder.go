@@ -14,7 +14,7 @@ var levels = map[string]int{
 	"broker/env": 0, "broker/assert": 0, "broker/bug": 0, "broker/config": 0, "broker/metrics": 0,
 	"broker/record": 1, "broker/wire": 1,
 	"broker/purgatory": 2, "broker/quota": 2, "broker/client": 2, "broker/zookeeper": 2,
-	"broker/log":       3,
+	"broker/log": 3, "broker/legacy": 3,
 	"broker/partition": 4,
 	"broker/replica":   5, "broker/metadata": 5, "broker/coordinator": 5,
 	"broker/group": 6, "broker/txn": 6, "broker/controller": 6,

@@ -65,10 +65,17 @@ func Judge(h *history.History, o Options) Verdict {
 	j.count()
 	j.indexWrites()
 	if len(j.v.Unknown) == 0 {
-		for _, p := range j.split() {
+		j.gatherTxns()
+		j.parts = j.split()
+		for _, p := range j.parts {
 			p.run()
 		}
 		j.checkGroups()
+		j.checkTxns()
+		j.checkFences()
+		j.checkCycles()
+		j.checkPipelines()
+		j.checkTotals()
 	}
 	slices.SortStableFunc(j.v.Violations, func(a, b Violation) int {
 		if d := rank[a.Invariant] - rank[b.Invariant]; d != 0 {
@@ -97,6 +104,11 @@ type judge struct {
 	writes []write
 	base   []int32
 	values index // value → place in writes
+
+	parts   []*part
+	txns    []*txn         // by number
+	byName  map[int64]*txn // the same
+	inOrder []*part        // by topic and partition
 }
 
 // write is a record that somebody produced.
@@ -105,6 +117,9 @@ type write struct {
 	reader  int32 // the fetch that saw it and returned first; -1 for none
 	place   int64 // the offset it was first read at, else that of a trusted ack; None
 	drained bool  // the final drain saw it
+	visible bool  // the final drain of committed data saw it
+	stable  int32 // the fetch of committed data that saw it and returned first; none
+	txn     *txn  // that it is part of; nil for none
 	lost    bool  // reported
 }
 
@@ -153,7 +168,7 @@ func (j *judge) indexWrites() {
 			continue
 		}
 		for _, r := range op.Records {
-			j.writes = append(j.writes, write{op: int32(i), reader: none, place: history.None})
+			j.writes = append(j.writes, write{op: int32(i), reader: none, stable: none, place: history.None})
 			values = append(values, r.Value)
 		}
 	}
@@ -186,12 +201,20 @@ func (j *judge) split() []*part {
 		return parts[i][partition]
 	}
 	for i := range j.h.Ops {
+		if j.h.Ops[i].Kind.OfTransaction() {
+			continue
+		}
 		if p := at(j.h.Ops[i].Topic, j.h.Ops[i].Partition); p != nil && !j.h.Ops[i].Kind.OfGroup() {
 			p.ops = append(p.ops, int32(i))
 		}
 	}
 	for i := range j.h.Drains {
-		if p := at(j.h.Drains[i].Topic, j.h.Drains[i].Partition); p != nil {
+		p := at(j.h.Drains[i].Topic, j.h.Drains[i].Partition)
+		switch {
+		case p == nil:
+		case j.h.Drains[i].Committed:
+			p.stable = &j.h.Drains[i]
+		default:
 			p.drain = &j.h.Drains[i]
 		}
 	}

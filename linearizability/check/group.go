@@ -12,17 +12,18 @@ import (
 type ofGroup struct {
 	group string
 	*part
-	owns, commits, fetches []int32
+	owns, commits, fetches, reads []int32
 }
 
 // checkGroups judges ownership and committed offsets, by sorting. What it relies on: members begin where the group's committed offset
-// is and commit what they have read, so that nobody commits less than what is committed; nobody resets; nothing expires; and an offset is
-// fetched with requireStable.
+// is and commit what they have read, so that nobody commits less than what is committed; nobody resets; nothing expires before
+// the topic's OffsetsRetention; and an offset is fetched with requireStable.
 func (j *judge) checkGroups() {
 	for _, g := range j.splitGroups() {
 		g.checkOwners()
 		g.checkKept()
 		g.checkKnown()
+		g.checkProcessed()
 	}
 }
 
@@ -35,7 +36,7 @@ func (j *judge) splitGroups() []*ofGroup {
 	var list []*ofGroup
 	for i := range j.h.Ops {
 		op := &j.h.Ops[i]
-		if !op.Kind.OfGroup() {
+		if op.Group == "" {
 			continue
 		}
 		k := key{op.Group, op.Topic, op.Partition}
@@ -54,6 +55,8 @@ func (j *judge) splitGroups() []*ofGroup {
 			g.owns = append(g.owns, int32(i))
 		case history.Commit:
 			g.commits = append(g.commits, int32(i))
+		case history.Fetch:
+			g.reads = append(g.reads, int32(i))
 		default:
 			g.fetches = append(g.fetches, int32(i))
 		}
@@ -61,23 +64,49 @@ func (j *judge) splitGroups() []*ofGroup {
 	return list
 }
 
-func (g *ofGroup) by(list []int32, time func(*history.Op) int64) []int32 {
+func (g *ofGroup) by(list []int32, time func(int32) int64) []int32 {
 	sorted := slices.Clone(list)
-	slices.SortStableFunc(sorted, func(a, b int32) int { return cmp.Compare(time(g.op(a)), time(g.op(b))) })
+	slices.SortStableFunc(sorted, func(a, b int32) int { return cmp.Compare(time(a), time(b)) })
 	return sorted
 }
 
-func call(op *history.Op) int64     { return op.Call }
-func returned(op *history.Op) int64 { return op.Return }
+func (g *ofGroup) call(i int32) int64 { return g.op(i).Call }
+
+// returned is when an operation had taken effect: a commit that is part of a transaction does so with that.
+func (g *ofGroup) returned(i int32) int64 {
+	if t := g.j.byName[g.op(i).Txn]; t != nil && t.state == txnCommitted {
+		return max(g.op(i).Return, t.committedAt)
+	}
+	return g.op(i).Return
+}
+
+// outcome is that of an operation, with its transaction taken into account.
+func (g *ofGroup) outcome(i int32) history.Outcome {
+	op := g.op(i)
+	t := g.j.byName[op.Txn]
+	switch {
+	case t == nil || op.Outcome == history.Failed:
+		return op.Outcome
+	case t.state == txnAborted:
+		return history.Failed
+	case t.state == txnCommitted:
+		return op.Outcome
+	}
+	return history.Unknown
+}
 
 // checkOwners holds that in a generation one member owns the partition, and that ownerships which ended in agreement with the group do
 // not overlap: who gave it up late knew of its loss late, and says so by an end that is unknown.
 func (g *ofGroup) checkOwners() {
 	byGeneration := map[int32]int32{}
 	last := none
-	for _, i := range g.by(g.owns, call) {
+	for _, i := range g.by(g.owns, g.call) {
 		op := g.op(i)
-		if other, ok := byGeneration[op.Generation]; ok && g.op(other).Process != op.Process {
+		other, ok := byGeneration[op.Generation]
+		if g.topic.OffsetsRetention > 0 && ok && op.Call > g.op(other).Return {
+			ok = false // an empty group without offsets goes, and another of its name counts from the start
+		}
+		if ok && g.op(other).Process != op.Process {
 			g.violate(OneOwner, fmt.Sprintf("members %d and %d of group %s both own it in generation %d", g.op(other).Process, op.Process, g.group, op.Generation), other, i)
 		} else {
 			byGeneration[op.Generation] = i
@@ -95,22 +124,33 @@ func (g *ofGroup) checkOwners() {
 	}
 }
 
-// checkKept holds that who asks for the committed offset is told no less than what was committed, or told to anybody, before.
+// checkKept holds that who asks for the committed offset is told no less than what was committed, or told to anybody, before. An offset may be gone
+// once nobody has committed for the retention: its group must have been empty for as long, and it was not before its last commit was called.
 func (g *ofGroup) checkKept() {
-	known := g.by(append(slices.Clone(g.commits), g.fetches...), returned)
-	best, next := none, 0
-	for _, i := range g.by(g.fetches, call) {
+	known := g.by(append(slices.Clone(g.commits), g.fetches...), g.returned)
+	calls := g.by(g.commits, g.call)
+	best, next, nextCall := none, 0, 0
+	last := int64(0) // when a commit was called last
+	for _, i := range g.by(g.fetches, g.call) {
 		op := g.op(i)
-		for ; next < len(known) && g.op(known[next]).Return < op.Call; next++ {
+		for ; next < len(known) && g.returned(known[next]) < op.Call; next++ {
 			k := g.op(known[next])
-			if k.Outcome == history.OK && (best == none || k.Offset > g.op(best).Offset) {
+			if g.outcome(known[next]) == history.OK && (best == none || k.Offset > g.op(best).Offset) {
 				best = known[next]
 			}
 		}
-		if op.Outcome == history.OK && best != none && op.Offset < g.op(best).Offset {
-			g.violate(OffsetKept, fmt.Sprintf("operation %d is told that group %s is at %d, after operation %d (%s) was told %d",
-				op.ID, g.group, op.Offset, g.op(best).ID, g.op(best).Kind, g.op(best).Offset), best, i)
+		for ; nextCall < len(calls) && g.op(calls[nextCall]).Call < op.Call; nextCall++ {
+			last = g.op(calls[nextCall]).Call
 		}
+		if op.Outcome != history.OK || best == none || op.Offset >= g.op(best).Offset {
+			continue
+		}
+		if kept := g.topic.OffsetsRetention; kept > 0 && op.Offset == history.None && op.Return-last >= kept {
+			best = none // expired: the group begins anew
+			continue
+		}
+		g.violate(OffsetKept, fmt.Sprintf("operation %d is told that group %s is at %d, after operation %d (%s) was told %d",
+			op.ID, g.group, op.Offset, g.op(best).ID, g.op(best).Kind, g.op(best).Offset), best, i)
 	}
 }
 
@@ -119,7 +159,7 @@ func (g *ofGroup) checkKnown() {
 	first := map[int64]int64{} // offset → when its first commit was called
 	for _, i := range g.commits {
 		op := g.op(i)
-		if op.Outcome == history.Failed {
+		if g.outcome(i) == history.Failed {
 			continue
 		}
 		if at, ok := first[op.Offset]; !ok || op.Call < at {

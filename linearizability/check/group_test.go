@@ -58,3 +58,66 @@ func TestGroups(t *testing.T) {
 		}
 	}
 }
+
+// Goal: a commit of what the members have not read is found, in whatever order they read; and an offset may be gone after the retention, and not before, and then the group
+// begins anew. Method: small histories by hand.
+func TestGroupsProcessAndExpire(t *testing.T) {
+	const kept = 100
+	at := func(kind history.Kind, from, to int64) history.Op {
+		op := history.NewOp(kind, "t", 0)
+		op.Call, op.Return, op.Outcome, op.Group = from, to, history.OK, "g"
+		return op
+	}
+	read := func(from, next, returned int64) history.Op {
+		op := at(history.Fetch, returned-1, returned)
+		op.From, op.Next, op.Seek, op.Process = from, next, true, int32(returned)
+		return op
+	}
+	commit := func(offset, call int64) history.Op {
+		op := at(history.Commit, call, call+1)
+		op.Offset = offset
+		return op
+	}
+	told := func(offset, call int64) history.Op {
+		op := at(history.OffsetFetch, call, call+1)
+		op.Offset = offset
+		return op
+	}
+	own := func(process, generation int32, from, to int64) history.Op {
+		op := at(history.Own, from, to)
+		op.Process, op.Generation = process, generation
+		return op
+	}
+	for name, c := range map[string]struct {
+		want string
+		ops  []history.Op
+	}{
+		"read, then committed":         {"", []history.Op{read(0, 5, 1), commit(5, 2)}},
+		"in pieces":                    {"", []history.Op{read(3, 5, 1), read(0, 3, 2), commit(5, 3)}},
+		"twice":                        {"", []history.Op{read(0, 4, 1), read(2, 6, 2), commit(6, 3)}},
+		"nothing read of it":           {Processed, []history.Op{read(0, 5, 1), commit(6, 2)}},
+		"a hole":                       {Processed, []history.Op{read(0, 2, 1), read(3, 5, 2), commit(5, 3)}},
+		"read too late":                {Processed, []history.Op{read(0, 2, 1), commit(5, 3), read(2, 5, 9)}},
+		"committed again":              {"", []history.Op{read(0, 2, 1), commit(2, 2), commit(1, 3)}},
+		"gone in time":                 {"", []history.Op{read(0, 5, 1), commit(5, 2), told(-1, 2+kept)}},
+		"gone too early":               {OffsetKept, []history.Op{read(0, 5, 1), commit(5, 2), told(-1, kept)}},
+		"went back in place of going":  {OffsetKept, []history.Op{read(0, 5, 1), commit(4, 2), commit(5, 5), told(4, 10+kept)}},
+		"anew, and back":               {OffsetKept, []history.Op{read(0, 5, 1), commit(5, 2), told(-1, 2+kept), commit(3, 5+kept), told(2, 8+kept)}},
+		"anew":                         {"", []history.Op{read(0, 5, 1), commit(5, 2), told(-1, 2+kept), commit(3, 5+kept), told(3, 8+kept)}},
+		"a group of the same name":     {"", []history.Op{own(1, 1, 0, 5), own(2, 1, 8, 9)}},
+		"two in a generation, at once": {OneOwner, []history.Op{own(1, 1, 0, 5), own(2, 1, 4, 9)}},
+	} {
+		h := &history.History{Header: history.Header{Topics: []history.Topic{{Name: "t", Partitions: 1, OffsetsRetention: kept}}}, Ops: c.ops}
+		for i := range h.Ops {
+			h.Ops[i].ID = int64(i + 1)
+		}
+		v := Judge(h, Options{DrainOptional: true})
+		got := ""
+		if len(v.Violations) > 0 {
+			got = v.Violations[0].Invariant
+		}
+		if got != c.want || len(v.Unknown) > 0 {
+			t.Errorf("%s: %q %v, want %q", name, got, v.Unknown, c.want)
+		}
+	}
+}

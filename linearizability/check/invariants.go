@@ -22,7 +22,21 @@ const (
 	OneOwner       = "INV-GROUP-ONE-OWNER"  // two members of a group own a partition
 	OffsetKept     = "INV-OFFSET-KEPT"      // a committed offset is lost, or went back
 	OffsetKnown    = "INV-OFFSET-KNOWN"     // a committed offset that nobody committed
+	Processed      = "INV-OFFSET-PROCESSED" // committed, and not read by the members before
 	BatchWhole     = "INV-BATCH-CONTIGUOUS" // the records of one batch are not next to each other
+
+	TxnAbortedRead  = "INV-TXN-ABORTED-UNSEEN"   // read with read_committed, though its transaction was aborted
+	TxnEarlyRead    = "INV-TXN-COMMITTED-ONLY"   // read with read_committed before its transaction's commit was called
+	TxnAtomic       = "INV-TXN-ATOMIC"           // of a transaction's records some are seen and some not, or none of a committed one's
+	TxnFenced       = "INV-TXN-FENCED"           // taken from an old epoch after a newer one was given out
+	TxnEndedOnce    = "INV-TXN-ENDED-ONCE"       // both committed and aborted
+	TxnAcyclic      = "INV-TXN-ACYCLIC"          // transactions that each read what another wrote, in a circle
+	TxnIsolated     = "INV-TXN-WRITE-ISOLATION"  // transactions that wrote to several partitions in different orders
+	ReadBelowLSO    = "INV-READ-BELOW-LSO"       // read with read_committed at or above the last stable offset that came with it
+	ProcessOnce     = "INV-PROCESS-AT-MOST-ONCE" // two results of one input are seen
+	ProcessAll      = "INV-PROCESS-AT-LEAST-ONCE"
+	ProcessTogether = "INV-PROCESS-TOGETHER" // a result is seen, and the offset of its input is not committed
+	TotalConstant   = "INV-BANK-TOTAL"
 )
 
 // rank orders invariants by how bad it is to break them.
@@ -30,7 +44,8 @@ var rank = func() map[string]int {
 	m := make(map[string]int)
 	for i, id := range []string{NoLostWrite, ReadDurable, OffsetStable, NoDuplicate, NoPhantom, FailedUnseen, Content,
 		Order, ProducerOrder, BatchWhole, NoSkip, PollMonotonic, ReadBelowHW, Fresh, ListOffsets, LogStart,
-		WatermarkOrder, HWMonotonic, OneOwner, OffsetKept, OffsetKnown} {
+		ReadBelowLSO, TxnAbortedRead, TxnEarlyRead, TxnAtomic, TxnFenced, TxnEndedOnce, TxnAcyclic, ProcessOnce, ProcessAll,
+		ProcessTogether, TotalConstant, TxnIsolated, WatermarkOrder, HWMonotonic, OneOwner, OffsetKept, OffsetKnown, Processed} {
 		m[id] = i
 	}
 	return m
@@ -42,6 +57,9 @@ var anomaly = map[string]string{
 	NoPhantom: "phantom-read", FailedUnseen: "G1a", Content: "corrupt-read", Order: "reordered-write",
 	ProducerOrder: "nonmonotonic-send", BatchWhole: "torn-batch", NoSkip: "poll-skip", PollMonotonic: "nonmonotonic-poll",
 	ReadBelowHW: "precommitted-read", Fresh: "stale-read", ListOffsets: "stale-offset", LogStart: "log-start-back",
-	OneOwner: "two-owners", OffsetKept: "lost-commit", OffsetKnown: "phantom-commit",
+	OneOwner: "two-owners", OffsetKept: "lost-commit", OffsetKnown: "phantom-commit", Processed: "unprocessed-commit",
+	TxnAbortedRead: "G1a", TxnEarlyRead: "precommitted-read", ReadBelowLSO: "precommitted-read", TxnAtomic: "torn-transaction",
+	TxnFenced: "zombie-write", TxnEndedOnce: "torn-transaction", TxnAcyclic: "G1c", TxnIsolated: "G0",
+	ProcessOnce: "duplicate-processing", ProcessAll: "lost-processing", ProcessTogether: "torn-transaction", TotalConstant: "total-changed",
 	WatermarkOrder: "watermark-order", HWMonotonic: "watermark-back",
 }

@@ -20,8 +20,20 @@ func (v Violation) Lines() []string {
 // line is one operation: when, by whom, what, and what came of it.
 func line(op *history.Op) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%9.3fs +%-9s process %-7d %s %s-%d", time.Duration(op.Call).Seconds(), time.Duration(op.Return-op.Call).Round(10*time.Microsecond),
-		op.Process, op.Kind, op.Topic, op.Partition)
+	fmt.Fprintf(&b, "%9.3fs +%-9s process %-7d %s", time.Duration(op.Call).Seconds(), time.Duration(op.Return-op.Call).Round(10*time.Microsecond),
+		op.Process, op.Kind)
+	if !op.Kind.OfTransaction() {
+		fmt.Fprintf(&b, " %s-%d", op.Topic, op.Partition)
+	}
+	if op.Txn != 0 {
+		fmt.Fprintf(&b, " transaction %d", op.Txn)
+	}
+	if op.TransactionalID != "" {
+		fmt.Fprintf(&b, " of %s", op.TransactionalID)
+	}
+	if op.ProducerID != history.None {
+		fmt.Fprintf(&b, " by %d/%d", op.ProducerID, op.ProducerEpoch)
+	}
 	switch op.Kind {
 	case history.Produce:
 		fmt.Fprintf(&b, " acks=%d %s", op.Acks, values(op.Records))
@@ -40,6 +52,12 @@ func line(op *history.Op) string {
 		if op.Drain {
 			b.WriteString(" (final drain)")
 		}
+	case history.EndTxn:
+		fmt.Fprintf(&b, " %s -> %s", map[bool]string{true: "commit", false: "abort"}[op.Commits], op.Outcome)
+	case history.InitProducer:
+		fmt.Fprintf(&b, " -> %s", op.Outcome)
+	case history.Commit, history.OffsetFetch:
+		fmt.Fprintf(&b, " group %s -> %s %d", op.Group, op.Outcome, op.Offset)
 	case history.ListOffsets:
 		fmt.Fprintf(&b, " %d -> %s %d", op.From, op.Outcome, op.Offset)
 	}

@@ -14,10 +14,14 @@ type part struct {
 	partition int32
 	ops       []int32 // in the order of their recording
 	drain     *history.Drain
+	stable    *history.Drain // of committed data; nil where there is none
+	txns      bool           // some records are part of transactions
 
 	facts ranks
 	slots []slot // by rank
 	below []int32
+	// belowStable counts as below does, but only what consumers of committed data see.
+	belowStable []int32
 }
 
 // slot is an offset that holds a fact.
@@ -95,27 +99,40 @@ func (p *part) checkProcesses() {
 
 // checkDrain checks that the drain read what it says it read: only then does absence prove anything.
 func (p *part) checkDrain() {
+	p.txns = slices.ContainsFunc(p.ops, func(i int32) bool { return p.op(i).Kind == history.Produce && p.op(i).Txn != 0 })
+	if p.txns && p.stable == nil && !p.j.o.DrainOptional {
+		p.j.unknown("%s-%d has transactions and was not read out with read_committed at the end", p.topic.Name, p.partition)
+	}
+	for _, d := range []*history.Drain{p.drain, p.stable} {
+		p.checkCovered(d)
+	}
 	if p.drain == nil {
 		if !p.j.o.DrainOptional && slices.ContainsFunc(p.ops, func(i int32) bool { return p.op(i).Kind == history.Produce }) {
 			p.j.unknown("%s-%d was not read out at the end: what is missing cannot be told from what is lost", p.topic.Name, p.partition)
 		}
+	}
+}
+
+// checkCovered checks that the drain's fetches cover what it says.
+func (p *part) checkCovered(d *history.Drain) {
+	if d == nil {
 		return
 	}
 	var reads []int32
 	for _, i := range p.ops {
-		if op := p.op(i); op.Drain && op.Outcome == history.OK {
+		if op := p.op(i); op.Drain && op.Committed == d.Committed && op.Outcome == history.OK {
 			reads = append(reads, i)
 		}
 	}
 	slices.SortStableFunc(reads, func(a, b int32) int { return cmp64(p.op(a).From, p.op(b).From) })
-	at := p.drain.Start
+	at := d.Start
 	for _, i := range reads {
 		if op := p.op(i); op.From <= at {
 			at = max(at, op.Next)
 		}
 	}
-	if at < p.drain.End {
-		p.j.unknown("%s-%d: the drain says it read [%d, %d), but its fetches end at %d", p.topic.Name, p.partition, p.drain.Start, p.drain.End, at)
+	if at < d.End {
+		p.j.unknown("%s-%d: the drain says it read [%d, %d), but its fetches end at %d", p.topic.Name, p.partition, d.Start, d.End, at)
 	}
 }
 
@@ -160,10 +177,10 @@ func (p *part) readFact(i int32, op *history.Op, r *history.Record) {
 		return
 	}
 	s := &p.slots[p.facts.of(r.Offset)]
-	s.drain = s.drain || op.Drain
+	s.drain = s.drain || op.Drain && !op.Committed
 	switch {
 	case s.by == none:
-		*s = slot{write: w, value: r.Value, reader: i, by: i, drain: op.Drain}
+		*s = slot{write: w, value: r.Value, reader: i, by: i, drain: s.drain}
 	case s.value != r.Value:
 		p.violate(OffsetStable, fmt.Sprintf("offset %d held value %d when operation %d read it, and value %d when operation %d did",
 			r.Offset, s.value, p.op(s.by).ID, r.Value, op.ID), s.by, i, p.writer(s.write), p.writer(w))
@@ -196,6 +213,9 @@ func (p *part) origin(i int32, op *history.Op, r *history.Record) int32 {
 		p.violate(NoPhantom, fmt.Sprintf("operation %d read value %d at offset %d before operation %d wrote it",
 			op.ID, r.Value, r.Offset, wrote.ID), i, from)
 	}
+	if op.Committed && wrote.Txn != 0 {
+		p.checkIsolation(i, op, r, from)
+	}
 	if sum := wrote.Records[w-p.j.base[from]].Sum; sum != r.Sum {
 		p.violate(Content, fmt.Sprintf("operation %d read value %d at offset %d with checksum %08x, written with %08x",
 			op.ID, r.Value, r.Offset, r.Sum, sum), from, i)
@@ -216,7 +236,11 @@ func (p *part) placeRead(i int32, op *history.Op, r *history.Record, w int32) {
 		p.violate(NoDuplicate, fmt.Sprintf("value %d is at offset %d in operation %d, and at offset %d in operation %d",
 			r.Value, wr.place, p.op(wr.reader).ID, r.Offset, op.ID), wr.op, wr.reader, i)
 	}
-	wr.drained = wr.drained || op.Drain
+	wr.drained = wr.drained || op.Drain && !op.Committed
+	wr.visible = wr.visible || op.Drain && op.Committed
+	if op.Committed && (wr.stable == none || op.Return < p.op(wr.stable).Return) {
+		wr.stable = i
+	}
 	if wr.reader == none || op.Return < p.op(wr.reader).Return && wr.place == r.Offset {
 		wr.reader = i
 	}

@@ -9,21 +9,50 @@ import (
 // countBelow counts, for each rank, the facts below it that a fetch must not pass over: all but those reported lost.
 func (p *part) countBelow() {
 	p.below = make([]int32, len(p.slots)+1)
+	p.belowStable = p.below
+	if p.txns {
+		p.belowStable = make([]int32, len(p.slots)+1)
+	}
 	for r := range p.slots {
 		p.below[r+1] = p.below[r]
-		if p.mustBeRead(&p.slots[r]) {
-			p.below[r+1]++
+		if p.txns {
+			p.belowStable[r+1] = p.belowStable[r]
+		}
+		if !p.mustBeRead(&p.slots[r], false) {
+			continue
+		}
+		p.below[r+1]++
+		if p.txns && p.mustBeRead(&p.slots[r], true) {
+			p.belowStable[r+1]++
 		}
 	}
 }
 
-func (p *part) mustBeRead(s *slot) bool {
-	return s.write == none || !p.j.writes[s.write].lost
+// mustBeRead reports whether a fetch, of committed data or of all, must not pass over the slot. What of a transaction can be seen
+// the final drain of committed data has told; without one, what was certainly committed can.
+func (p *part) mustBeRead(s *slot, committed bool) bool {
+	if s.write == none {
+		return !committed || p.stable == nil // it is an anomaly by itself
+	}
+	w := &p.j.writes[s.write]
+	switch {
+	case w.lost:
+		return false
+	case !committed || w.txn == nil:
+		return true
+	case p.stable != nil:
+		return w.visible
+	}
+	return w.txn.state == txnCommitted
 }
 
 // known is the number of such facts in [from, next).
-func (p *part) known(from, next int64) int32 {
-	return p.below[p.facts.below(next)] - p.below[p.facts.below(from)]
+func (p *part) known(from, next int64, committed bool) int32 {
+	below := p.below
+	if committed {
+		below = p.belowStable
+	}
+	return below[p.facts.below(next)] - below[p.facts.below(from)]
 }
 
 // checkPolls looks at each fetch by itself, and at each with the one before it.
@@ -45,9 +74,9 @@ func (p *part) checkPolls() {
 // checkInside checks one fetch: ascending offsets within [From, Next), below the watermark, nothing passed over.
 func (p *part) checkInside(i int32, op *history.Op) {
 	at, inOrder := op.From, true
-	bound, boundName := op.HighWatermark, "high watermark"
+	bound, boundName, broken := op.HighWatermark, "high watermark", ReadBelowHW
 	if op.Committed && op.LastStable != history.None {
-		bound, boundName = op.LastStable, "last stable offset"
+		bound, boundName, broken = op.LastStable, "last stable offset", ReadBelowLSO
 	}
 	var got int32
 	for k := range op.Records {
@@ -59,10 +88,10 @@ func (p *part) checkInside(i int32, op *history.Op) {
 		}
 		at = r.Offset + 1
 		if bound != history.None && r.Offset >= bound {
-			p.violate(ReadBelowHW, fmt.Sprintf("operation %d read offset %d with a %s of %d", op.ID, r.Offset, boundName, bound), i)
+			p.violate(broken, fmt.Sprintf("operation %d read offset %d with a %s of %d", op.ID, r.Offset, boundName, bound), i)
 			bound = history.None // once is enough
 		}
-		if f := p.facts.of(r.Offset); f != none && p.mustBeRead(&p.slots[f]) {
+		if f := p.facts.of(r.Offset); f != none && p.mustBeRead(&p.slots[f], op.Committed) {
 			got++
 		}
 	}
@@ -70,7 +99,7 @@ func (p *part) checkInside(i int32, op *history.Op) {
 		p.violate(PollMonotonic, fmt.Sprintf("operation %d read offset %d, and goes on at %d", op.ID, at-1, op.Next), i)
 		return
 	}
-	if p.topic.Durable && inOrder && got < p.known(op.From, op.Next) {
+	if p.topic.Durable && inOrder && got < p.known(op.From, op.Next, op.Committed) {
 		p.skipped(i, op)
 	}
 }
@@ -83,7 +112,7 @@ func (p *part) skipped(i int32, op *history.Op) {
 		for k < len(op.Records) && op.Records[k].Offset < offset {
 			k++
 		}
-		if s := &p.slots[f]; p.mustBeRead(s) && (k == len(op.Records) || op.Records[k].Offset != offset) {
+		if s := &p.slots[f]; p.mustBeRead(s, op.Committed) && (k == len(op.Records) || op.Records[k].Offset != offset) {
 			p.violate(NoSkip, fmt.Sprintf("operation %d read from %d to %d without offset %d, which holds value %d (operation %d)",
 				op.ID, op.From, op.Next, offset, s.value, p.op(s.by).ID), i, s.by, p.writer(s.write))
 			return
@@ -98,8 +127,12 @@ func (p *part) checkBetween(before, i int32) {
 	case op.From < last.Next:
 		p.violate(PollMonotonic, fmt.Sprintf("operation %d fetched from %d after operation %d had come to %d", op.ID, op.From, last.ID, last.Next),
 			before, i)
-	case op.From > last.Next && p.topic.Durable && p.known(last.Next, op.From) > 0:
-		s := &p.slots[p.facts.below(last.Next)]
+	case op.From > last.Next && p.topic.Durable && p.known(last.Next, op.From, op.Committed) > 0:
+		f := p.facts.below(last.Next)
+		for !p.mustBeRead(&p.slots[f], op.Committed) {
+			f++
+		}
+		s := &p.slots[f]
 		p.violate(NoSkip, fmt.Sprintf("operation %d fetched from %d after operation %d had come to %d, and there are records between, value %d the first",
 			op.ID, op.From, last.ID, last.Next, s.value), before, i, s.by)
 	}

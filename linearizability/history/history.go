@@ -19,12 +19,19 @@ const (
 	Commit
 	// OffsetFetch reads what is committed for a partition of Group: Offset, None for nothing.
 	OffsetFetch
+	// InitProducer makes the process the producer of TransactionalID, under ProducerID and ProducerEpoch.
+	InitProducer
+	// EndTxn ends transaction Txn of TransactionalID: Commits tells how.
+	EndTxn
 )
 
 // OfGroup reports whether the kind belongs to a group rather than to a partition's log.
-func (k Kind) OfGroup() bool { return k >= Own }
+func (k Kind) OfGroup() bool { return k >= Own && k <= OffsetFetch }
 
-var kindNames = [...]string{"produce", "fetch", "list-offsets", "own", "commit", "offset-fetch"}
+// OfTransaction reports whether the kind belongs to a transactional id, and so to no partition.
+func (k Kind) OfTransaction() bool { return k >= InitProducer }
+
+var kindNames = [...]string{"produce", "fetch", "list-offsets", "own", "commit", "offset-fetch", "init-producer", "end-txn"}
 
 func (k Kind) String() string { return name(kindNames[:], int(k)) }
 
@@ -81,8 +88,21 @@ type Op struct {
 	HighWatermark, LastStable, LogStart int64
 	Epoch                               int32
 
-	Group      string // of the kinds of groups
+	Group      string // of the kinds of groups; of a fetch by a member, whose records it has processed by Return
 	Generation int32  // of those, None where it does not matter
+
+	// Txn is the transaction that a produce or a commit is part of, that a fetch read for, or that an end-txn ends; 0 for none.
+	// Numbers are unique in the history, and ascend with the transactions of one transactional id and epoch.
+	Txn             int64
+	TransactionalID string
+	// ProducerID and ProducerEpoch are what it went by, None where that is not known or there is none.
+	ProducerID    int64
+	ProducerEpoch int16
+	Commits       bool // an end-txn commits; else it aborts
+
+	// Sources are, of a produce's records in their order, the values that each was made from. Amounts are what each moves. Nil
+	// where neither is the case.
+	Sources, Amounts []int64
 
 	Committed bool // read_committed
 	// Seek marks a fetch whose position was set on purpose, or by a reset or a reported truncation: it need not join
@@ -95,7 +115,7 @@ type Op struct {
 // NewOp is an operation whose optional fields say none.
 func NewOp(kind Kind, topic string, partition int32) Op {
 	return Op{Kind: kind, Topic: topic, Partition: partition, Producer: None, Offset: None, Next: None,
-		HighWatermark: None, LastStable: None, LogStart: None, Epoch: int32(None), Generation: int32(None)}
+		HighWatermark: None, LastStable: None, LogStart: None, Epoch: int32(None), Generation: int32(None), ProducerID: None, ProducerEpoch: int16(None)}
 }
 
 // Record is a record without its bytes.
@@ -116,11 +136,14 @@ type Fault struct {
 
 // Drain says that after all faults had healed, fresh consumers read a partition completely: the drain operations cover
 // [Start, End), Start being the log start offset and End the high watermark of a settled log.
+//
+// Where there are transactions there is a second one, Committed, that read committed data.
 type Drain struct {
 	Topic      string
 	Partition  int32
 	Start, End int64
 	Time       int64
+	Committed  bool
 }
 
 // Topic is a topic of the run with what Kafka promises of it under the faults that were injected.
@@ -141,6 +164,8 @@ type Topic struct {
 	Fresh bool `json:"fresh,omitempty"`
 	// HighWatermarkMonotonic: no consumer sees it go back. Kafka does not promise it across a change of leaders.
 	HighWatermarkMonotonic bool `json:"high_watermark_monotonic,omitempty"`
+	// OffsetsRetention is how long, in nanoseconds, a committed offset is kept at least after the last word of its group; 0 for ever.
+	OffsetsRetention int64 `json:"offsets_retention,omitempty"`
 	// Retention: the log may lose its beginning.
 	Retention bool `json:"retention,omitempty"`
 	// Displaced: a disk was corrupted, and a batch's checksum does not cover where it stands. What is read was written, in
@@ -156,7 +181,27 @@ type Header struct {
 	Bugs     string  `json:"bugs,omitempty"` // switches of the bug zoo that were on
 	World    string  `json:"world,omitempty"`
 	Topics   []Topic `json:"topics"`
+	// Pipelines are what reads one topic and writes another.
+	Pipelines []Pipeline `json:"pipelines,omitempty"`
+	// WriteIsolation: transactions do not interleave their writes to several partitions in different orders. Kafka does not
+	// promise it.
+	WriteIsolation bool `json:"write_isolation,omitempty"`
 }
+
+// Pipeline reads Input as Group and writes what it makes of each record to Output, one record each.
+type Pipeline struct {
+	Group    string `json:"group"`
+	Input    string `json:"input"`
+	Output   string `json:"output"`
+	Delivery string `json:"delivery"` // AtMostOnce, AtLeastOnce or ExactlyOnce
+}
+
+// The promises of a Pipeline.
+const (
+	AtMostOnce  = "at-most-once"
+	AtLeastOnce = "at-least-once"
+	ExactlyOnce = "exactly-once"
+)
 
 // Promised returns a topic with every promise that Kafka makes of a topic with clean elections and idempotent
 // producers.

@@ -30,9 +30,19 @@ func sample() *history.History {
 	f.Committed, f.Seek, f.Drain = true, true, true
 	l := history.NewOp(history.ListOffsets, "t", 0)
 	l.ID, l.Call, l.Return, l.Outcome, l.From, l.Offset = 4, 30, 30, history.OK, -1, 9
-	h.Ops = []history.Op{p, u, f, l}
+	i := history.NewOp(history.InitProducer, "", 0)
+	i.ID, i.Process, i.Call, i.Return, i.Outcome, i.TransactionalID, i.ProducerID, i.ProducerEpoch = 5, 3, 1, 2, history.OK, "x", 7, 1
+	x := p
+	x.ID, x.Txn, x.TransactionalID, x.ProducerID, x.ProducerEpoch, x.Sources, x.Amounts = 6, 9, "x", 7, 1, []int64{4, 0}, []int64{-3, 3}
+	x.Records = []history.Record{{Offset: history.None, Value: 11, Sum: 1}, {Offset: history.None, Value: 12}}
+	n := history.NewOp(history.EndTxn, "", 0)
+	n.ID, n.Process, n.Call, n.Return, n.Outcome, n.Txn, n.TransactionalID, n.ProducerID, n.ProducerEpoch, n.Commits = 7, 3, 30, 31, history.OK, 9, "x", 7, 1, true
+	o := history.NewOp(history.OffsetFetch, "t", 1)
+	o.ID, o.Call, o.Return, o.Outcome, o.Group, o.Drain = 8, 50, 51, history.OK, "g", true
+	h.Header.Pipelines = []history.Pipeline{{Group: "g", Input: "t", Output: "u", Delivery: history.ExactlyOnce}}
+	h.Ops = []history.Op{p, u, f, l, i, x, n, o}
 	h.Faults = []history.Fault{{Tag: "net", Start: 5, End: 9, Text: "partition from=2 to=1,3"}, {Tag: "disk", Start: 6, End: history.None}}
-	h.Drains = []history.Drain{{Topic: "t", Partition: 1, Start: 0, End: 9, Time: 40}}
+	h.Drains = []history.Drain{{Topic: "t", Partition: 1, Start: 0, End: 9, Time: 40}, {Topic: "t", Partition: 1, Start: 0, End: 9, Time: 41, Committed: true}}
 	return h
 }
 
@@ -83,6 +93,17 @@ func TestBadHistoriesNameFileLineAndReason(t *testing.T) {
 		{strings.Replace(op(""), `"topic":"t"`, `"topic":"v"`, 1), "x:2: topic \"v\""},
 		{strings.Replace(op(""), `"id":1`, `"id":0`, 1), "x:2: id 0"},
 		{op("") + op("")[len(head):], "x:3: id 1 comes twice"},
+		{op(`,"txn":-1`), "x:2: fetch with transaction -1"},
+		{op(`,"commits":true`), "x:2: commits belongs to"},
+		{op(`,"transactional_id":"x"`), "x:2: a transactional id"},
+		{op(`,"producer_id":5`), "x:2: producer id 5 with epoch -1"},
+		{op(`,"sources":[1]`), "x:2: sources and amounts"},
+		{strings.Replace(op(""), `"fetch"`, `"init-producer"`, 1), "x:2: from belongs"},
+		{head + `{"type":"op","id":1,"process":1,"kind":"end-txn","call":1,"return":2,"outcome":"ok","transactional_id":"x"}` + "\n", "x:2: end-txn without a transaction"},
+		{head + `{"type":"op","id":1,"process":1,"kind":"end-txn","topic":"t","call":1,"return":2,"outcome":"ok","txn":1,"transactional_id":"x"}` + "\n", "x:2: end-txn has no topic"},
+		{head + `{"type":"op","id":1,"process":1,"kind":"init-producer","call":1,"return":2,"outcome":"ok","transactional_id":"x"}` + "\n", "x:2: ok init-producer without"},
+		{strings.Replace(head, `"topics":`, `"pipelines":[{"group":"g","input":"t","output":"v","delivery":"exactly-once"}],"topics":`, 1), "x:1: pipeline of group \"g\": topic \"v\""},
+		{strings.Replace(head, `"topics":`, `"pipelines":[{"group":"g","input":"t","output":"t","delivery":"twice"}],"topics":`, 1), "x:1: pipeline of group \"g\": delivery \"twice\""},
 		{head + `{"type":"drain","topic":"t","partition":0,"start":5,"end":4,"time":0}` + "\n", "x:2: drain from 5 to 4"},
 		{head + `{"type":"fault","tag":"net","start":5,"end":4,"text":""}` + "\n", "x:2: end 4 before start 5"},
 		{head + `{"type":"else"}` + "\n", "x:2: type \"else\""},

@@ -114,6 +114,13 @@ type opLine struct {
 	Records   []json.RawMessage `json:"records"`
 	Group     string            `json:"group"`
 	Gen       *int32            `json:"generation"`
+	Txn       int64             `json:"txn"`
+	TxnID     string            `json:"transactional_id"`
+	PID       *int64            `json:"producer_id"`
+	PEpoch    *int16            `json:"producer_epoch"`
+	Commits   bool              `json:"commits"`
+	Sources   []int64           `json:"sources"`
+	Amounts   []int64           `json:"amounts"`
 	Committed bool              `json:"committed"`
 	Seek      bool              `json:"seek"`
 	Drain     bool              `json:"drain"`
@@ -135,6 +142,7 @@ type drainLine struct {
 	Start     int64  `json:"start"`
 	End       int64  `json:"end"`
 	Time      int64  `json:"time"`
+	Committed bool   `json:"committed"`
 }
 
 type endLine struct {
@@ -235,7 +243,24 @@ func (p *parser) takeHeader(line []byte) error {
 		}
 		p.names[t.Name] = t.Name
 	}
+	for _, l := range head.Run.Pipelines {
+		if err := p.pipeline(l); err != nil {
+			return err
+		}
+	}
 	p.h.Header = *head.Run
+	return nil
+}
+
+func (p *parser) pipeline(l Pipeline) error {
+	for _, topic := range []string{l.Input, l.Output} {
+		if _, ok := p.names[topic]; !ok {
+			return fmt.Errorf("pipeline of group %q: topic %q is not among the topics", l.Group, topic)
+		}
+	}
+	if l.Delivery != AtMostOnce && l.Delivery != AtLeastOnce && l.Delivery != ExactlyOnce {
+		return fmt.Errorf("pipeline of group %q: delivery %q: not %s, %s or %s", l.Group, l.Delivery, AtMostOnce, AtLeastOnce, ExactlyOnce)
+	}
 	return nil
 }
 
@@ -265,7 +290,7 @@ func (p *parser) takeDrain(line []byte) error {
 		return fmt.Errorf("drain from %d to %d", d.Start, d.End)
 	}
 	p.other++
-	p.h.Drains = append(p.h.Drains, Drain{topic, d.Partition, d.Start, d.End, d.Time})
+	p.h.Drains = append(p.h.Drains, Drain{topic, d.Partition, d.Start, d.End, d.Time, d.Committed})
 	return nil
 }
 
@@ -278,7 +303,11 @@ func (p *parser) takeOp(line []byte) error {
 	if err != nil {
 		return err
 	}
-	if op.Topic, err = p.place(l.Topic, l.Partition); err != nil {
+	if op.Kind.OfTransaction() {
+		if l.Topic != "" || l.Partition != 0 {
+			return fmt.Errorf("%s has no topic and no partition", op.Kind)
+		}
+	} else if op.Topic, err = p.place(l.Topic, l.Partition); err != nil {
 		return err
 	}
 	if _, ok := p.ids[op.ID]; ok {
@@ -297,7 +326,9 @@ func (l *opLine) op() (Op, error) {
 	op := Op{ID: l.ID, Process: l.Process, Partition: l.Partition, Call: l.Call, Return: l.Return,
 		Producer: or(l.Producer, None), Seq: or(l.Seq, 0), From: or(l.From, 0), Offset: or(l.Offset, None), Next: or(l.Next, None),
 		HighWatermark: or(l.HW, None), LastStable: or(l.LSO, None), LogStart: or(l.LogStart, None), Epoch: or(l.Epoch, int32(None)),
-		Committed: l.Committed, Seek: l.Seek, Drain: l.Drain, Error: l.Error, Acks: or(l.Acks, 0), Group: l.Group, Generation: or(l.Gen, int32(None))}
+		Committed: l.Committed, Seek: l.Seek, Drain: l.Drain, Error: l.Error, Acks: or(l.Acks, 0), Group: l.Group, Generation: or(l.Gen, int32(None)),
+		Txn: l.Txn, TransactionalID: l.TxnID, ProducerID: or(l.PID, None), ProducerEpoch: or(l.PEpoch, int16(None)), Commits: l.Commits,
+		Sources: l.Sources, Amounts: l.Amounts}
 	kind, ok := find(kindNames[:], l.Kind)
 	if !ok {
 		return op, fmt.Errorf("kind %q: not one of %v", l.Kind, kindNames)
@@ -358,22 +389,25 @@ func Check(op *Op) error {
 		return errors.New("produce without records")
 	case op.Kind != Produce && op.Kind != Fetch && len(op.Records) > 0:
 		return fmt.Errorf("%s with records", op.Kind)
-	case op.Kind.OfGroup() != (op.Group != ""):
-		return errors.New("a group belongs to own, commit and offset-fetch, and to nothing else")
+	case op.Kind.OfGroup() && op.Group == "", op.Group != "" && !op.Kind.OfGroup() && op.Kind != Fetch:
+		return errors.New("a group belongs to own, commit and offset-fetch, may stand with a fetch, and nowhere else")
 	case op.Generation < int32(None) || op.Generation != int32(None) && !op.Kind.OfGroup():
 		return fmt.Errorf("generation %d", op.Generation)
 	case op.Kind == Own && (op.Generation < 0 || op.Outcome == Failed):
 		return errors.New("own is in a generation, and ends ok or unknown")
 	case op.Kind == Commit && op.Offset < 0:
 		return fmt.Errorf("commit of offset %d", op.Offset)
-	case op.Kind != Fetch && (op.Drain || op.Seek || op.Next != None):
-		return errors.New("drain, seek and next belong to a fetch")
+	case op.Kind != Fetch && (op.Seek || op.Next != None) || op.Drain && op.Kind != Fetch && op.Kind != OffsetFetch:
+		return errors.New("drain, seek and next belong to a fetch, drain to an offset-fetch as well")
 	case op.Kind == Fetch && op.From < 0:
 		return fmt.Errorf("fetch from %d", op.From)
 	case op.Kind == Fetch && op.Outcome == OK && op.Next == None:
 		return errors.New("ok fetch without next")
 	case op.Outcome != OK && op.Kind == Fetch && len(op.Records) > 0:
 		return errors.New("records were read, so the fetch is ok")
+	}
+	if err := checkTxn(op); err != nil {
+		return err
 	}
 	for _, offset := range [...]int64{op.Offset, op.Next, op.HighWatermark, op.LastStable, op.LogStart} {
 		if offset < None || offset > OffsetMax {
@@ -389,6 +423,39 @@ func Check(op *Op) error {
 		}
 		if op.Kind == Fetch && r.Offset < 0 {
 			return fmt.Errorf("record read at offset %d", r.Offset)
+		}
+	}
+	return nil
+}
+
+// checkTxn is the part of Check about transactions.
+func checkTxn(op *Op) error {
+	writes := op.Kind == Produce || op.Kind == Commit || op.Kind == EndTxn
+	switch {
+	case op.Txn < 0 || op.Txn > 0 && !writes && op.Kind != Fetch:
+		return fmt.Errorf("%s with transaction %d", op.Kind, op.Txn)
+	case op.Kind == EndTxn && op.Txn == 0:
+		return errors.New("end-txn without a transaction")
+	case (writes && op.Txn > 0 || op.Kind == InitProducer) != (op.TransactionalID != ""):
+		return errors.New("a transactional id belongs to init-producer and to what is part of a transaction, and to nothing else")
+	case op.Commits && op.Kind != EndTxn:
+		return errors.New("commits belongs to an end-txn")
+	case op.ProducerID < None || op.ProducerEpoch < int16(None) || (op.ProducerID == None) != (op.ProducerEpoch == int16(None)):
+		return fmt.Errorf("producer id %d with epoch %d", op.ProducerID, op.ProducerEpoch)
+	case op.Kind == InitProducer && op.Outcome == OK && op.ProducerID == None:
+		return errors.New("ok init-producer without a producer id")
+	case op.Sources != nil && (op.Kind != Produce || len(op.Sources) != len(op.Records)),
+		op.Amounts != nil && (op.Kind != Produce || len(op.Amounts) != len(op.Records)):
+		return errors.New("sources and amounts belong to a produce, one for each record")
+	}
+	for _, s := range op.Sources {
+		if s < 0 || s > ValueMax {
+			return fmt.Errorf("source %d: not a value, nor 0 for none", s)
+		}
+	}
+	for _, a := range op.Amounts {
+		if a < -ValueMax || a > ValueMax {
+			return fmt.Errorf("amount %d: not between -2^53 and 2^53", a)
 		}
 	}
 	return nil

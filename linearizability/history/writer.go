@@ -65,6 +65,9 @@ func (w *Writer) Drain(d Drain) {
 	w.int("start", d.Start)
 	w.int("end", d.End)
 	w.int("time", d.Time)
+	if d.Committed {
+		w.buf = appendTrue(w.buf, "committed")
+	}
 	w.line()
 }
 
@@ -141,15 +144,23 @@ func appendOp(dst []byte, op *Op) []byte {
 	dst = appendInt(dst, "id", op.ID)
 	dst = appendInt(dst, "process", int64(op.Process))
 	dst = appendText(dst, "kind", op.Kind.String())
-	dst = appendText(dst, "topic", op.Topic)
-	dst = appendInt(dst, "partition", int64(op.Partition))
+	if !op.Kind.OfTransaction() {
+		dst = appendText(dst, "topic", op.Topic)
+		dst = appendInt(dst, "partition", int64(op.Partition))
+	}
 	dst = appendInt(dst, "call", op.Call)
 	dst = appendInt(dst, "return", op.Return)
 	dst = appendText(dst, "outcome", op.Outcome.String())
 	if op.Kind == Produce {
 		dst = appendInt(dst, "acks", int64(op.Acks))
-	} else if !op.Kind.OfGroup() {
+	} else if op.Kind == Fetch || op.Kind == ListOffsets {
 		dst = appendInt(dst, "from", op.From)
+	}
+	if op.Txn != 0 {
+		dst = appendInt(dst, "txn", op.Txn)
+	}
+	if op.TransactionalID != "" {
+		dst = appendText(dst, "transactional_id", op.TransactionalID)
 	}
 	if op.Group != "" {
 		dst = appendText(dst, "group", op.Group)
@@ -162,13 +173,19 @@ func appendOp(dst []byte, op *Op) []byte {
 		key string
 		v   int64
 	}{{"offset", op.Offset}, {"next", op.Next}, {"hw", op.HighWatermark}, {"lso", op.LastStable},
-		{"log_start", op.LogStart}, {"epoch", int64(op.Epoch)}, {"generation", int64(op.Generation)}} {
+		{"log_start", op.LogStart}, {"epoch", int64(op.Epoch)}, {"generation", int64(op.Generation)},
+		{"producer_id", op.ProducerID}, {"producer_epoch", int64(op.ProducerEpoch)}} {
 		if f.v != None {
 			dst = appendInt(dst, f.key, f.v)
 		}
 	}
 	if len(op.Records) > 0 {
 		dst = appendRecords(dst, op)
+	}
+	dst = appendList(dst, "sources", op.Sources)
+	dst = appendList(dst, "amounts", op.Amounts)
+	if op.Commits {
+		dst = appendTrue(dst, "commits")
 	}
 	if op.Committed {
 		dst = appendTrue(dst, "committed")
@@ -183,6 +200,20 @@ func appendOp(dst []byte, op *Op) []byte {
 		dst = appendText(dst, "error", op.Error)
 	}
 	return dst
+}
+
+func appendList(dst []byte, key string, list []int64) []byte {
+	if list == nil {
+		return dst
+	}
+	dst = append(append(append(dst, ',', '"'), key...), '"', ':', '[')
+	for i, v := range list {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = strconv.AppendInt(dst, v, 10)
+	}
+	return append(dst, ']')
 }
 
 // appendRecords writes [value,sum] for what was sent, and [offset,value,sum] for what was read.

@@ -28,7 +28,7 @@ func Page(w io.Writer, runs []*Run, plots []Plot) error {
 	p.Sub = fmt.Sprintf("%d of %d repetitions count.", all-void, all)
 	p.OK = void == 0
 	for _, plot := range plots {
-		p.Plots = append(p.Plots, picture{plot.Caption, inline(plot.SVG)})
+		p.Plots = append(p.Plots, picture{plot.Caption, inline(plot.SVG, "plot broad"), inline(plot.Narrow, "plot narrow")})
 	}
 	return pageTemplate.Execute(w, p)
 }
@@ -44,12 +44,12 @@ type page struct {
 }
 
 type picture struct {
-	Caption string
-	SVG     template.HTML
+	Caption     string
+	SVG, Narrow template.HTML
 }
 
 // inline makes an SVG file part of a page: without its prologue, and as wide as the page.
-func inline(svg []byte) template.HTML {
+func inline(svg []byte, class string) template.HTML {
 	at := bytes.Index(svg, []byte("<svg"))
 	if at < 0 {
 		return ""
@@ -58,7 +58,7 @@ func inline(svg []byte) template.HTML {
 	if head, rest, ok := strings.Cut(text, ">"); ok {
 		head = strings.Replace(head, `width="`, `data-width="`, 1)
 		head = strings.Replace(head, `height="`, `data-height="`, 1)
-		text = head + ` class="plot">` + rest
+		text = head + ` class="` + class + `">` + rest
 	}
 	return template.HTML(text)
 }
@@ -83,7 +83,7 @@ const pageStyle = `<style>
 :root { --ink:#1b1f24; --soft:#5b6570; --line:#d9dee3; --paper:#fff; --ok:#00735c; --bad:#b3400a }
 * { box-sizing:border-box }
 body { margin:0; font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif; color:var(--ink); background:#f4f6f8 }
-main { max-width:1180px; margin:0 auto; padding:24px 20px 60px }
+main { max-width:1240px; margin:0 auto; padding:24px 20px 60px }
 header { background:var(--paper); border:1px solid var(--line); border-left:8px solid var(--ok); border-radius:6px; padding:20px 24px; margin-bottom:20px }
 header.bad { border-left-color:var(--bad) }
 h1 { margin:0 0 4px; font-size:26px; letter-spacing:-.01em } h2 { font-size:18px; margin:0 0 8px }
@@ -96,12 +96,15 @@ td.n, th.n { text-align:right; white-space:nowrap } tr:last-child td { border-bo
 .tag { display:inline-block; padding:1px 9px; border-radius:10px; font-size:13px; font-weight:600; color:#fff; background:var(--bad) }
 pre, code { font:13px/1.45 ui-monospace,"DejaVu Sans Mono",Menlo,monospace }
 pre { background:#f4f6f8; border:1px solid var(--line); border-radius:4px; padding:10px 12px; white-space:pre-wrap; word-break:break-word }
-.plot { width:100%; min-width:560px; height:auto; display:block } .plot text { font-family:system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif }
+.plot { width:100%; height:auto; display:block } .narrow { display:none } @media screen and (max-width:700px) { .broad-only { display:none } } .plot text { font-family:system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif }
 figure { margin:0 } figcaption { color:var(--soft); font-size:13px; margin-top:4px }
-.wide { font-size:13.5px } .wide td, .wide th { padding-right:9px } .wide th { font-size:12px }
-li { margin:2px 0 }
-@media (max-width:600px) { main { padding:10px 8px 40px } section, header { padding:12px } h1 { font-size:21px } }
-@media print { body { background:#fff } main { max-width:none; padding:0 } section, header { break-inside:avoid } .plot { min-width:0 } table { font-size:11px } th { font-size:10px } }
+.wide { font-size:13px } .wide td, .wide th { padding-right:8px } .wide th { font-size:11.5px } .wide td:first-child { white-space:nowrap } .scroll { overflow-x:auto }
+li { margin:2px 0 } @media screen and (max-width:700px) { .tight td, .tight th { font-size:12px; padding-right:6px } }
+@media screen and (max-width:700px) { main { padding:10px 8px 40px } section, header { padding:12px } h1 { font-size:21px } .broad { display:none } .narrow { display:block }
+ .cards tr:first-child { display:none } .cards tr { display:grid; grid-template-columns:1fr 1fr; gap:2px 14px; border-bottom:1px solid var(--line); padding:8px 0 } .cards tr:last-child { border-bottom:0 }
+ .cards td, .cards td.n { display:flex; justify-content:space-between; gap:8px; border:0; padding:1px 0; font-size:13px; text-align:right; white-space:normal } .cards td:first-child, .cards td.full { grid-column:1/-1; font-weight:600; text-align:left; justify-content:flex-start }
+ .cards td[data-l]::before { content:attr(data-l); color:var(--soft); font-weight:400; text-align:left } .kv td { display:block; padding:2px 0; border:0 } }
+@media print { @page { size:A4; margin:14mm } body { background:#fff } main { max-width:none; padding:0 } section, header { border:0; padding:6px 0; overflow:visible } header { border-left:8px solid var(--ok); padding-left:14px } figure, tr { break-inside:avoid } h2 { break-after:avoid } details:not([open]) > *:not(summary) { display:none } .wide { font-size:9px } .wide th { font-size:8.5px } .wide td, .wide th { padding-right:4px } table { font-size:10.5px } th { font-size:9.5px } .small, figcaption { font-size:10.5px } }
 </style>`
 
 const pageHTML = `<!DOCTYPE html>
@@ -116,44 +119,44 @@ const pageHTML = `<!DOCTYPE html>
 <body><main>
 <header{{if not .OK}} class="bad"{{end}}><h1>{{.Title}}</h1><p class="sub">{{.Sub}}</p></header>
 <section><h2>Results</h2>
-<table class="wide">
-<tr><th>Workload</th><th>Cluster</th><th class="n">Offered/s</th><th class="n">Produced/s</th><th class="n">MB/s in</th><th class="n">MB/s out</th><th>Latency</th><th class="n">p50</th><th class="n">p99</th><th class="n">p99.9</th><th class="n">max</th><th class="n">Broker CPU s/GB</th><th class="n">cores</th><th class="n">RSS MB</th><th class="n">Slip p99, µs</th><th class="n">Runs</th></tr>
-{{range .Rows}}<tr><td>{{.Workload}}</td><td>{{.Label}}</td><td class="n">{{if .Offered}}{{count .Offered}}{{else}}–{{end}}</td>
-{{if .Counted}}<td class="n">{{if .ProducedRate}}{{count .ProducedRate}}{{else}}–{{end}}</td><td class="n">{{f1 .ProducedMBs}}</td><td class="n">{{f1 .ConsumedMBs}}</td><td class="small">{{.Latency}}</td><td class="n">{{micros .P50}}</td><td class="n">{{micros .P99}}</td><td class="n">{{micros .P999}}</td><td class="n">{{micros .Max}}</td><td class="n">{{if .Local}}{{f2 .CPUPerGB}}{{else}}–{{end}}</td><td class="n">{{if .Local}}{{f2 .Cores}}{{else}}–{{end}}</td><td class="n">{{if .Local}}{{f1 .RSS}}{{else}}–{{end}}</td><td class="n">{{f1 .SlipP99}}</td>{{else}}<td colspan="12"><span class="tag">void</span> <span class="small">no repetition counts; the reasons are below</span></td>{{end}}
-<td class="n">{{.Counted}}{{if .Void}} <span class="small">({{.Void}} void)</span>{{end}}</td></tr>{{end}}
+<table class="wide cards">
+<tr><th>Workload</th><th>Cluster</th><th class="n">Offered/s</th><th class="n">Produced/s</th><th class="n">MB/s in</th><th class="n">MB/s out</th><th class="n">p50</th><th class="n">p99</th><th class="n">p99.9</th><th class="n">max</th><th class="n">CPU s/GB</th><th class="n">cores</th><th class="n">RSS MB</th><th class="n">Slip µs</th><th class="n">Runs</th></tr>
+{{range .Rows}}<tr><td>{{.Workload}}</td><td class="full">{{.Label}}{{if .Latency}} <span class="small">{{.Latency}}</span>{{end}}</td><td class="n" data-l="offered/s">{{if .Offered}}{{count .Offered}}{{else}}–{{end}}</td>
+{{if .Counted}}<td class="n" data-l="produced/s">{{if .ProducedRate}}{{count .ProducedRate}}{{else}}–{{end}}</td><td class="n" data-l="MB/s in">{{f1 .ProducedMBs}}</td><td class="n" data-l="MB/s out">{{f1 .ConsumedMBs}}</td><td class="n" data-l="p50">{{micros .P50}}</td><td class="n" data-l="p99">{{micros .P99}}</td><td class="n" data-l="p99.9">{{micros .P999}}</td><td class="n" data-l="max">{{micros .Max}}</td><td class="n" data-l="CPU s/GB">{{if .Local}}{{f2 .CPUPerGB}}{{else}}–{{end}}</td><td class="n" data-l="cores">{{if .Local}}{{f2 .Cores}}{{else}}–{{end}}</td><td class="n" data-l="RSS MB">{{if .Local}}{{f1 .RSS}}{{else}}–{{end}}</td><td class="n" data-l="slip µs">{{f1 .SlipP99}}</td>{{else}}<td colspan="11" class="full"><span class="tag">void</span>&nbsp;<span class="small">no repetition counts; the reasons are below</span></td>{{end}}
+<td class="n" data-l="runs">{{.Counted}}{{if .Void}} <span class="small">({{.Void}} void)</span>{{end}}</td></tr>{{end}}
 </table>
-<p class="small">Medians over the repetitions that count. In an open loop every record has an intended time and latency counts from it. A gigabyte is 10⁹ bytes of keys and values, both directions together. Slip is how late the generator was by its own fault. In a closed loop latency is mostly the queue that the client keeps full, and says little.</p>
+<p class="small">Medians over the repetitions that count. In an open loop every record has an intended time and latency counts from it. A gigabyte is 10⁹ bytes of keys and values, both directions together. CPU, cores and RSS are the brokers'. Slip is how late the generator was by its own fault, p99. In a closed loop latency is mostly the queue that the client keeps full, and says little.</p>
 </section>
 {{range .Runs}}{{if .Goal}}<section><h2>Capacity: {{.Label}}</h2><p>{{if .Goal.Rate}}<b>{{count .Goal.Rate}}</b> records a second keep p99 within {{.Goal.P99Millis}} ms, confirmed {{.Goal.Confirmed}} times.{{else}}No rate keeps p99 within {{.Goal.P99Millis}} ms.{{end}} <span class="small">{{.Goal.Note}}</span></p></section>{{end}}{{end}}
-{{range .Runs}}{{if .Prediction}}<section><h2>Predicted against measured: {{.Label}}</h2><table>
+{{range .Runs}}{{if .Prediction}}<section><h2>Predicted against measured: {{.Label}}</h2><table class="cards">
 <tr><th>Load</th><th class="n">records/s</th><th>Figure</th><th class="n">Measured</th><th class="n">Predicted</th><th class="n">Off by</th></tr>
-{{range .Prediction}}<tr><td>{{.Workload}}</td><td class="n">{{if .Rate}}{{count .Rate}}{{else}}–{{end}}</td><td>{{.Figure}}</td><td class="n">{{count .Measured}}</td><td class="n">{{count .Predicted}}</td><td class="n">{{percent .Off}}</td></tr>{{end}}
+{{range .Prediction}}<tr><td>{{.Workload}}</td><td class="n" data-l="records/s">{{if .Rate}}{{count .Rate}}{{else}}–{{end}}</td><td data-l="figure">{{.Figure}}</td><td class="n" data-l="measured">{{count .Measured}}</td><td class="n" data-l="predicted">{{count .Predicted}}</td><td class="n" data-l="off by">{{percent .Off}}</td></tr>{{end}}
 </table><p class="small">The simulator's profile was fitted to the first repetition of each load; measured is the median of the others, which the fit has not seen.</p></section>{{end}}
-{{if .Drift}}<section><h2>Drift: {{.Workload}}, {{.Label}}</h2><table>
+{{if .Drift}}<section><h2>Drift: {{.Workload}}, {{.Label}}</h2><table class="cards">
 <tr><th>Figure</th><th class="n">First quarter</th><th class="n">Last quarter</th><th class="n">An hour</th><th></th></tr>
-{{range .Drift}}<tr><td>{{.Figure}}</td><td class="n">{{g4 .First}}</td><td class="n">{{g4 .Last}}</td><td class="n">{{percent .PerHour}}</td><td>{{if .Exceeded}}<span class="tag">drifts</span>{{else if .Trend}}a trend within the limit, or for the better{{else}}no trend shown{{end}}</td></tr>{{end}}
+{{range .Drift}}<tr><td>{{.Figure}}</td><td class="n" data-l="first">{{g4 .First}}</td><td class="n" data-l="last">{{g4 .Last}}</td><td class="n" data-l="an hour">{{percent .PerHour}}</td><td>{{if .Exceeded}}<span class="tag">drifts</span>{{else if .Trend}}a trend within the limit, or for the better{{else}}no trend shown{{end}}</td></tr>{{end}}
 </table><p class="small">Medians of the first and the last quarter; the slope is Theil and Sen's, the trend by Mann and Kendall's test at 95 %.</p></section>{{end}}
-{{if .Scenario}}<section><h2>Through a fault: {{.Scenario}}, {{.Label}}</h2><table>
+{{if .Scenario}}<section><h2>Through a fault: {{.Scenario}}, {{.Label}}</h2><table class="cards">
 <tr><th>#</th><th class="n">Fault at</th><th class="n">p99 before</th><th class="n">Worst</th><th class="n">Silent</th><th class="n">Back after</th><th class="n">Late records</th><th class="n">Given up</th></tr>
-{{range $i, $r := .Repetitions}}{{with .Fault}}<tr><td>{{next $i}}</td><td class="n">{{f1 .At}} s</td><td class="n">{{micros .Before}}</td><td class="n">{{micros .Worst}}</td><td class="n">{{f1 .Silent}} s</td><td class="n">{{if lt .Recovered 0.0}}not within the run{{else}}{{printf "%.1f" .Recovered}} s{{end}}</td><td class="n">{{share .LostBudget}}</td><td class="n">{{.Failed}}</td></tr>{{end}}{{end}}
+{{range $i, $r := .Repetitions}}{{with .Fault}}<tr><td>{{next $i}}</td><td class="n" data-l="fault at">{{f1 .At}} s</td><td class="n" data-l="p99 before">{{micros .Before}}</td><td class="n" data-l="worst">{{micros .Worst}}</td><td class="n" data-l="silent">{{f1 .Silent}} s</td><td class="n" data-l="back after">{{if lt .Recovered 0.0}}not within the run{{else}}{{printf "%.1f" .Recovered}} s{{end}}</td><td class="n" data-l="late">{{share .LostBudget}}</td><td class="n" data-l="given up">{{.Failed}}</td></tr>{{end}}{{end}}
 </table>{{range $i, $r := .Repetitions}}{{if .Events}}<p class="small">#{{next $i}}: {{range $n, $e := .Events}}{{if $n}}; {{end}}{{printf "%.2f" .At}} s {{.Text}}{{end}}</p>{{end}}{{end}}
 <p class="small">Silent is the longest time without an acknowledgement. Back: three intervals in a row with nine tenths of the throughput and at most twice the p99 from before. Late: over ten times that p99.</p></section>{{end}}{{end}}
-{{if .Ratios}}<section><h2>Compared, in interleaved pairs</h2><table>
+{{if .Ratios}}<section><h2>Compared</h2><table class="cards">
 <tr><th>Workload</th><th>Figure</th><th class="n">A</th><th class="n">B</th><th class="n">A / B (95 %)</th><th class="n">Pairs</th><th></th></tr>
-{{range .Ratios}}<tr><td>{{.Workload}}{{if .Offered}} <span class="small">{{count .Offered}}/s</span>{{end}}</td><td>{{.Figure}}</td><td class="n"><span class="small">{{.A}}</span> {{g4 .ValueA}}</td><td class="n"><span class="small">{{.B}}</span> {{g4 .ValueB}}</td><td class="n">{{.Text}}</td><td class="n">{{.Pairs}}</td><td>{{.Verdict}}</td></tr>{{end}}
+{{range .Ratios}}<tr><td>{{.Workload}}{{if .Offered}}&nbsp;<span class="small">{{count .Offered}}/s</span>{{end}}</td><td class="full">{{.Figure}}</td><td class="n" data-l="{{.A}}"><span class="small broad-only">{{.A}}</span> {{g4 .ValueA}}</td><td class="n" data-l="{{.B}}"><span class="small broad-only">{{.B}}</span> {{g4 .ValueB}}</td><td class="n" data-l="A / B">{{.Text}}</td><td class="n" data-l="pairs">{{.Pairs}}</td><td data-l="">{{.Verdict}}</td></tr>{{end}}
 </table></section>{{end}}
-{{range .Plots}}<section><figure>{{.SVG}}<figcaption>{{.Caption}}</figcaption></figure></section>
+{{range .Plots}}<section><figure>{{.SVG}}{{.Narrow}}<figcaption>{{.Caption}}</figcaption></figure></section>
 {{end}}
 {{if .Caveats}}<section><h2>What to know of these numbers</h2><ul>{{range .Caveats}}<li>{{.}}</li>{{end}}</ul></section>{{end}}
 <section><h2>What was measured where</h2>
 {{range .Runs}}<details><summary><b>{{.Workload}}</b>, {{.Label}}, {{.Started.Format "2006-01-02 15:04 UTC"}}</summary>
 <p>{{.Title}} <span class="small">{{.Question}}</span></p>
-<table>
+<table class="kv">
 <tr><td class="small">Cluster</td><td>{{.Target.Bootstrap}}, id {{.Target.ClusterID}}{{range .Target.Brokers}}<br>broker {{.}}{{end}}{{range .Target.Local}}<br><code>{{.}}</code>{{end}}<br><span class="small">API versions like {{.Target.Software}}</span></td></tr>
 <tr><td class="small">Client's machine</td><td>{{.Machine.Host}}: {{.Machine.Cores}} × {{.Machine.CPU}}, {{f1 .Machine.MemoryGB}} GiB, {{.Machine.Kernel}}, clock {{.Machine.Clock}}, {{.Machine.Go}}, {{.Machine.Client}}{{if .Machine.Commit}}, commit {{.Machine.Commit}}{{end}}; load average {{.Machine.LoadAtRun}}{{range .Machine.Notes}}<br>{{.}}{{end}}</td></tr>
 </table>
-<table><tr><th>#</th><th class="n">offered/s</th><th class="n">MB/s in</th><th class="n">MB/s out</th><th class="n">ack p50</th><th class="n">ack p99</th><th class="n">e2e p50</th><th class="n">e2e p99</th><th class="n">fetch p50</th><th class="n">fetch p99</th><th class="n">commit p50</th><th class="n">commit p99</th><th class="n">s/GB</th><th class="n">net MB/s</th><th class="n">disk MB/s</th><th class="n">client cores</th><th class="n">others</th><th class="n">idle</th><th class="n">slip p50</th><th class="n">slip p99</th><th></th></tr>
-{{range $i, $r := .Repetitions}}<tr><td>{{next $i}}</td><td class="n">{{count .Offered}}</td><td class="n">{{f1 .Produced.MBs}}</td><td class="n">{{f1 .Consumed.MBs}}</td><td class="n">{{.Produce.At 50}}</td><td class="n">{{.Produce.At 99}}</td><td class="n">{{.EndToEnd.At 50}}</td><td class="n">{{.EndToEnd.At 99}}</td><td class="n">{{.Fetch.At 50}}</td><td class="n">{{.Fetch.At 99}}</td><td class="n">{{.Commit.At 50}}</td><td class="n">{{.Commit.At 99}}</td><td class="n">{{f2 .CPUPerGB}}</td><td class="n">{{f1 .Brokers.NetMBs}}</td><td class="n">{{f1 .Brokers.DiskMBs}}</td><td class="n">{{f2 .Client.Cores}}</td><td class="n">{{f2 .Others}}</td><td class="n">{{f2 .Idle}}</td><td class="n">{{ns (.Slip.At 50)}}</td><td class="n">{{ns (.Slip.At 99)}}</td><td>{{if .Void}}<span class="tag">void</span>{{end}}</td></tr>{{end}}</table>
+<div class="scroll"><table class="wide"><tr><th>#</th><th class="n">offered/s</th><th class="n">MB/s in</th><th class="n">MB/s out</th><th class="n">ack p50</th><th class="n">ack p99</th><th class="n">e2e p50</th><th class="n">e2e p99</th><th class="n">fetch p50</th><th class="n">fetch p99</th><th class="n">commit p50</th><th class="n">commit p99</th><th class="n">s/GB</th><th class="n">net MB/s</th><th class="n">disk MB/s</th><th class="n">client cores</th><th class="n">others</th><th class="n">idle</th><th class="n">slip p50</th><th class="n">slip p99</th><th></th></tr>
+{{range $i, $r := .Repetitions}}<tr><td>{{next $i}}</td><td class="n">{{count .Offered}}</td><td class="n">{{f1 .Produced.MBs}}</td><td class="n">{{f1 .Consumed.MBs}}</td><td class="n">{{.Produce.At 50}}</td><td class="n">{{.Produce.At 99}}</td><td class="n">{{.EndToEnd.At 50}}</td><td class="n">{{.EndToEnd.At 99}}</td><td class="n">{{.Fetch.At 50}}</td><td class="n">{{.Fetch.At 99}}</td><td class="n">{{.Commit.At 50}}</td><td class="n">{{.Commit.At 99}}</td><td class="n">{{f2 .CPUPerGB}}</td><td class="n">{{f1 .Brokers.NetMBs}}</td><td class="n">{{f1 .Brokers.DiskMBs}}</td><td class="n">{{f2 .Client.Cores}}</td><td class="n">{{f2 .Others}}</td><td class="n">{{f2 .Idle}}</td><td class="n">{{ns (.Slip.At 50)}}</td><td class="n">{{ns (.Slip.At 99)}}</td><td>{{if .Void}}<span class="tag">void</span>{{end}}</td></tr>{{end}}</table></div>
 <pre>{{.Settings}}</pre></details>{{end}}
 </section>
 </main></body></html>
@@ -177,7 +180,7 @@ var trendTemplate = template.Must(template.New("trend").Funcs(template.FuncMap{"
 </head>
 <body><main>
 <header><h1>{{.Title}}</h1><p class="sub">{{.Sub}}</p></header>
-{{range .Plots}}<section><figure>{{.SVG}}<figcaption>{{.Caption}}</figcaption></figure></section>
+{{range .Plots}}<section><figure>{{.SVG}}{{.Narrow}}<figcaption>{{.Caption}}</figcaption></figure></section>
 {{end}}
 {{range .Lines}}<section><h2>{{.Name}}</h2><table class="wide">
 <tr><th>When</th><th>Commit</th><th class="n">MB/s in</th><th class="n">MB/s out</th><th class="n">p50</th><th class="n">p99</th><th class="n">p99.9</th><th class="n">CPU s/GB</th><th class="n">RSS MB</th><th class="n">Runs</th></tr>

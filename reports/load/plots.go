@@ -20,6 +20,7 @@ type Plot struct {
 	Name    string // of the PNG file
 	Caption string
 	SVG     []byte
+	Narrow  []byte // the same for a phone: as high, half as wide
 	PNG     []byte
 }
 
@@ -32,7 +33,7 @@ var (
 	faint   = color.RGBA{226, 230, 234, 255}
 )
 
-const plotWidth, plotHeight = 8.4 * vg.Inch, 3.6 * vg.Inch
+const plotWidth, plotHeight, narrowWidth = 8.4 * vg.Inch, 3.6 * vg.Inch, 4.5 * vg.Inch
 
 func newPlot(title, x, y string) *plot.Plot {
 	p := plot.New()
@@ -59,23 +60,43 @@ func newPlot(title, x, y string) *plot.Plot {
 	return p
 }
 
+// addLine draws the n-th line of a plot; where Y is NaN there is a gap.
 func addLine(p *plot.Plot, n int, name string, xy plotter.XYs, points bool) error {
-	line, err := plotter.NewLine(xy)
-	if err != nil {
-		return err
-	}
-	line.Color, line.Width, line.Dashes = palette[n%len(palette)], vg.Points(1.6), dashes[n/len(palette)%len(dashes)]
-	p.Add(line)
-	if points {
-		s, err := plotter.NewScatter(xy)
+	style := draw.LineStyle{Color: palette[n%len(palette)], Width: vg.Points(1.6), Dashes: dashes[n%len(dashes)]}
+	var part plotter.XYs
+	flush := func() error {
+		if len(part) == 0 {
+			return nil
+		}
+		line, err := plotter.NewLine(part)
 		if err != nil {
 			return err
 		}
-		s.Color, s.Radius, s.Shape = line.Color, vg.Points(2.4), draw.CircleGlyph{}
-		p.Add(s)
+		line.LineStyle = style
+		p.Add(line)
+		if points || len(part) == 1 {
+			s, err := plotter.NewScatter(part)
+			if err != nil {
+				return err
+			}
+			s.Color, s.Radius, s.Shape = style.Color, vg.Points(2.2), draw.CircleGlyph{}
+			p.Add(s)
+		}
+		part = nil
+		return nil
+	}
+	for _, at := range xy {
+		if !math.IsNaN(at.Y) {
+			part = append(part, at)
+		} else if err := flush(); err != nil {
+			return err
+		}
+	}
+	if err := flush(); err != nil {
+		return err
 	}
 	if name != "" {
-		p.Legend.Add(name, line)
+		p.Legend.Add(name, markThumb{style})
 	}
 	return nil
 }
@@ -107,13 +128,19 @@ func render(p *plot.Plot, name, caption string, height vg.Length) (Plot, error) 
 		p.Draw(draw.Crop(whole, 0, -vg.Points(6), 0, -title-band))
 		p.Title.Text = text
 	}
-	svg := vgsvg.New(plotWidth, height+band)
-	paint(draw.New(svg))
 	var b bytes.Buffer
-	if _, err := svg.WriteTo(&b); err != nil {
-		return out, err
+	for _, form := range []struct {
+		svg   *[]byte
+		width vg.Length
+	}{{&out.SVG, plotWidth}, {&out.Narrow, narrowWidth}} {
+		svg := vgsvg.New(form.width, height+band)
+		paint(draw.New(svg))
+		b.Reset()
+		if _, err := svg.WriteTo(&b); err != nil {
+			return out, err
+		}
+		*form.svg = append([]byte(nil), b.Bytes()...)
 	}
-	out.SVG = append([]byte(nil), b.Bytes()...)
 	img := vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(plotWidth, height+band), vgimg.UseDPI(160))}
 	paint(draw.New(img))
 	b.Reset()
@@ -222,19 +249,39 @@ func logAxis(a *plot.Axis) {
 	a.Tick.Marker = decades{}
 }
 
-// decades labels 1, 2 and 5 of every decade with plain numbers.
+// decades labels plain numbers: of many decades each first one, of some 1, 2 and 5, of less than two every digit that there is room for.
 type decades struct{}
 
 func (decades) Ticks(low, high float64) []plot.Tick {
+	for _, digits := range [][]float64{{1, 1.5, 2, 3, 4, 5, 6, 8}, {1, 2, 3, 5, 7}, {1, 2, 5}, {1, 3}, {1}} {
+		if ticks := decadeTicks(low, high, digits); len(ticks) <= 9 {
+			if len(ticks) < 3 {
+				return round{}.Ticks(low, high)
+			}
+			return ticks
+		}
+	}
+	return decadeTicks(low, high, []float64{1})
+}
+
+func decadeTicks(low, high float64, digits []float64) []plot.Tick {
 	var ticks []plot.Tick
 	for e := math.Floor(math.Log10(low)); e <= math.Ceil(math.Log10(high)); e++ {
-		for _, m := range []float64{1, 2, 5} {
+		for _, m := range digits {
 			if v := m * math.Pow(10, e); v >= low*.999 && v <= high*1.001 {
-				ticks = append(ticks, plot.Tick{Value: v, Label: fmt.Sprintf("%g", v)})
+				ticks = append(ticks, plot.Tick{Value: v, Label: tidyNumber(v)})
 			}
 		}
 	}
 	return ticks
+}
+
+// tidyNumber writes large numbers in thousands.
+func tidyNumber(v float64) string {
+	if v >= 10_000 {
+		return fmt.Sprintf("%gk", math.Round(v/100)/10)
+	}
+	return fmt.Sprintf("%.4g", v)
 }
 
 // round labels at most seven round numbers.
@@ -253,7 +300,7 @@ func (round) Ticks(low, high float64) []plot.Tick {
 		if n == 0 {
 			n = 0 // and not -0
 		}
-		ticks = append(ticks, plot.Tick{Value: n * step, Label: fmt.Sprintf("%.6g", n*step)})
+		ticks = append(ticks, plot.Tick{Value: n * step, Label: tidyNumber(n * step)})
 	}
 	return ticks
 }
@@ -395,9 +442,11 @@ func timePlot(name string, rows []Row) (*Plot, error) {
 			if h.Count() == 0 {
 				h = i.Produce
 			}
+			y := math.NaN() // nothing came through: a gap
 			if h.Count() > 0 {
-				xy = append(xy, plotter.XY{X: i.At + i.Seconds/2, Y: ms(h.At(99))})
+				y = ms(h.At(99))
 			}
+			xy = append(xy, plotter.XY{X: i.At + i.Seconds/2, Y: y})
 		}
 		if len(xy) < 2 {
 			continue

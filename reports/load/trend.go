@@ -139,7 +139,7 @@ func trendPage(w io.Writer, lines []Line, plots []Plot) error {
 	}
 	p.Sub = fmt.Sprintf("%d lines over up to %d runs.", len(lines), n)
 	for _, plot := range plots {
-		p.Plots = append(p.Plots, picture{plot.Caption, inline(plot.SVG)})
+		p.Plots = append(p.Plots, picture{plot.Caption, inline(plot.SVG, "plot broad"), inline(plot.Narrow, "plot narrow")})
 	}
 	return trendTemplate.Execute(w, p)
 }

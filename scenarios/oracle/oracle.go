@@ -80,6 +80,7 @@ type seen struct {
 	role   partition.Role
 	epoch  int32
 	hw     int64
+	lso    int64
 	shy    int32 // the partition epoch in which a leader was seen with fewer in its ISR than min.insync.replicas, else -1
 	cursor cursor
 }
@@ -202,6 +203,9 @@ func (o *Oracle) lookReplica(at env.Instant, r *Replica) {
 	if s.HighWatermark > s.LogEndOffset {
 		o.violated(at, "INV-HW-LEO", tp, r.Broker, "broker %d has high watermark %d above its log end offset %d", r.Broker, s.HighWatermark, s.LogEndOffset)
 	}
+	if s.CutBelow.Times > 0 {
+		o.violated(at, "INV-COMMITTED-KEPT", tp, r.Broker, "broker %d cut its log to %d below its high watermark %d", r.Broker, s.CutBelow.To, s.CutBelow.HighWatermark)
+	}
 	key := replicaKey{tp, r.Broker}
 	was := o.replicas[key]
 	if was == nil || was.life != r.Life || was.log != s.Log {
@@ -232,6 +236,7 @@ func (o *Oracle) lookLeader(at env.Instant, r *Replica, was *seen) {
 	if was.role == partition.Leader && was.epoch == s.LeaderEpoch && was.shy == s.PartitionEpoch && s.HighWatermark > was.hw && len(s.ISR) < s.MinISR {
 		o.violated(at, "INV-MIN-ISR", tp, r.Broker, "leader %d took its high watermark from %d to %d with the ISR %v, although min.insync.replicas is %d", r.Broker, was.hw, s.HighWatermark, s.ISR, s.MinISR)
 	}
+	o.lookStable(at, r, was)
 	was.shy = -1
 	if len(s.ISR) < s.MinISR {
 		was.shy = s.PartitionEpoch

@@ -2,12 +2,10 @@ package workload
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"barnabas/broker/client"
 	"barnabas/broker/env"
-	"barnabas/broker/wire"
 	"barnabas/linearizability/history"
 )
 
@@ -28,7 +26,8 @@ func (l *Load) ConsumeAs(name string, index int) func(env.Env) {
 		l.sleepUntilBegin(e)
 		c := l.client(e, fmt.Sprintf("consumer-%d", number))
 		defer c.Close()
-		k := client.NewConsumer(c, client.ConsumerOptions{WaitMax: 250 * time.Millisecond, PartitionBytesMax: 64 << 10, BytesMax: 256 << 10})
+		kind := fetchKind{committed: l.Txns.Timeout > 0 && index%2 == 1}
+		k := client.NewConsumer(c, client.ConsumerOptions{ReadCommitted: kind.committed, WaitMax: 250 * time.Millisecond, PartitionBytesMax: 64 << 10, BytesMax: 256 << 10})
 		defer k.Close()
 		process := int32((firstConsumer + number) * processesPerClient)
 		seek := make([]bool, l.Partitions)
@@ -42,7 +41,7 @@ func (l *Load) ConsumeAs(name string, index int) func(env.Env) {
 				return
 			}
 			for i := range fetched {
-				l.fetched(e, process, &fetched[i], seek, false)
+				l.fetched(process, &fetched[i], seek, kind)
 			}
 			if l.SeekEvery > 0 && r.IntN(l.SeekEvery) == 0 {
 				p := r.Int32N(l.Partitions)
@@ -55,14 +54,23 @@ func (l *Load) ConsumeAs(name string, index int) func(env.Env) {
 	}
 }
 
+// fetchKind is what an operation of fetch was for.
+type fetchKind struct {
+	drain, committed bool
+	txn              int64 // that it reads for; 0 for none
+	// by is the group that a member reads for, and at when it has processed the records. What moves its position without records counts too.
+	by string
+	at env.Instant
+}
+
 // fetched records one partition's answer; one that brought nothing is not worth a line. A position that moved for
 // another reason than reading marks the next operation.
-func (l *Load) fetched(e env.Env, process int32, f *client.Fetched, seek []bool, drain bool) {
+func (l *Load) fetched(process int32, f *client.Fetched, seek []bool, kind fetchKind) {
 	p := f.TP.Partition
 	if f.Truncated != nil || f.Reset {
 		seek[p] = true
 	}
-	if len(f.Records) == 0 {
+	if len(f.Records) == 0 && (kind.by == "" || f.Err != nil || f.Next <= f.From) {
 		return
 	}
 	op := history.NewOp(history.Fetch, f.TP.Topic, p)
@@ -71,88 +79,13 @@ func (l *Load) fetched(e env.Env, process int32, f *client.Fetched, seek []bool,
 	op.From, op.Next = f.From, f.Next
 	op.HighWatermark, op.LastStable, op.LogStart = f.HighWatermark, f.LastStableOffset, f.LogStartOffset
 	op.Epoch = f.Leader.Epoch
-	op.Seek, op.Drain = seek[p], drain
+	op.Seek, op.Drain, op.Committed, op.Txn = seek[p], kind.drain, kind.committed, kind.txn
 	seek[p] = false
+	if kind.by != "" {
+		op.Group, op.Return = kind.by, int64(kind.at)
+	}
 	for i := range f.Records {
 		op.Records = append(op.Records, read(&f.Records[i]))
 	}
 	l.record(op)
-}
-
-// Drain is a node's main function: a fresh client that reads every partition from its start to its end. done is called
-// with nil, or with what could not be read by the deadline.
-func (l *Load) Drain(within time.Duration, done func(error)) func(env.Env) {
-	return func(e env.Env) {
-		deadline := e.Mono().Add(within)
-		c := l.client(e, "drain")
-		defer c.Close()
-		done(l.drain(e, c, deadline))
-	}
-}
-
-func (l *Load) drain(e env.Env, c *client.Client, deadline env.Instant) error {
-	admin := client.NewAdmin(c)
-	k := client.NewConsumer(c, client.ConsumerOptions{WaitMax: 100 * time.Millisecond})
-	defer k.Close()
-	seek := make([]bool, l.Partitions)
-	start, end := make([]int64, l.Partitions), make([]int64, l.Partitions)
-	for p := range l.Partitions {
-		tp := l.partition(p)
-		first, err := admin.ListOffsets(tp, client.Earliest, false, deadline.Sub(e.Mono()))
-		if err != nil {
-			return fmt.Errorf("drain: earliest offset of %s: %w", tp, err)
-		}
-		last, err := admin.ListOffsets(tp, client.Latest, false, deadline.Sub(e.Mono()))
-		if err != nil {
-			return fmt.Errorf("drain: latest offset of %s: %w", tp, err)
-		}
-		start[p], end[p], seek[p] = first.Offset, last.Offset, true
-		if first.Offset < last.Offset {
-			k.Assign(tp, first.Offset)
-		}
-	}
-	at := slices.Clone(start) // what has been handed over
-	process := int32((2 * firstConsumer) * processesPerClient)
-	for {
-		behind := l.behind(at, end)
-		if behind == nil {
-			break
-		}
-		if e.Mono() >= deadline {
-			return fmt.Errorf("drain: %s is read to %d of %d", *behind, at[behind.Partition], end[behind.Partition])
-		}
-		fetched, err := k.Poll(time.Second)
-		if err != nil {
-			return fmt.Errorf("drain: %w", err)
-		}
-		for i := range fetched {
-			if fetched[i].Err != nil {
-				return fmt.Errorf("drain: %s: %w", fetched[i].TP, fetched[i].Err)
-			}
-			l.fetched(e, process, &fetched[i], seek, true)
-			at[fetched[i].TP.Partition] = fetched[i].Next
-		}
-	}
-	for p := range l.Partitions {
-		l.drained(history.Drain{Topic: l.Topic, Partition: p, Start: start[p], End: end[p], Time: int64(e.Mono())})
-	}
-	return nil
-}
-
-func (l *Load) drained(d history.Drain) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.sink.Drain(d)
-}
-
-// behind is a partition that has not been read to its end, or nil. What counts is what Poll has handed over: the consumer's own
-// position is ahead of that while answers wait to be polled.
-func (l *Load) behind(at, end []int64) *wire.TopicPartition {
-	for p := range l.Partitions {
-		if at[p] < end[p] {
-			tp := l.partition(p)
-			return &tp
-		}
-	}
-	return nil
 }

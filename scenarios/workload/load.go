@@ -33,6 +33,9 @@ type Config struct {
 	// SeekEvery is the mean number of polls between two jumps of a consumer back to an offset it has seen; 0 for never.
 	SeekEvery int
 	Groups    Groups
+	// OffsetsRetention is how long brokers keep committed offsets of an empty group; 0 for longer than a run.
+	OffsetsRetention time.Duration
+	Txns             Txns
 	// RecordsMax bounds how many records all producers together hand over; 0 for no bound.
 	RecordsMax int
 	// Begin is when clients start to work.
@@ -45,20 +48,23 @@ type Config struct {
 // a real one shares a mutex with it (Share).
 type Load struct {
 	Config
-	mu      mutex
-	sink    history.Sink
-	observe func(history.Op)
-	nextID  int64
-	stopped bool
-	active  int
-	members int // of groups, so far
-	counts  Counts
-	handed  int                      // records handed over
-	slept   map[string]env.Instant   // when each client fell asleep last
-	lives   map[string]int           // of each client, by name
-	twins   map[string]int           // the number of each twin, by name
-	running map[string]int           // the life that runs, 0 for none
-	pending map[string][]*history.Op // of producers, by name: not answered yet, in order
+	mu        mutex
+	sink      history.Sink
+	observe   func(history.Op)
+	nextID    int64
+	stopped   bool
+	active    int
+	members   int // of groups, so far
+	txns      int64
+	counts    Counts
+	handed    int                      // records handed over
+	slept     map[string]env.Instant   // when each client fell asleep last
+	lives     map[string]int           // of each client, by name
+	twins     map[string]int           // the number of each twin, by name
+	running   map[string]int           // the life that runs, 0 for none
+	instances map[string]instance      // static members, by machine
+	known     map[int32]bool           // partitions of which the group had an offset once
+	pending   map[string][]*history.Op // of producers, by name: not answered yet, in order
 }
 
 // Counts is what the clients were told.
@@ -67,12 +73,14 @@ type Counts struct {
 	RecordsAcked, RecordsRead    int
 	RecordsDrained, Interruption int
 	Owned, Commits               int // of groups: ownerships ended, offsets committed
+	Kept, Expired                int // of groups: static members that came back in the generation they left, offsets that were there and are no more
+	Transactions, Processed      int // committed; records that processors have read and processed
 }
 
 // New makes a load whose operations go to sink; observe, if not nil, is shown each as well.
 func New(c Config, sink history.Sink, observe func(history.Op)) *Load {
 	return &Load{Config: c, mu: oneThread{}, sink: sink, observe: observe, lives: map[string]int{}, twins: map[string]int{}, slept: map[string]env.Instant{},
-		running: map[string]int{}, pending: map[string][]*history.Op{}}
+		running: map[string]int{}, instances: map[string]instance{}, known: map[int32]bool{}, pending: map[string][]*history.Op{}}
 }
 
 // mutex is env.Mutex, without being a scheduling point where there is but one thread.
@@ -203,8 +211,14 @@ func ClientOf(process int32) string {
 		return "members"
 	case number >= 2*firstConsumer:
 		return "drain"
+	case number >= firstProbe:
+		return ProbeName(int32(number - firstProbe))
 	case number >= firstConsumer:
 		return ConsumerName(number - firstConsumer)
+	case number >= firstProcessor:
+		return ProcessorName(number - firstProcessor)
+	case number >= firstTxn:
+		return TxnName(number - firstTxn)
 	default:
 		return ProducerName(number)
 	}
@@ -247,7 +261,7 @@ func (l *Load) keep(op history.Op) {
 		l.counts.Unknown++
 	}
 	switch {
-	case op.Outcome != history.OK || op.Kind.OfGroup():
+	case op.Outcome != history.OK || op.Kind.OfGroup() || op.Kind.OfTransaction() || op.Drain && op.Committed:
 	case op.Kind == history.Produce:
 		l.counts.RecordsAcked += len(op.Records)
 	case op.Drain:

@@ -23,8 +23,32 @@ type Groups struct {
 	StayMean time.Duration
 	// CommitEvery is the mean number of polls between two commits.
 	CommitEvery int
-	// KeepRevoked plants the bug group-two-owners.
-	KeepRevoked bool
+	// Static gives each member's machine an instance id (KIP-345): who comes back on it is the same member.
+	Static bool
+	// On, and Off in turn, is how long members are there together, and away together; no On is for ever.
+	On  time.Duration
+	Off []time.Duration
+	// KeepRevoked and CommitFetched plant the bugs group-two-owners and commit-unread.
+	KeepRevoked, CommitFetched bool
+}
+
+// pause is how long members are to be away at this moment, 0 when they are to be there, and until when that holds.
+func (g *Groups) pause(now env.Instant) (away time.Duration, until env.Instant) {
+	if g.On == 0 {
+		return 0, env.Never
+	}
+	var at env.Instant
+	for i := 0; ; i++ {
+		end := at.Add(g.On)
+		back := end.Add(g.Off[i%len(g.Off)])
+		switch {
+		case now < end:
+			return 0, end
+		case now < back:
+			return back.Sub(now), back
+		}
+		at = back
+	}
 }
 
 // MemberName is the node of a group member.
@@ -46,12 +70,69 @@ func (l *Load) MemberAs(name string, index int) func(env.Env) {
 			if l.Groups.StayMean > 0 {
 				stay = e.Mono().Add(jitter(r, l.Groups.StayMean))
 			}
-			m := &memberRun{l: l, e: e, name: name, process: int32(firstMember+l.nextMember()) * processesPerClient, owned: map[wire.TopicPartition]env.Instant{}, gives: map[wire.TopicPartition]env.Instant{}, seek: make([]bool, l.Partitions)}
+			away, until := l.Groups.pause(e.Mono())
+			if away > 0 {
+				c.Close()
+				e.Sleep(away)
+				continue
+			}
+			stay = min(stay, until)
+			m := l.newMemberRun(e, name)
 			m.run(c, stay, func() bool { return r.IntN(max(1, l.Groups.CommitEvery)) == 0 })
 			c.Close()
 			e.Sleep(jitter(r, time.Second))
 		}
 	}
+}
+
+// newMemberRun begins a member's life. A static member's lives are those of one process: the group takes them for one.
+func (l *Load) newMemberRun(e env.Env, name string) *memberRun {
+	m := &memberRun{l: l, e: e, name: name, owned: map[wire.TopicPartition]env.Instant{}, gives: map[wire.TopicPartition]env.Instant{}, seek: make([]bool, l.Partitions)}
+	number := 0
+	if l.Groups.Static {
+		number = l.instance(name)
+	}
+	if number == 0 {
+		number = l.nextMember()
+	}
+	if l.Groups.Static {
+		l.setInstance(name, number)
+	}
+	m.process = int32(firstMember+number) * processesPerClient
+	return m
+}
+
+// instance is the number of the static member on a machine, 0 before its first life.
+func (l *Load) instance(name string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.instances[name].number
+}
+
+func (l *Load) setInstance(name string, number int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i := l.instances[name]
+	i.number = number
+	l.instances[name] = i
+}
+
+// instance is what is known of a static member.
+type instance struct {
+	number     int
+	generation int32 // that it was in last
+	life       *memberRun
+}
+
+// sameGeneration notes in which generation a static member owns something, and reports whether an earlier life of it was in that one already.
+func (m *memberRun) sameGeneration(generation int32) bool {
+	m.l.mu.Lock()
+	defer m.l.mu.Unlock()
+	i := m.l.instances[m.name]
+	same := i.life != nil && i.life != m && i.generation == generation
+	i.generation, i.life = generation, m
+	m.l.instances[m.name] = i
+	return same
 }
 
 // nextMember numbers the members of groups.
@@ -92,8 +173,8 @@ func (m *memberRun) run(c *client.Client, until env.Instant, commits func() bool
 	o := m.l.Groups
 	k := client.NewMember(c, client.GroupOptions{Group: o.Group, Topics: []string{m.l.Topic}, Assignors: []string{o.Assignor}, Session: o.Session, Rebalance: o.Rebalance,
 		Consumer:    client.ConsumerOptions{WaitMax: 250 * time.Millisecond, PartitionBytesMax: 64 << 10, BytesMax: 256 << 10},
-		KeepRevoked: o.KeepRevoked,
-		Listener:    client.GroupListener{Assigned: m.assigned, Revoking: m.revoking, Revoked: m.revoked, Fetched: m.fetched, Committed: m.committed}})
+		KeepRevoked: o.KeepRevoked, CommitFetched: o.CommitFetched, InstanceID: m.instanceID(),
+		Listener: client.GroupListener{Assigned: m.assigned, Revoking: m.revoking, Revoked: m.revoked, Fetched: m.fetched, Committed: m.committed}})
 	defer m.died()
 	for !m.l.ending() && m.e.Mono() < until {
 		fetched, err := k.Poll(500 * time.Millisecond)
@@ -102,7 +183,7 @@ func (m *memberRun) run(c *client.Client, until env.Instant, commits func() bool
 			break
 		}
 		for i := range fetched {
-			m.l.fetched(m.e, m.process, &fetched[i], m.seek, false)
+			m.l.fetched(m.process, &fetched[i], m.seek, fetchKind{by: o.Group, at: m.e.Mono()})
 		}
 		if commits() {
 			var offsets []client.CommitOffset
@@ -111,17 +192,30 @@ func (m *memberRun) run(c *client.Client, until env.Instant, commits func() bool
 					offsets = append(offsets, client.CommitOffset{TP: tp, Offset: at})
 				}
 			}
-			for _, o := range offsets {
-				op := m.op(history.Commit, o.TP, int32(history.None))
-				op.Offset, op.Call, op.Outcome, op.Error = o.Offset, int64(m.e.Mono()), history.Unknown, "the client died"
-				op.Return = op.Call
-				m.commits = append(m.commits, op)
-			}
+			m.committing(offsets)
 			k.Commit(offsets, o.Session/2) // how it ended is in the history
 			m.commits = nil
 		}
 	}
 	k.Close(o.Session)
+}
+
+// instanceID is the static member's name, "" for a dynamic one.
+func (m *memberRun) instanceID() string {
+	if m.l.Groups.Static {
+		return m.name
+	}
+	return ""
+}
+
+// committing notes commits that are about to be sent.
+func (m *memberRun) committing(offsets []client.CommitOffset) {
+	for _, o := range offsets {
+		op := m.op(history.Commit, o.TP, int32(history.None))
+		op.Offset, op.Call, op.Outcome, op.Error = o.Offset, int64(m.e.Mono()), history.Unknown, "the client died"
+		op.Return = op.Call
+		m.commits = append(m.commits, op)
+	}
 }
 
 func (m *memberRun) op(kind history.Kind, tp wire.TopicPartition, generation int32) history.Op {
@@ -130,7 +224,10 @@ func (m *memberRun) op(kind history.Kind, tp wire.TopicPartition, generation int
 	return op
 }
 
-func (m *memberRun) assigned(_ string, _ int32, partitions []wire.TopicPartition) {
+func (m *memberRun) assigned(_ string, generation int32, partitions []wire.TopicPartition) {
+	if m.l.Groups.Static && m.sameGeneration(generation) {
+		m.l.count(func(c *Counts) { c.Kept++ })
+	}
 	for _, tp := range partitions {
 		m.owned[tp] = m.e.Mono()
 		delete(m.gives, tp)
@@ -171,6 +268,13 @@ func (m *memberRun) fetched(tp wire.TopicPartition, offset int64, called, return
 	op := m.op(history.OffsetFetch, tp, int32(history.None))
 	op.Offset, op.Call, op.Return, op.Outcome = offset, int64(called), int64(returned), history.OK
 	m.l.record(op)
+	m.l.count(func(c *Counts) {
+		if offset >= 0 {
+			m.l.known[tp.Partition] = true
+		} else if m.l.known[tp.Partition] {
+			c.Expired++
+		}
+	})
 }
 
 func (m *memberRun) committed(offsets []client.CommitOffset, called, returned env.Instant, err error) {

@@ -1,0 +1,453 @@
+package api_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"barnabas/broker/client"
+	"barnabas/broker/config"
+	"barnabas/broker/coordinator"
+	"barnabas/broker/env"
+	"barnabas/broker/group"
+	"barnabas/broker/log"
+	"barnabas/broker/partition"
+	"barnabas/broker/record"
+	"barnabas/broker/txn"
+	"barnabas/broker/wire"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Transactions at the wire: real coordinators on real partitions of one replica behind a real server, and what a producer hears in every
+// case.
+
+func (d *desk) realPartition(tp wire.TopicPartition) (*partition.Partition, error) {
+	if p := d.real[tp]; p != nil {
+		return p, nil
+	}
+	return nil, fmt.Errorf("partition %s: %w", tp, kerr.UnknownTopicOrPartition)
+}
+
+// sendToBroker is txn.Options.Send: this broker is the only one there is.
+func (d *desk) sendToBroker(_ int32, req kmsg.Request, timeout time.Duration, done func(kmsg.Response, error)) {
+	if d.lost {
+		done(nil, env.ErrRefused)
+		return
+	}
+	conn, err := client.Dial(d.e, d.server.Addr(), client.ConnOptions{})
+	if err != nil {
+		done(nil, err)
+		return
+	}
+	conn.Send(req, timeout, func(resp kmsg.Response, err error) {
+		done(resp, err)
+		conn.Close()
+	})
+}
+
+// addReal makes a topic of real partitions which this broker leads in epoch 5, its only replica.
+func (d *desk) addReal(topic string, id byte, numbers ...int32) {
+	state := kmsg.NewUpdateMetadataRequestTopicState()
+	state.Topic, state.TopicID = topic, topicID(id)
+	for _, n := range numbers {
+		tp := wire.TopicPartition{Topic: topic, Partition: n}
+		dir := "/real"
+		if err := d.e.MkdirAll(dir); err != nil {
+			d.t.Fatal(err)
+		}
+		l, _, err := log.Open(d.e, log.Options{Dir: dir, TP: tp, TopicID: topicID(id), Config: config.DefaultTopic(), CleanShutdown: true, Bugs: d.cfg.Bugs})
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		p := partition.New(partition.Options{Env: d.e, TP: tp, Log: l, Bugs: d.cfg.Bugs, BrokerID: 1, BrokerEpoch: func() int64 { return 7 }, Alive: func(int32) bool { return true },
+			ReplicaLagTimeMax: time.Second, MinInsyncReplicas: 1, Notify: d.purgatory.Notify, RequestAlter: func(wire.TopicPartition) {}})
+		if err := p.BecomeLeader(partition.Assignment{Leader: 1, LeaderEpoch: 5, ControllerEpoch: 1, Replicas: []int32{1}, ISR: []int32{1}}); err != nil {
+			d.t.Fatal(err)
+		}
+		d.real[tp] = p
+		s := kmsg.NewUpdateMetadataRequestTopicPartition()
+		s.Partition, s.Leader, s.LeaderEpoch, s.Replicas, s.ISR = n, 1, 5, []int32{1}, []int32{1}
+		state.PartitionStates = append(state.PartitionStates, s)
+	}
+	d.tellCluster(state)
+}
+
+// producer is a transactional producer that speaks requests.
+type producer struct {
+	d        *desk
+	txn      string
+	id       int64
+	epoch    int16
+	sequence int32
+}
+
+// onTxns runs main with a coordinator of the transactional id "x" and of the group "g", the topic t with partitions 0 and 1, and a
+// producer that has its id.
+func onTxns(t *testing.T, seeds uint64, configure func(*config.Broker), main func(d *desk, p *producer)) {
+	t.Helper()
+	onDesk(t, seeds, func(d *desk) {
+		if configure != nil {
+			configure(d.cfg)
+		}
+		d.real = map[wire.TopicPartition]*partition.Partition{}
+		d.txns.Start()
+		d.groups.Start()
+		var all []int32
+		for n := range int32(50) { // the others have no log: nobody asks
+			all = append(all, n)
+		}
+		d.addReal(txn.Topic, 8, all...)
+		d.addReal(group.Topic, 9, coordinator.PartitionFor("g", 50))
+		d.addReal("t", 1, 0, 1)
+		d.txns.Elected(coordinator.PartitionFor("x", 50), 5)
+		d.groups.Elected(coordinator.PartitionFor("g", 50), 5)
+		p := &producer{d: d, txn: "x"}
+		d.eventually("an id", func() bool { return p.init() == 0 })
+		main(d, p)
+	})
+}
+
+// eventually asks again and again.
+func (d *desk) eventually(what string, ok func() bool) {
+	d.t.Helper()
+	for range 200 {
+		if ok() {
+			return
+		}
+		d.e.Sleep(20 * time.Millisecond)
+	}
+	d.t.Errorf("waited in vain for %s", what)
+}
+
+func (p *producer) initRequest(version int16) *kmsg.InitProducerIDRequest {
+	req := kmsg.NewPtrInitProducerIDRequest()
+	req.Version, req.TransactionalID, req.TransactionTimeoutMillis = version, &p.txn, 10000
+	return req
+}
+
+func (p *producer) init() int16 {
+	resp := do[*kmsg.InitProducerIDResponse](p.d, p.initRequest(5))
+	if resp.ErrorCode == 0 {
+		p.id, p.epoch, p.sequence = resp.ProducerID, resp.ProducerEpoch, 0
+	}
+	return resp.ErrorCode
+}
+
+func (p *producer) add(version int16, topic string, numbers ...int32) (codes []int16) {
+	req := kmsg.NewPtrAddPartitionsToTxnRequest()
+	req.Version, req.TransactionalID, req.ProducerID, req.ProducerEpoch = version, p.txn, p.id, p.epoch
+	in := kmsg.NewAddPartitionsToTxnRequestTopic()
+	in.Topic, in.Partitions = topic, numbers
+	req.Topics = append(req.Topics, in)
+	for _, topic := range do[*kmsg.AddPartitionsToTxnResponse](p.d, req).Topics {
+		for _, out := range topic.Partitions {
+			codes = append(codes, out.ErrorCode)
+		}
+	}
+	return codes
+}
+
+// verify asks as a leader does.
+func (p *producer) verify(version int16, only bool, topic string, number int32) int16 {
+	req := kmsg.NewPtrAddPartitionsToTxnRequest()
+	req.Version = version
+	in := kmsg.NewAddPartitionsToTxnRequestTransaction()
+	in.TransactionalID, in.ProducerID, in.ProducerEpoch, in.VerifyOnly = p.txn, p.id, p.epoch, only
+	tt := kmsg.NewAddPartitionsToTxnRequestTransactionTopic()
+	tt.Topic, tt.Partitions = topic, []int32{number}
+	in.Topics = append(in.Topics, tt)
+	req.Transactions = append(req.Transactions, in)
+	return do[*kmsg.AddPartitionsToTxnResponse](p.d, req).Transactions[0].Topics[0].Partitions[0].ErrorCode
+}
+
+func (p *producer) records(value string) []byte {
+	var b record.Builder
+	b.Append(p.d.e.Now().UnixMilli(), nil, []byte(value))
+	o := record.NewBatchOptions()
+	o.ProducerID, o.ProducerEpoch, o.BaseSequence, o.Transactional = p.id, p.epoch, p.sequence, true
+	out, err := b.Build(nil, o)
+	if err != nil {
+		p.d.t.Fatal(err)
+	}
+	return out
+}
+
+func (p *producer) produce(version int16, number int32, value string) int16 {
+	req := produce(version, -1, "t", number, p.records(value))
+	req.TransactionID = &p.txn
+	out := only(do[*kmsg.ProduceResponse](p.d, req))
+	if out.ErrorCode == 0 {
+		p.sequence++ // of the one partition that the test writes to
+	}
+	return out.ErrorCode
+}
+
+func (p *producer) end(version int16, commit bool) *kmsg.EndTxnResponse {
+	req := kmsg.NewPtrEndTxnRequest()
+	req.Version, req.TransactionalID, req.ProducerID, req.ProducerEpoch, req.Commit = version, p.txn, p.id, p.epoch, commit
+	return do[*kmsg.EndTxnResponse](p.d, req)
+}
+
+func (p *producer) state() string {
+	req := kmsg.NewPtrDescribeTransactionsRequest()
+	req.TransactionalIDs = []string{p.txn}
+	return do[*kmsg.DescribeTransactionsResponse](p.d, req).TransactionStates[0].State
+}
+
+func (p *producer) complete(want string) {
+	p.d.t.Helper()
+	p.d.eventually(want, func() bool { return p.state() == want })
+}
+
+// committed reads t-n with read_committed: the values, without those that the answer says were aborted, and the last stable offset.
+func (d *desk) committed(number int32) (values []string, stable int64) {
+	req := fetch(11, "t", topicID(1), make([]int64, number+1)...)
+	req.IsolationLevel, req.MaxWaitMillis = 1, 0
+	out := do[*kmsg.FetchResponse](d, req).Topics[0].Partitions[number]
+	aborted := out.AbortedTransactions
+	gone := map[int64]bool{}
+	for rest := out.RecordBatches; len(rest) > 0; {
+		b, more, err := record.Next(rest)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		rest = more
+		for len(aborted) > 0 && aborted[0].FirstOffset <= b.BaseOffset() {
+			gone[aborted[0].ProducerID] = true
+			aborted = aborted[1:]
+		}
+		if b.IsControl() {
+			delete(gone, b.ProducerID())
+			continue
+		}
+		if b.IsTransactional() && gone[b.ProducerID()] {
+			continue
+		}
+		for it := record.NewIterator(b, 0); it.Next(); {
+			values = append(values, string(it.Record().Value))
+		}
+	}
+	return values, out.LastStableOffset
+}
+
+func code(err *kerr.Error) int16 {
+	if err == nil {
+		return 0
+	}
+	return err.Code
+}
+
+func wants(t *testing.T, what string, got int16, want *kerr.Error) {
+	t.Helper()
+	if got != code(want) {
+		t.Errorf("%s: %v, want %v", what, kerr.ErrorForCode(got), want)
+	}
+}
+
+// A transaction commits, the next aborts: a reader of committed records sees the first, once its marker is there, and not the second.
+func TestTransactionAtTheWire(t *testing.T) {
+	onTxns(t, 5, nil, func(d *desk, p *producer) {
+		for version := int16(0); version <= 3; version++ {
+			wants(t, "add", p.add(version, "t", 0)[0], nil)
+		}
+		wants(t, "produce", p.produce(9, 0, "one"), nil)
+		wants(t, "produce", p.produce(11, 0, "two"), nil)
+		if values, stable := d.committed(0); len(values) != 0 || stable != 0 {
+			t.Errorf("before the commit: %v up to %d", values, stable)
+		}
+		wants(t, "commit", p.end(3, true).ErrorCode, nil)
+		p.complete("CompleteCommit")
+		d.eventually("the commit to be read", func() bool {
+			values, stable := d.committed(0)
+			return slices.Equal(values, []string{"one", "two"}) && stable == 3
+		})
+		wants(t, "add", p.add(3, "t", 0)[0], nil)
+		wants(t, "produce", p.produce(11, 0, "three"), nil)
+		wants(t, "abort", p.end(3, false).ErrorCode, nil)
+		p.complete("CompleteAbort")
+		d.eventually("the abort to be known", func() bool {
+			values, stable := d.committed(0)
+			return slices.Equal(values, []string{"one", "two"}) && stable == 5
+		})
+		list := listOffsets(9, "t", -1)
+		list.IsolationLevel = 1
+		if at := do[*kmsg.ListOffsetsResponse](d, list).Topics[0].Partitions[0].Offset; at != 5 {
+			t.Errorf("latest with read_committed is %d", at)
+		}
+	})
+}
+
+// Wrong ids, stale epochs and wrong states: Kafka's own code for each, by version.
+func TestTransactionRefusals(t *testing.T) {
+	onTxns(t, 2, nil, func(d *desk, p *producer) {
+		bad := func(change func(q *producer)) *producer {
+			q := *p
+			change(&q)
+			return &q
+		}
+		unknown := bad(func(q *producer) { q.txn = "x" + string(rune(0)) })
+		for i := 0; coordinator.PartitionFor(unknown.txn, 50) != coordinator.PartitionFor("x", 50); i++ {
+			unknown.txn = fmt.Sprint("unknown", i)
+		}
+		elsewhere := bad(func(q *producer) { q.txn = "somebody else's" })
+		stale, other, nobody := bad(func(q *producer) { q.epoch-- }), bad(func(q *producer) { q.id++ }), bad(func(q *producer) { q.txn = "" })
+		for _, c := range []struct {
+			what     string
+			who      *producer
+			old, new *kerr.Error // before and from version 2 on
+		}{
+			{"unknown", unknown, kerr.InvalidProducerIDMapping, kerr.InvalidProducerIDMapping},
+			{"elsewhere", elsewhere, kerr.NotCoordinator, kerr.NotCoordinator},
+			{"stale epoch", stale, kerr.InvalidProducerEpoch, kerr.ProducerFenced},
+			{"other id", other, kerr.InvalidProducerIDMapping, kerr.InvalidProducerIDMapping},
+			{"no id", nobody, kerr.InvalidRequest, kerr.InvalidRequest},
+		} {
+			wants(t, c.what+" add v0", c.who.add(0, "t", 0)[0], c.old)
+			wants(t, c.what+" add v3", c.who.add(3, "t", 0)[0], c.new)
+			wants(t, c.what+" end v0", c.who.end(0, true).ErrorCode, c.old)
+			wants(t, c.what+" end v4", c.who.end(4, true).ErrorCode, c.new)
+			offsets := kmsg.NewPtrAddOffsetsToTxnRequest()
+			offsets.TransactionalID, offsets.ProducerID, offsets.ProducerEpoch, offsets.Group = c.who.txn, c.who.id, c.who.epoch, "g"
+			for _, offsets.Version = range []int16{0, 4} {
+				want := c.old
+				if offsets.Version >= 2 {
+					want = c.new
+				}
+				wants(t, fmt.Sprintf("%s offsets v%d", c.what, offsets.Version), do[*kmsg.AddOffsetsToTxnResponse](d, offsets).ErrorCode, want)
+			}
+		}
+		wants(t, "end of nothing", p.end(4, true).ErrorCode, kerr.InvalidTxnState)
+		if codes := p.add(3, "t", 0, 7); !slices.Equal(codes, []int16{kerr.OperationNotAttempted.Code, kerr.UnknownTopicOrPartition.Code}) {
+			t.Errorf("a partition that does not exist: %v", codes)
+		}
+		wants(t, "begin", p.add(3, "t", 0)[0], nil)
+		wants(t, "commit", p.end(4, true).ErrorCode, nil)
+		p.complete("CompleteCommit")
+		wants(t, "abort of what is committed", p.end(4, false).ErrorCode, kerr.InvalidTxnState)
+		wants(t, "commit again", p.end(4, true).ErrorCode, nil)
+	})
+}
+
+// InitProducerId refuses what is out of bounds, and fences.
+func TestInitProducerIDAtTheWire(t *testing.T) {
+	onTxns(t, 2, nil, func(d *desk, p *producer) {
+		ask := func(change func(*kmsg.InitProducerIDRequest)) int16 {
+			req := p.initRequest(5)
+			change(req)
+			return do[*kmsg.InitProducerIDResponse](d, req).ErrorCode
+		}
+		wants(t, "no time", ask(func(r *kmsg.InitProducerIDRequest) { r.TransactionTimeoutMillis = 0 }), kerr.InvalidTransactionTimeout)
+		wants(t, "too long", ask(func(r *kmsg.InitProducerIDRequest) { r.TransactionTimeoutMillis = 900001 }), kerr.InvalidTransactionTimeout)
+		wants(t, "empty", ask(func(r *kmsg.InitProducerIDRequest) { r.TransactionalID = kmsg.StringPtr("") }), kerr.InvalidRequest)
+		wants(t, "id alone", ask(func(r *kmsg.InitProducerIDRequest) { r.ProducerID = p.id }), kerr.InvalidRequest)
+		wants(t, "epoch alone", ask(func(r *kmsg.InitProducerIDRequest) { r.ProducerEpoch = 0 }), kerr.InvalidRequest)
+		wants(t, "foreign id", ask(func(r *kmsg.InitProducerIDRequest) { r.ProducerID, r.ProducerEpoch = p.id+1, p.epoch }), kerr.ProducerFenced)
+		wants(t, "elsewhere", ask(func(r *kmsg.InitProducerIDRequest) { r.TransactionalID = kmsg.StringPtr("somebody else's") }), kerr.NotCoordinator)
+		zombie := *p
+		wants(t, "the next life", p.init(), nil)
+		if p.epoch != zombie.epoch+1 || p.id != zombie.id {
+			t.Errorf("%d %d after %d %d", p.id, p.epoch, zombie.id, zombie.epoch)
+		}
+		wants(t, "zombie adds", zombie.add(3, "t", 0)[0], kerr.ProducerFenced)
+		wants(t, "zombie recovers", ask(func(r *kmsg.InitProducerIDRequest) { r.ProducerID, r.ProducerEpoch = zombie.id, zombie.epoch }), kerr.ProducerFenced)
+		req := zombie.initRequest(3)
+		req.ProducerID, req.ProducerEpoch = zombie.id, zombie.epoch
+		wants(t, "zombie recovers v3", do[*kmsg.InitProducerIDResponse](d, req).ErrorCode, kerr.InvalidProducerEpoch)
+		wants(t, "add", p.add(3, "t", 0)[0], nil)
+		wants(t, "produce", p.produce(11, 0, "lost"), nil)
+		old := *p
+		wants(t, "inside a transaction", p.init(), kerr.ConcurrentTransactions)
+		d.eventually("the abort", func() bool { return p.init() == 0 })
+		if p.epoch != old.epoch+2 {
+			t.Errorf("epoch %d after %d", p.epoch, old.epoch)
+		}
+		wants(t, "zombie produces", old.produce(11, 0, "late"), kerr.InvalidProducerEpoch)
+		if values, _ := d.committed(0); len(values) != 0 {
+			t.Errorf("read: %v", values)
+		}
+	})
+}
+
+// KIP-890: leaders take the first record of a transaction only if its coordinator knows the partition to be part of it.
+func TestProduceIsVerified(t *testing.T) {
+	onTxns(t, 3, nil, func(d *desk, p *producer) {
+		wants(t, "outside of a transaction", p.produce(10, 0, "v"), kerr.InvalidTxnState)
+		wants(t, "outside, v11", p.produce(11, 0, "v"), kerr.TransactionAbortable)
+		wants(t, "add", p.add(3, "t", 1)[0], nil)
+		wants(t, "another partition", p.produce(11, 0, "v"), kerr.TransactionAbortable)
+		wants(t, "verify only v4", p.verify(4, true, "t", 0), kerr.InvalidTxnState)
+		wants(t, "verify only v5", p.verify(5, true, "t", 0), kerr.TransactionAbortable)
+		wants(t, "verify only", p.verify(5, true, "t", 1), nil)
+		wants(t, "added", p.produce(11, 1, "v"), nil)
+		late := *p
+		wants(t, "abort", p.end(4, false).ErrorCode, nil)
+		p.complete("CompleteAbort")
+		wants(t, "late", late.produce(11, 1, "late"), kerr.TransactionAbortable)
+		if _, stable := d.committed(1); stable != 2 {
+			t.Errorf("the last stable offset hangs at %d", stable)
+		}
+		d.lost = true
+		wants(t, "mapping", func() int16 { q := *p; q.id += 9; return q.produce(11, 0, "v") }(), kerr.InvalidProducerIDMapping)
+		bare := produce(9, -1, "t", 0, p.records("v"))
+		wants(t, "without an id", only(do[*kmsg.ProduceResponse](d, bare)).ErrorCode, kerr.TransactionalIDAuthorizationFailed)
+	})
+}
+
+// The zoo: without the verification the late record gets in, and the last stable offset hangs.
+func TestLateProduceHangs(t *testing.T) {
+	onDeskWith(t, "txn-late-produce", func(d *desk, p *producer) {
+		wants(t, "add", p.add(3, "t", 1)[0], nil)
+		wants(t, "produce", p.produce(11, 1, "v"), nil)
+		late := *p
+		wants(t, "abort", p.end(4, false).ErrorCode, nil)
+		p.complete("CompleteAbort")
+		wants(t, "late", late.produce(11, 1, "late"), nil)
+		if _, stable := d.committed(1); stable != 2 {
+			t.Errorf("the last stable offset is %d", stable)
+		}
+	})
+}
+
+// WriteTxnMarkers fences stale producers and stale coordinators, and an administrator ends a transaction that hangs with it.
+func TestWriteTxnMarkersAtTheWire(t *testing.T) {
+	onTxns(t, 2, nil, func(d *desk, p *producer) {
+		marker := func(epoch int16, coordinatorEpoch int32, commit bool, topic string, number int32) int16 {
+			req := kmsg.NewPtrWriteTxnMarkersRequest()
+			req.Version = 1
+			m := kmsg.NewWriteTxnMarkersRequestMarker()
+			m.ProducerID, m.ProducerEpoch, m.CoordinatorEpoch, m.Committed = p.id, epoch, coordinatorEpoch, commit
+			mt := kmsg.NewWriteTxnMarkersRequestMarkerTopic()
+			mt.Topic, mt.Partitions = topic, []int32{number}
+			m.Topics = append(m.Topics, mt)
+			req.Markers = append(req.Markers, m)
+			return do[*kmsg.WriteTxnMarkersResponse](d, req).Markers[0].Topics[0].Partitions[0].ErrorCode
+		}
+		wants(t, "next life", p.init(), nil)
+		wants(t, "add", p.add(3, "t", 0)[0], nil)
+		wants(t, "produce", p.produce(11, 0, "v"), nil)
+		wants(t, "unknown partition", marker(p.epoch, 5, false, "nowhere", 0), kerr.UnknownTopicOrPartition)
+		wants(t, "stale producer", marker(p.epoch-1, 5, false, "t", 0), kerr.InvalidProducerEpoch)
+		wants(t, "administrator", marker(p.epoch, 5, false, "t", 0), nil)
+		if values, stable := d.committed(0); stable != 2 || len(values) != 0 {
+			t.Errorf("%v up to %d", values, stable)
+		}
+		wants(t, "stale coordinator", marker(p.epoch, 4, true, "t", 0), kerr.TransactionCoordinatorFenced)
+		wants(t, "later coordinator", marker(p.epoch, 6, false, "t", 0), nil)
+	})
+}
+
+// A transaction whose time is up is aborted, and its producer fenced; without the bump, the zoo's, it goes on.
+func TestTransactionTimesOut(t *testing.T) {
+	run := func(d *desk, p *producer, want *kerr.Error) {
+		wants(t, "add", p.add(3, "t", 0)[0], nil)
+		wants(t, "produce", p.produce(11, 0, "v"), nil)
+		d.e.Sleep(11 * time.Second)
+		p.complete("CompleteAbort")
+		wants(t, "zombie adds", p.add(3, "t", 0)[0], want)
+	}
+	onTxns(t, 2, nil, func(d *desk, p *producer) { run(d, p, kerr.ProducerFenced) })
+	onDeskWith(t, "txn-no-epoch-bump", func(d *desk, p *producer) { run(d, p, nil) })
+}

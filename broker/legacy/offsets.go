@@ -1,0 +1,109 @@
+package legacy
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"barnabas/broker/wire"
+	"barnabas/broker/zookeeper"
+)
+
+// Commit commits where the consumer stands in every partition that it owns. The first error is returned; the others are tried all the same.
+func (k *Consumer) Commit() error {
+	var first error
+	for _, c := range slices.Clone(k.owned) {
+		if err := k.commit(c.tp); err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// commit writes the position of a partition. The session that owns it is the one that commits: a consumer that has lost one can do neither.
+func (k *Consumer) commit(tp wire.TopicPartition) error {
+	at, ok := k.k.Position(tp)
+	if !ok || at < 0 || k.session == nil {
+		return nil
+	}
+	if k.o.Listener.Committing != nil {
+		k.o.Listener.Committing(tp, at)
+	}
+	called := k.e.Mono()
+	err := k.write(zookeeper.PathConsumerOffset(k.o.Group, tp), strconv.AppendInt(nil, at, 10))
+	if k.o.Listener.Committed != nil {
+		k.o.Listener.Committed(tp, at, called, k.e.Mono(), err)
+	}
+	return err
+}
+
+// write sets a persistent znode, making it and those above it where they are missing.
+func (k *Consumer) write(path string, data []byte) error {
+	_, err := k.session.Set(path, data, zookeeper.AnyVersion)
+	if !errors.Is(err, zookeeper.ErrNoNode) {
+		return err
+	}
+	if err := ensure(k.session, path); err != nil {
+		return err
+	}
+	_, err = k.session.Set(path, data, zookeeper.AnyVersion)
+	return err
+}
+
+// committed reads what is committed, -1 for nothing.
+func (k *Consumer) committed(tp wire.TopicPartition) (int64, error) {
+	path := zookeeper.PathConsumerOffset(k.o.Group, tp)
+	data, _, err := k.session.Get(path, false)
+	if errors.Is(err, zookeeper.ErrNoNode) || err == nil && len(data) == 0 {
+		return -1, nil
+	}
+	if err != nil {
+		return -1, err
+	}
+	offset, err := strconv.ParseInt(string(data), 10, 64)
+	if err != nil {
+		return -1, fmt.Errorf("%s: %q is not an offset", path, data)
+	}
+	return offset, nil
+}
+
+// subscription is the content of a member's node: TopicCount#getTopicCountMap.
+type subscription struct {
+	Version      int            `json:"version"`
+	Subscription map[string]int `json:"subscription"` // topic → threads
+	Pattern      string         `json:"pattern"`
+	Timestamp    string         `json:"timestamp"` // ms
+}
+
+func encodeSubscription(topics []string, nowMs int64) []byte {
+	s := subscription{Version: 1, Subscription: map[string]int{}, Pattern: "static", Timestamp: strconv.FormatInt(nowMs, 10)}
+	for _, t := range topics {
+		s.Subscription[t] = 1
+	}
+	data, err := json.Marshal(s) // maps are written in the order of their keys
+	if err != nil {
+		panic(fmt.Sprintf("legacy: %v", err)) // strings and numbers
+	}
+	return data
+}
+
+// threadsMax bounds what another's node may ask for.
+const threadsMax = 1000
+
+func decodeSubscription(data []byte) (map[string]int, error) {
+	var s subscription
+	if err := json.Unmarshal(data, &s); err != nil {
+		return nil, fmt.Errorf("subscription: %w", err)
+	}
+	if s.Version != 1 || s.Pattern != "static" {
+		return nil, fmt.Errorf("subscription of version %d and pattern %q: not 1 and static", s.Version, s.Pattern)
+	}
+	for topic, n := range s.Subscription { // unordered: any error will do
+		if n < 0 || n > threadsMax {
+			return nil, fmt.Errorf("subscription: %d threads of %s", n, topic)
+		}
+	}
+	return s.Subscription, nil
+}
