@@ -175,7 +175,7 @@ func (r *registry) view() oracle.View {
 		}
 	}
 	for _, n := range r.c.brokers {
-		if s := r.c.w.Status(n.name); n.broker == nil || s != cluster.Running && s != cluster.Paused {
+		if s := r.c.w.Status(n.name); n.broker == nil || n.life != r.c.w.Life(n.name) || s != cluster.Running && s != cluster.Paused {
 			continue
 		}
 		for _, state := range n.broker.Replicas() {
