@@ -39,7 +39,8 @@ func zooCommand() *cobra.Command {
 		Short: "Plant each bug of the zoo and say after how many seeds the soak's mix finds it",
 		Long: `Plant the bugs of the zoo one after the other and run the soak's mix of scenarios, in the soak's order and no scenario
 for one bug alone, until a run fails; several times each, with other seeds. The table tells of each bug the median and the
-worst number of seeds, the scenarios that found it, and what it was found as. A bug that is not found within the limit
+worst number of seeds, the scenarios that found it, and what it was found as. A run that fails without the bug, too, is no
+find. A bug that is not found within the limit
 makes the command fail.`,
 		Example: `  barnabas zoo --trials 3
   barnabas zoo truncate-to-hw fsync-ignored --trials 10 --limit 300`,
@@ -143,6 +144,10 @@ func (z *zoo) look(a bug.Animal) zooRow {
 			r := p.attempt(w.seed, trace.Options{})
 			if v := r.Report.Verdict; v == reports.Pass || v == reports.Vacuous {
 				return false
+			}
+			if clean := (&plan{scenario: w.scenario}).attempt(w.seed, trace.Options{}).Report; clean.Verdict != reports.Pass && clean.Verdict != reports.Vacuous {
+				fmt.Fprintf(os.Stderr, "barnabas: %s seed=%d fails without %s, too: %s\n", w.scenario.Name, w.seed, a.Name, clean.Title())
+				return false // no find
 			}
 			results[n] = r
 			return true
