@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"barnabas/broker/client"
 	"barnabas/broker/config"
 	"barnabas/broker/env"
+	"barnabas/broker/wire"
 	"barnabas/broker/zookeeper"
 	"barnabas/faults"
 	"barnabas/faults/nemesis"
@@ -172,7 +174,7 @@ func realPlan(o RealOptions) *Plan {
 		p.Load.Topic, p.Load.Negotiate = o.Topic, true
 		p.Load.Begin = 0
 		p.Operators, p.Churn = nil, Churn{}
-		p.Least = Least{Acked: p.Least.Acked, Read: p.Least.Read, Commits: p.Least.Commits, Owned: p.Least.Owned}
+		p.Least = Least{Acked: p.Least.Acked, Read: p.Least.Read, Transactions: p.Least.Transactions, Processed: p.Least.Processed}
 	}
 	return p
 }
@@ -186,7 +188,7 @@ func (p *Plan) last(d time.Duration) {
 		return
 	}
 	part := float64(d) / float64(whole)
-	for _, n := range []*int{&p.Least.Acked, &p.Least.Read, &p.Least.Commits, &p.Least.Owned, &p.Least.Operations, &p.Least.ISRChanges, &p.Least.Elections, &p.Least.Racks} {
+	for _, n := range []*int{&p.Least.Acked, &p.Least.Read, &p.Least.Commits, &p.Least.Owned, &p.Least.Operations, &p.Least.ISRChanges, &p.Least.Elections, &p.Least.Racks, &p.Least.Transactions, &p.Least.Processed} {
 		if *n > 0 {
 			*n = max(1, int(float64(*n)*part/2)) // half: a short run begins slowly
 		}
@@ -196,7 +198,7 @@ func (p *Plan) last(d time.Duration) {
 // RealBudget is how long a run takes at most: each of its phases is bounded.
 func RealBudget(o RealOptions) time.Duration {
 	p := realPlan(o)
-	return 2*p.ReadyBy + (p.HealAt - p.Faults.Start) + p.ConvergeMax + p.Settled + p.endMax() + retentionRest + p.DrainMax + 40*time.Second
+	return 2*p.ReadyBy + (p.HealAt - p.Faults.Start) + p.ConvergeMax + p.Settled + p.endMax() + retentionRest + 2*p.Load.Txns.Timeout + 20*time.Second + p.DrainMax + 40*time.Second
 }
 
 // endMax bounds the end of the clients.
@@ -226,8 +228,13 @@ func (r *realRun) prepare() {
 		r.plan.Load.Bootstrap = r.c.bootstrap()
 	}
 	r.plan.Load.Groups.KeepRevoked = r.o.Bugs.Has(bug.GroupTwoOwners)
-	if r.plan.Load.Groups.Group != "" && r.c == nil {
-		r.plan.Load.Groups.Group += "-" + r.plan.Load.Topic
+	if r.c == nil {
+		if g := &r.plan.Load.Groups; g.Group != "" {
+			g.Group += "-" + r.plan.Load.Topic
+		}
+		if t := &r.plan.Load.Txns; t.Output != "" {
+			t.Output = r.plan.Load.Topic + "-" + t.Output
+		}
 	}
 	r.load = workload.New(r.plan.Load, &r.recorder, r.observe)
 	r.load.Share(r.e.NewMutex())
@@ -255,8 +262,12 @@ func (r *realRun) addClients() {
 	add(r.plan.Producers, workload.ProducerName, r.load.ProduceAs)
 	add(r.plan.Consumers, workload.ConsumerName, r.load.ConsumeAs)
 	add(r.plan.Members, workload.MemberName, r.load.MemberAs)
-	if r.plan.Load.Acks != client.AcksAll {
-		return // a probe would tell of another promise than the load's
+	add(r.plan.Transactional, workload.TxnName, func(as string, i int) func(env.Env) {
+		return r.plan.LateEnds.hold(r.load.TxnProduceAs(as, i), func() env.Instant { return r.healAt })
+	})
+	add(r.plan.Processors, workload.ProcessorName, r.load.ProcessAs)
+	if r.plan.Load.Acks != client.AcksAll || r.plan.Transactional+r.plan.Processors > 0 {
+		return // a probe would tell of another promise than the load's, or be input to processors
 	}
 	for p := range min(r.plan.Partitions, probedMax) {
 		r.mains[workload.ProbeName(p)] = func(string) func(env.Env) { return r.load.Probe(p, probeEvery) }
@@ -321,7 +332,7 @@ func (r *realRun) play() {
 	if !r.until("the clients to end", r.plan.endMax(), func() bool { return r.load.Active() == 0 }) {
 		return
 	}
-	if r.plan.Retention && !r.advance(r.e.Mono().Add(retentionRest)) {
+	if !r.settleTransactions() || r.plan.Retention && !r.advance(r.e.Mono().Add(retentionRest)) {
 		return
 	}
 	r.drain()
@@ -405,8 +416,11 @@ func (r *realRun) serve() bool {
 		return false
 	}
 	r.created = true
-	r.recorder.History.Header.Topics = []history.Topic{r.plan.promise()}
+	r.recorder.History.Header.Topics, r.recorder.History.Header.Pipelines = r.plan.promises(), r.plan.pipelines()
 	r.report.Settings = r.plan.settings(r.exampleConfig())
+	if r.c == nil { // its brokers' settings are none of ours
+		r.report.Settings = slices.DeleteFunc(r.report.Settings, func(s reports.Setting) bool { return strings.Contains(s.Name, ".") || s.Name == "faults" })
+	}
 	return true
 }
 
@@ -422,7 +436,6 @@ const foreignMax = 10 * time.Second
 func (r *realRun) createTopic() error {
 	c := client.New(r.e, client.Options{Bootstrap: r.plan.Load.Bootstrap, ClientID: "admin", DialTimeout: 2 * time.Second, RequestTimeout: 10 * time.Second, Negotiate: r.c == nil})
 	defer c.Close()
-	spec := client.NewTopic{Name: r.plan.Load.Topic, Partitions: r.plan.Partitions, ReplicationFactor: r.plan.Replicas}
 	if r.c == nil {
 		if err := c.Refresh(r.e.Mono().Add(foreignMax)); err != nil {
 			return fmt.Errorf("no broker of %s answers: %w", strings.Join(r.plan.Load.Bootstrap, ","), err)
@@ -431,14 +444,46 @@ func (r *realRun) createTopic() error {
 		r.plan.Brokers = brokers
 		r.plan.Replicas = int16(min(int(r.plan.Replicas), brokers))
 		r.plan.MinInsync = min(r.plan.MinInsync, int(r.plan.Replicas))
-		spec.ReplicationFactor = r.plan.Replicas
-		spec.Configs = []client.ConfigEntry{{Name: "min.insync.replicas", Value: fmt.Sprint(r.plan.MinInsync)}}
 		if r.plan.Retention {
 			r.plan.Retention = false // the cluster's own retention is none of ours
 		}
-		r.report.Notes = append(r.report.Notes, fmt.Sprintf("cluster %s of %d brokers, topic %s with %d replicas", c.Metadata().ClusterID, brokers, spec.Name, spec.ReplicationFactor))
+		r.report.Notes = append(r.report.Notes, fmt.Sprintf("cluster %s of %d brokers, topic %s with %d replicas", c.Metadata().ClusterID, brokers, r.plan.Load.Topic, r.plan.Replicas))
 	}
-	return client.NewAdmin(c).CreateTopics(r.plan.ReadyBy, spec)
+	specs := r.plan.newTopics()
+	if r.c == nil {
+		for i := range specs {
+			specs[i].Configs = []client.ConfigEntry{{Name: "min.insync.replicas", Value: fmt.Sprint(r.plan.MinInsync)}}
+		}
+	}
+	return client.NewAdmin(c).CreateTopics(r.plan.ReadyBy, specs...)
+}
+
+// settleTransactions waits until every transaction has ended, by its producer or by its time-out: until what read_committed
+// consumers may read ends where the log does.
+func (r *realRun) settleTransactions() bool {
+	timeout := r.plan.Load.Txns.Timeout
+	if timeout == 0 {
+		return true
+	}
+	r.say("transactions end")
+	c := client.New(r.e, client.Options{Bootstrap: r.plan.Load.Bootstrap, ClientID: "settle", DialTimeout: 2 * time.Second, RequestTimeout: 5 * time.Second, Negotiate: r.c == nil})
+	defer c.Close()
+	admin := client.NewAdmin(c)
+	return r.until("transactions to end", 2*timeout+20*time.Second, func() bool {
+		for _, t := range r.plan.newTopics() {
+			for p := range t.Partitions {
+				tp := wire.TopicPartition{Topic: t.Name, Partition: p}
+				stable, err := admin.ListOffsets(tp, client.Latest, true, 2*time.Second)
+				if err != nil {
+					return false
+				}
+				if end, err := admin.ListOffsets(tp, client.Latest, false, 2*time.Second); err != nil || stable.Offset < end.Offset {
+					return false
+				}
+			}
+		}
+		return true
+	})
 }
 
 // interrupted ends the run if somebody wants it to, or a process panicked.
@@ -554,7 +599,7 @@ func (r *realRun) finish() {
 	if r.c == nil && r.created && r.report.Verdict == "" {
 		c := client.New(r.e, client.Options{Bootstrap: r.plan.Load.Bootstrap, ClientID: "admin", DialTimeout: 2 * time.Second, RequestTimeout: 10 * time.Second, Negotiate: true})
 		defer c.Close()
-		if err := client.NewAdmin(c).DeleteTopics(10*time.Second, r.plan.Load.Topic); err != nil {
+		if err := client.NewAdmin(c).DeleteTopics(10*time.Second, r.plan.topicNames()...); err != nil {
 			r.report.Notes = append(r.report.Notes, fmt.Sprintf("topic %s is still there: %v", r.plan.Load.Topic, err))
 		}
 	}
@@ -571,7 +616,7 @@ func (r *realRun) judge() {
 		r.end(reports.Error, errs[0].Error())
 	}
 	r.account()
-	drained := r.created && len(r.recorder.History.Drains) == int(r.plan.Partitions)
+	drained := r.created && len(r.recorder.History.Drains) == r.load.Drains()
 	if r.created {
 		if unknown := judgeHistory(p, &r.recorder.History, drained); unknown != "" {
 			r.end(reports.Error, unknown)
@@ -579,6 +624,9 @@ func (r *realRun) judge() {
 	}
 	if drained && p.Verdict == "" {
 		r.compareLogs()
+	}
+	if r.created && r.plan.meetExpectation(p) {
+		r.end(reports.Vacuous, "it was expected to fail, and did not")
 	}
 	if len(p.Failures) > 0 {
 		p.Verdict, p.Reason = reports.Safety, p.Failures[0].ID+": "+p.Failures[0].Message

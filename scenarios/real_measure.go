@@ -76,7 +76,7 @@ func longestGap(at []env.Instant, from, to env.Instant) (gap time.Duration, bega
 // measure tells how long partitions could not be written to while brokers went away. A trouble that another, or a
 // fault, overlaps says nothing of itself and is left out.
 func (r *realRun) measure() []reports.Measure {
-	if len(r.acks) == 0 || r.plan.Load.Acks != -1 {
+	if len(r.acks) == 0 || r.mains[workload.ProbeName(0)] == nil {
 		return nil
 	}
 	for _, at := range r.acks {

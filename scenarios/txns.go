@@ -22,7 +22,7 @@ const output = "out"
 
 // newTopics are the topics of the plan.
 func (p *Plan) newTopics() []client.NewTopic {
-	list := []client.NewTopic{{Name: topic, Partitions: p.Partitions, ReplicationFactor: p.Replicas}}
+	list := []client.NewTopic{{Name: p.Load.Topic, Partitions: p.Partitions, ReplicationFactor: p.Replicas}}
 	if t := p.Load.Txns; t.Output != "" {
 		list = append(list, client.NewTopic{Name: t.Output, Partitions: t.OutputPartitions, ReplicationFactor: p.Replicas})
 	}
@@ -51,7 +51,7 @@ func (p *Plan) pipelines() []history.Pipeline {
 	if p.Load.Txns.Output == "" {
 		return nil
 	}
-	return []history.Pipeline{{Group: p.Load.Groups.Group, Input: topic, Output: p.Load.Txns.Output, Delivery: history.ExactlyOnce}}
+	return []history.Pipeline{{Group: p.Load.Groups.Group, Input: p.Load.Topic, Output: p.Load.Txns.Output, Delivery: history.ExactlyOnce}}
 }
 
 // settleTransactions waits until every transaction has ended, by its producer or by its time-out. What is then open in a partition
@@ -99,23 +99,27 @@ func (p *Plan) expected() string {
 // meetExpectation takes the violations that were expected out of the failures. If all were, and there was one, the run is a pass; if
 // none came, it has shown nothing.
 func (r *run) meetExpectation() {
-	p := r.report
-	if len(r.plan.Expect) == 0 {
-		if r.plan.WhyExpected != "" {
-			p.Expected = "to pass: " + r.plan.WhyExpected
-		}
-		return
-	}
-	p.Expected = r.plan.expected()
-	for _, f := range p.Failures {
-		if slices.Contains(r.plan.Expect, f.ID) {
-			p.Met = append(p.Met, f)
-		}
-	}
-	p.Failures = slices.DeleteFunc(p.Failures, func(f reports.Failure) bool { return slices.Contains(r.plan.Expect, f.ID) })
-	if len(p.Met) == 0 && len(p.Failures) == 0 && !r.crashed() {
+	if r.plan.meetExpectation(r.report) && !r.crashed() {
 		r.end(reports.Vacuous, "it was expected to fail, and did not")
 	}
+}
+
+// meetExpectation does so in the record; true if it was expected to fail, and did not.
+func (p *Plan) meetExpectation(r *reports.Run) (unmet bool) {
+	if len(p.Expect) == 0 {
+		if p.WhyExpected != "" {
+			r.Expected = "to pass: " + p.WhyExpected
+		}
+		return false
+	}
+	r.Expected = p.expected()
+	for _, f := range r.Failures {
+		if slices.Contains(p.Expect, f.ID) {
+			r.Met = append(r.Met, f)
+		}
+	}
+	r.Failures = slices.DeleteFunc(r.Failures, func(f reports.Failure) bool { return slices.Contains(p.Expect, f.ID) })
+	return len(r.Met) == 0 && len(r.Failures) == 0
 }
 
 // LateEnds holds EndTxn requests back on their way.
@@ -127,11 +131,16 @@ type LateEnds struct {
 // lateEnds is main in an environment whose connections hold EndTxn requests back, until HealAt: what a client sent and gave up arrives
 // when it has long sent it again, and gone on.
 func (c *simCluster) lateEnds(main func(env.Env)) func(env.Env) {
-	if c.plan.LateEnds.Every == 0 {
+	return c.plan.LateEnds.hold(main, func() env.Instant { return env.Instant(c.plan.HealAt) })
+}
+
+// hold is main in such an environment; until is asked when it starts.
+func (l LateEnds) hold(main func(env.Env), until func() env.Instant) func(env.Env) {
+	if l.Every == 0 {
 		return main
 	}
 	return func(e env.Env) {
-		main(&endsEnv{Env: e, o: c.plan.LateEnds, until: env.Instant(c.plan.HealAt), rand: e.Rand("late-ends")})
+		main(&endsEnv{Env: e, o: l, until: until(), rand: e.Rand("late-ends")})
 	}
 }
 
