@@ -88,9 +88,11 @@ interop-core: build ## the part of interop that every change must pass: kcat, fr
 bench-sim: ## speed of the simulator: virtual seconds a second, events a second, heap
 	GOGC=400 $(GO) test -run '^$$' -bench BenchmarkLeaderFailover -benchtime 10x -cpu 1 ./scenarios
 
-bench-log: ## the log beside the machine's own limits (writes, sendfile, CRC-32C), for benchstat
-	$(GO) test -run '^$$' -bench BenchmarkLog -benchtime 1s -count $${COUNT:-5} -timeout 30m ./broker/log
-	$(GO) test -run '^$$' -bench Validate -count $${COUNT:-5} ./broker/record
+bench-log: ## the log beside the machine's own limits (writes, sendfile, CRC-32C), at 1 and 50 GB, 2,000 logs opened; for benchstat
+	$(GO) test -run '^$$' -bench 'BenchmarkLog(Append|PlainWrite|Fetch|CRC)$$' -benchtime 1s -count $${COUNT:-5} -timeout 30m ./broker/log
+	$(GO) test -run '^$$' -bench 'BenchmarkLog(AppendRatio|FetchRatio|Size)$$' -benchtime 40x -count $${COUNT:-5} -timeout 30m ./broker/log
+	$(GO) test -run '^$$' -bench 'BenchmarkLogOpen$$' -benchtime 3x -timeout 30m ./broker/log
+	$(GO) test -run '^$$' -bench 'Validate|CRC' -count $${COUNT:-5} ./broker/record
 
 bench-broker: ## a whole broker over loopback beside plain sendfile: CPU a GB, memory, idle, starts, 2,000 partitions
 	BARNABAS_BENCH=1 $(GO) test -count=1 -timeout 30m -run 'TestBrokerBench$$' -v ./cmd/barnabas | grep -v '^=== '

@@ -26,10 +26,13 @@ var groupCatalog = []*Scenario{
 	},
 	{
 		Name:    "coordinator-failover",
-		Summary: "the brokers that coordinate a group crash, pause and are cut off; others load its state, and its members find them",
+		Summary: "the brokers that coordinate a group and transactions crash, pause and are cut off; others load what they knew, and clients find them",
 		Draw: func(r *rand.Rand, p *Plan) {
 			p.group(r)
-			p.Members = 3
+			p.transactions(r, 2)
+			p.Members, p.Producers, p.Transactional = 3, 2, 2
+			p.Load.Txns.StallEvery, p.Load.Txns.Stall = 20, 2*p.Load.Txns.Timeout // some are ended by their coordinator
+			p.Least.Transactions = 10
 			p.weigh(map[faults.Kind]int{faults.Crash: 6, faults.Pause: 3, faults.Isolate: 3, faults.PartitionOneWay: 2})
 			p.Faults.Must = []faults.Kind{faults.Crash}
 			p.Least.Fired = []faults.Kind{faults.Crash}

@@ -230,6 +230,9 @@ func (r *run) play() {
 	}
 	r.load.Stop()
 	within := r.plan.Load.DeliveryTimeout*2 + 10*time.Second
+	if r.plan.Load.Txns.Timeout > 0 {
+		within += 4 * r.plan.Load.DeliveryTimeout // a commit, and an abort
+	}
 	if !r.until("the clients to end", within, func() bool { return r.load.Active() == 0 }) {
 		return
 	}

@@ -165,6 +165,9 @@ func (p *Processor) end(commit bool) (outcome Outcome, err error) {
 // Identity is what the transaction goes by.
 func (p *Processor) Identity() TransactionIdentity { return p.t.Identity() }
 
+// Sent is that of the producer.
+func (p *Processor) Sent() bool { return p.t.Sent() }
+
 // Owned lists the partitions that the processor reads.
 func (p *Processor) Owned() []wire.TopicPartition { return p.m.Owned() }
 

@@ -112,7 +112,7 @@ func (f *feeder) take() (batches []*batch, ends []ending) {
 		b.closed = true
 		b.attempts++
 		if p.txn != nil {
-			p.txn.started = true
+			p.txn.started, p.txn.sent = true, true
 		}
 		b.metadata = m
 		l.queue = slices.Delete(l.queue, 0, 1)

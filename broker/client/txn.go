@@ -51,6 +51,7 @@ type Transactional struct {
 	state   txnState
 	version int16 // transaction.version
 	started bool  // the coordinator may know of the transaction
+	sent    bool  // anybody may know of the last one
 	err     error // why it can only be aborted
 	bump    bool  // the broker may wait for sequence numbers that will never come: the epoch must be raised
 	added   map[wire.TopicPartition]bool
@@ -114,6 +115,14 @@ func (t *Transactional) Version() int16 {
 	return t.version
 }
 
+// Sent reports whether anything of the transaction, or else of the last one, was sent to a broker. One of which nothing was ends
+// without a word to anybody.
+func (t *Transactional) Sent() bool {
+	t.p.mu.Lock()
+	defer t.p.mu.Unlock()
+	return t.sent
+}
+
 // Begin begins a transaction. It asks nobody: the coordinator learns of it with the first record or offset.
 func (t *Transactional) Begin() error {
 	t.p.mu.Lock()
@@ -121,7 +130,7 @@ func (t *Transactional) Begin() error {
 	if t.state != txnReady {
 		return t.wrongState("begin")
 	}
-	t.state, t.started, t.err, t.bump, t.ambig = txnOpen, false, nil, false, false
+	t.state, t.started, t.sent, t.err, t.bump, t.ambig = txnOpen, false, false, nil, false, false
 	clear(t.added)
 	t.adding = t.adding[:0]
 	return nil

@@ -336,7 +336,7 @@ func (t *Transactional) add() {
 	if t.adder || len(t.adding) == 0 {
 		return
 	}
-	t.adder, t.started = true, true
+	t.adder, t.started, t.sent = true, true, true
 	t.e.Go("txn-add", t.addPartitions)
 }
 

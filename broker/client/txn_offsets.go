@@ -38,7 +38,7 @@ func (t *Transactional) SendOffsets(offsets []CommitOffset, as GroupMetadata, ti
 		}
 		return t.wrongState("send offsets")
 	}
-	t.started = true
+	t.started, t.sent = true, true
 	was, version := t.p.identity, t.version
 	t.p.mu.Unlock()
 	var err error

@@ -32,11 +32,14 @@ const deleteSuffix = "-delete"
 
 // open makes the directory if it is missing, finishes interrupted deletions, and lists the partitions in it.
 func (d *logDir) open() ([]wire.TopicPartition, error) {
-	if err := makeDir(d.env, d.path); err != nil {
-		return nil, err
-	}
-	if err := d.env.SyncDir(d.path); err != nil {
-		return nil, err
+	// A marker was written behind everything else, durably: then all of this is done.
+	if _, err := d.env.Stat(path.Join(d.path, cleanFile)); err != nil {
+		if err := makeDir(d.env, d.path); err != nil {
+			return nil, err
+		}
+		if err := d.env.SyncDir(d.path); err != nil {
+			return nil, err
+		}
 	}
 	entries, err := d.env.ReadDir(d.path)
 	if err != nil {
@@ -127,11 +130,15 @@ func (d *logDir) checkpoint(name string, collect func() map[wire.TopicPartition]
 
 // read reads a checkpoint and remembers its content.
 func (d *logDir) read(name string) (map[wire.TopicPartition]int64, error) {
-	offsets, err := readOffsets(d.env, path.Join(d.path, name))
-	if err == nil && len(offsets) > 0 {
-		d.written[name] = encodeOffsets(offsets)
+	file := path.Join(d.path, name)
+	offsets, err := readOffsets(d.env, file)
+	if err != nil {
+		return nil, err
 	}
-	return offsets, err
+	if data, err := env.ReadFile(d.env, file, smallFile); err == nil && bytes.Equal(data, encodeOffsets(offsets)) {
+		d.written[name] = data
+	}
+	return offsets, nil
 }
 
 // setMeta writes meta.properties.

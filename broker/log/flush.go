@@ -272,9 +272,28 @@ func (l *Log) Close() error {
 	return err
 }
 
+// found is how a log was found that had been stopped cleanly; without a segment it was not.
+type found struct {
+	active     *segment
+	end        int64
+	generation uint64
+}
+
+// isAsFound says that all that a clean stop leaves is there, from the last one.
+func (l *Log) isAsFound() bool {
+	return l.found == found{l.active(), l.end, l.generation.Load()} &&
+		!slices.ContainsFunc(l.segments, func(g *segment) bool { return g.reindexed })
+}
+
 // sealForGood leaves everything so that the next Open needs to look at nothing: indexes and snapshot, synced.
 func (l *Log) sealForGood() error {
 	g := l.active()
+	if l.isAsFound() {
+		return nil
+	}
+	if len(l.segments) == 1 && g.size == 0 && l.end == 0 && len(l.producers.byID) == 0 { // nothing was ever written
+		return nil
+	}
 	if err := l.ensureIndexed(g); err != nil {
 		return err
 	}

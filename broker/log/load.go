@@ -123,6 +123,9 @@ func (l *Log) load(o Options) (Recovery, error) {
 		}
 	}
 	l.publish()
+	if r.Clean && !created && r.IndexesRebuilt == 0 {
+		l.found = found{l.active(), l.end, l.generation.Load()}
+	}
 	r.End = l.end
 	if !r.Clean {
 		l.report(r)

@@ -65,6 +65,7 @@ type Log struct {
 	unflushed int64                   // records since the last sync
 	snapped   []int64                 // producer snapshots, by offset, that are not synced yet
 	closed    bool
+	found     found
 	// uncleanable says that the cleaner met a batch that it cannot read, and leaves the log alone.
 	uncleanable bool
 

@@ -48,6 +48,7 @@ type segment struct {
 	maxTimeAt    int64 // the last offset of its batch
 	maxTimeKnown bool  // false for a sealed segment whose time index was not loaded
 	createdMs    int64 // wall clock
+	reindexed    bool  // since it was opened
 }
 
 // openSegment opens the segment's file, making it if create is set. It is not indexed yet.
@@ -187,6 +188,12 @@ func (g *segment) indexed(interval int64) (rebuilt bool, err error) {
 			err = errIndex
 		}
 	}
+	if errors.Is(err, errIndex) && g.size == 0 { // an empty log that was stopped has none
+		g.places.reset()
+		g.times.reset()
+		g.maxTimeKnown = true
+		return false, nil
+	}
 	if errors.Is(err, errIndex) {
 		return true, g.reindex(interval)
 	}
@@ -202,6 +209,7 @@ func (g *segment) indexed(interval int64) (rebuilt bool, err error) {
 
 // reindex makes both indexes new from the batches.
 func (g *segment) reindex(interval int64) error {
+	g.reindexed = true
 	g.places.reset()
 	g.times.reset()
 	g.sinceEntry, g.firstTime, g.maxTime, g.maxTimeKnown = 0, -1, -1, true

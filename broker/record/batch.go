@@ -150,7 +150,7 @@ func (b Batch) Magic() int8 { return int8(b[atMagic]) }
 func (b Batch) CRC() uint32 { return binary.BigEndian.Uint32(b[atCRC:]) }
 
 // ComputeCRC is the CRC-32C of the bytes from the attributes to the end.
-func (b Batch) ComputeCRC() uint32 { return crc32.Checksum(b[atAttributes:], castagnoli) }
+func (b Batch) ComputeCRC() uint32 { return updateCRC(0, b[atAttributes:]) }
 
 // Attributes are the flags, as they are on the wire.
 func (b Batch) Attributes() int16 { return b.int16At(atAttributes) }

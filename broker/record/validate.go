@@ -2,7 +2,6 @@ package record
 
 import (
 	"fmt"
-	"hash/crc32"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 )
@@ -27,8 +26,8 @@ func (b Batch) CheckParts(rest func(take func([]byte)) error) error {
 	if err := b.checkHeader(); err != nil {
 		return err
 	}
-	sum := crc32.Checksum(b[atAttributes:HeaderSize], castagnoli)
-	if err := rest(func(p []byte) { sum = crc32.Update(sum, castagnoli, p) }); err != nil {
+	sum := updateCRC(0, b[atAttributes:HeaderSize])
+	if err := rest(func(p []byte) { sum = updateCRC(sum, p) }); err != nil {
 		return err
 	}
 	return b.compareCRC(sum)

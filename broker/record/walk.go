@@ -240,8 +240,17 @@ func (w *walker) plainRecord() (rec walked, ok bool) {
 // zigzag reads a varint of at most five bytes from p[at:]; next is -1 if it is longer, or not all there.
 func zigzag(p []byte, at int) (v int64, next int) {
 	if uint(at) < uint(len(p)) && p[at] < 0x80 {
-		u := uint64(p[at])
-		return int64(u>>1) ^ -int64(u&1), at + 1
+		u := int64(p[at])
+		return u>>1 ^ -(u & 1), at + 1
+	}
+	return zigzagLong(p, at)
+}
+
+// zigzagLong is zigzag for more than one byte.
+func zigzagLong(p []byte, at int) (v int64, next int) {
+	if uint(at) < uint(len(p))-1 && len(p) > 1 && p[at+1] < 0x80 { // two bytes: sizes of up to 8 KiB
+		u := int64(p[at]&0x7f) | int64(p[at+1])<<7
+		return u>>1 ^ -(u & 1), at + 2
 	}
 	var u uint64
 	for shift := uint(0); shift < 35 && uint(at) < uint(len(p)); shift += 7 {

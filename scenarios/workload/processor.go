@@ -60,6 +60,7 @@ func (p *processorRun) run() {
 		panic(err) // a scenario that asks for what cannot be
 	}
 	defer p.p.Close(o.Session)
+	p.sent = p.p.Sent
 	if !p.init(p.p.Init, p.p.Identity) {
 		return
 	}
@@ -92,7 +93,7 @@ func (p *processorRun) polled(fetched []client.Fetched) {
 		p.l.fetched(p.member.process, f, p.member.seek, fetchKind{committed: true, txn: p.txn})
 	}
 	if p.read && p.l.Txns.StallEvery > 0 && p.r.IntN(p.l.Txns.StallEvery) == 0 {
-		p.e.Sleep(jitter(p.r, p.l.Txns.Stall))
+		p.stall()
 	}
 }
 

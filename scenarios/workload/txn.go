@@ -51,6 +51,7 @@ type txnRun struct {
 	id     string // transactional
 	seq    int64
 	txn    int64 // the one under way
+	sent   func() bool
 	as     client.TransactionIdentity
 }
 
@@ -89,6 +90,7 @@ func (x *txnRun) produceUntilFenced() {
 		panic(err) // a scenario that asks for what cannot be
 	}
 	defer p.Close(time.Second)
+	x.sent = p.Sent
 	if !x.init(p.Init, p.Identity) {
 		return
 	}
@@ -152,6 +154,13 @@ func (x *txnRun) begin(op *history.Op) func(history.Outcome, error) {
 	}
 }
 
+// drop forgets an operation that was begun and came to nothing.
+func (x *txnRun) drop(op *history.Op) {
+	x.l.mu.Lock()
+	defer x.l.mu.Unlock()
+	x.l.pending[x.name] = slices.DeleteFunc(x.l.pending[x.name], func(o *history.Op) bool { return o == op })
+}
+
 // nextTxn numbers the transactions of all producers.
 func (l *Load) nextTxn() int64 {
 	l.mu.Lock()
@@ -175,7 +184,7 @@ func (x *txnRun) transact(p *client.Transactional) bool {
 	for i := range n {
 		x.e.Sleep(jitter(x.r, l.Pause))
 		if i == stall {
-			x.e.Sleep(jitter(x.r, l.Txns.Stall))
+			x.stall()
 		}
 		if !l.more() {
 			break
@@ -189,7 +198,7 @@ func (x *txnRun) transact(p *client.Transactional) bool {
 		x.send(p, l.Topic, (from+1+x.r.Int32N(max(1, l.Partitions-1)))%l.Partitions, 0, amount)
 	}
 	if stall == n {
-		x.e.Sleep(jitter(x.r, l.Txns.Stall))
+		x.stall()
 	}
 	if l.Txns.AbortEvery == 0 || x.r.IntN(l.Txns.AbortEvery) > 0 {
 		end := x.ending(true)
@@ -205,6 +214,15 @@ func (x *txnRun) transact(p *client.Transactional) bool {
 	err := p.Abort(2 * l.DeliveryTimeout)
 	end(client.Unknown, err)
 	return err == nil
+}
+
+// stall does nothing for a while, which Stop cuts short.
+func (x *txnRun) stall() {
+	const step = 250 * time.Millisecond
+	until := x.e.Mono().Add(jitter(x.r, x.l.Txns.Stall))
+	for x.e.Mono() < until && !x.l.ending() {
+		x.e.Sleep(min(step, until.Sub(x.e.Mono())))
+	}
 }
 
 // send produces one record, made of source, that moves amount; 0 for neither.
@@ -244,6 +262,10 @@ func (x *txnRun) ending(commit bool) func(client.Outcome, error) {
 	op.Commits = commit
 	end := x.begin(&op)
 	return func(o client.Outcome, err error) {
+		if !x.sent() {
+			x.drop(&op) // nobody was asked
+			return
+		}
 		outcome := outcomeOf(err)
 		if o == client.Failed {
 			outcome = history.Failed
