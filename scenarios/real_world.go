@@ -23,7 +23,7 @@ type realWorld struct {
 	clock map[string]string
 	felt  map[string]*feltSoFar
 	bad   map[string]bool // nodes whose disks hold other bytes than were written
-	held  time.Duration // how long controllers' requests are held back at most
+	held  time.Duration   // how long controllers' requests are held back at most
 }
 
 // feltSoFar counts over the lives of a process: what its former lives had felt, and this one when it was last asked.
