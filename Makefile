@@ -9,7 +9,7 @@ SEEDS   ?= 1..200
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test race tidy fmt sim determinism zoo replay fuzz interop interop-core bench-sim bench-log bench-broker bench-vs-kafka bench-control shrink cause soak soak-log regress
+.PHONY: help build test race tidy fmt sim determinism zoo replay fuzz interop interop-core bench-sim bench-log bench-broker bench-vs-kafka bench-control shrink cause soak soak-log regress bench-groups
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -97,9 +97,13 @@ bench-log: ## the log beside the machine's own limits (writes, sendfile, CRC-32C
 bench-broker: ## a whole broker over loopback beside plain sendfile: CPU a GB, memory, idle, starts, 2,000 partitions
 	BARNABAS_BENCH=1 $(GO) test -count=1 -timeout 30m -run 'TestBrokerBench$$' -v ./cmd/barnabas | grep -v '^=== '
 
-bench-vs-kafka: build ## Barnabas against Apache Kafka 3.9.1, interleaved (Java, Maven); report in OUT=out/vs-kafka
-	bench/vs-kafka/run.sh
+bench-vs-kafka: build $(KAFKA_LIB)/.fetched ## Barnabas against Apache Kafka 3.9.1, interleaved (Java, Maven); report in OUT=out/vs-kafka
+	KAFKA_LIB=$(KAFKA_LIB) bench/vs-kafka/run.sh
 
 bench-control: ## controller at size: simulated with 10,000 partitions, on real processes with 2,000
 	$(GO) test -count=1 -run TestControlAtSize -v ./broker/controller -control-bench | grep -v '^=== '
 	$(GO) test -count=1 -timeout 20m -run TestControlInRealWorld -v ./cmd/barnabas -control-bench | grep -v '^=== '
+
+bench-groups: build ## groups at size: 1,000 groups of ten after their coordinator crashed (simulated); 5,000 committed offsets a second (real)
+	$(GO) test -count=1 -run TestGroupsAfterACoordinatorCrash -v ./broker -groups 1000 | grep -v '^=== '
+	$(GO) test -count=1 -run TestBenchGroups -v ./cmd/barnabas -bench-groups | grep -v '^=== '

@@ -43,6 +43,13 @@ load:
 		{"load:", "producers: {acks: 1}\nload:", "idempotent producers need acks: all"},
 		{"load:", "phases: {measure: soon}\nload:", "is not a length of time"},
 		{"load:", "load:\nload:", "6"},
+		{"load:", "producers: {idempotent: false, transaction: 5}\nload:", "w.yaml:6: producers.transaction: transactions need idempotent: true"},
+		{"load:", "producers: {buffer: 4KiB, transaction: 5}\nload:", "it must hold two transactions"},
+		{"  rate: 10", "  ramp: {from: 1, to: -2}", "-2 records a second is not within"},
+		{"  rate: 10", "  rate: 10\n  ramp: {from: 1, to: 2}", "needs either rate or steps or ramp"},
+		{"  mode: open\n  rate: 10", "  mode: closed\n  ramp: {from: 1, to: 2}", "a ramp needs mode: open"},
+		{"load:", "consumers: [{mode: tail, commit: 1s}]\nload:", "w.yaml:6: consumers[0].commit: only a group commits"},
+		{"load:", "consumers: [{mode: tail, isolation: none}]\nload:", "none of [read_uncommitted read_committed]"},
 	} {
 		_, err := Parse("w.yaml", []byte(strings.Replace(good, c.from, c.to, 1)))
 		if err == nil || !strings.Contains(err.Error(), c.want) {

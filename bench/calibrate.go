@@ -31,8 +31,8 @@ var loads = []struct {
 
 // Calibrate fits a profile to this machine. Probes of loopback and disk give the first guess; then a real broker is
 // measured, as fast as it goes and at three rates, and what probes cannot see (what a broker and a client compute for a request, how
-// late a busy machine wakes a process) is fitted to the first repetition of each, by simulation. The table compares what the fitted
-// profile predicts with the medians of the other repetitions, which the fit has not seen.
+// late a busy machine wakes a process) is fitted to every other repetition, by simulation. The table compares what the fitted
+// profile predicts with the medians of the repetitions between those, which the fit has not seen.
 func Calibrate(ctx context.Context, o CalibrateOptions) (*Profile, *load.Run, error) {
 	if o.Say == nil {
 		o.Say = func(string, ...any) {}
@@ -158,6 +158,9 @@ func (m *measured) arrange() (err error) {
 	return nil
 }
 
+// figuresFitted is how many figures the fit has: the overload's throughput, and three of each load.
+const figuresFitted, perSecond = 10, "records/s"
+
 // knob is one number of a profile that is fitted; both of its directions multiply.
 type knob struct {
 	name string
@@ -172,10 +175,8 @@ var knobs = []knob{
 		scale(&p.Network.LatencyMax, f)
 		p.Network.LatencyMax = max(p.Network.LatencyMax, p.Network.LatencyMin)
 	}},
-	{"how often late", func(p *Profile, f float64) {
-		p.Network.SlowOneIn = max(2, int(math.Round(float64(p.Network.SlowOneIn)/f)))
-	}},
-	{"how late", func(p *Profile, f float64) { scale(&p.Network.SlowMean, f) }},
+	{"how often cores are away", func(p *Profile, f float64) { scale(&p.Machine.AwayEvery, f) }},
+	{"how long", func(p *Profile, f float64) { scale(&p.Machine.AwayFor, f) }},
 	{"broker's calls", func(p *Profile, f float64) {
 		scale(&p.Broker.Read, f)
 		scale(&p.Broker.Write, f)
@@ -185,7 +186,7 @@ var knobs = []knob{
 	{"client's records", func(p *Profile, f float64) { scale(&p.Client.Record, f) }},
 }
 
-// fit turns the knobs one after the other, keeping what brings the simulated figures nearer to the first repetition's, with
+// fit turns the knobs one after the other, keeping what brings the simulated figures nearer to the measured ones, with
 // steps that shrink; then it predicts. p becomes the fitted profile.
 func (m *measured) fit(ctx context.Context, p *Profile, o CalibrateOptions) ([]load.Predicted, error) {
 	tries := 0
@@ -198,7 +199,11 @@ func (m *measured) fit(ctx context.Context, p *Profile, o CalibrateOptions) ([]l
 		sum := 0.0
 		for _, f := range predicted {
 			d := math.Log(max(f.Predicted, 1) / max(f.Measured, 1))
-			sum += min(d*d, 25)
+			weight := 1.0
+			if f.Figure == perSecond { // a model that saturates too early has no latencies worth fitting
+				weight = 4
+			}
+			sum += min(weight*d*d, 25)
 		}
 		return sum
 	}
@@ -206,7 +211,7 @@ func (m *measured) fit(ctx context.Context, p *Profile, o CalibrateOptions) ([]l
 	if first, err := m.predict(ctx, p, m.first); err == nil {
 		o.Say("first guess:%s", table(first))
 	}
-	for factor := 2.0; factor > 1.05 && tries < o.Tries && ctx.Err() == nil; {
+	for factor := 3.0; factor > 1.05 && tries < o.Tries && ctx.Err() == nil; {
 		better := false
 		for _, k := range knobs {
 			for _, f := range []float64{factor, 1 / factor} {
@@ -221,7 +226,7 @@ func (m *measured) fit(ctx context.Context, p *Profile, o CalibrateOptions) ([]l
 				}
 			}
 		}
-		o.Say("fit: %d simulations, off by %.0f %% on average", tries*(len(loads)+1), 100*(math.Exp(math.Sqrt(best/7))-1))
+		o.Say("fit: %d simulations, off by %.0f %% on average", tries*(len(loads)+1), 100*(math.Exp(math.Sqrt(best/figuresFitted))-1))
 		if !better {
 			factor = math.Sqrt(factor)
 		}
@@ -232,15 +237,19 @@ func (m *measured) fit(ctx context.Context, p *Profile, o CalibrateOptions) ([]l
 	return m.predict(ctx, p, m.rest)
 }
 
-// first is the figure of the repetition that the fit sees, rest the median of the others.
+// first is the median of a figure over every other repetition, those that the fit sees; rest over the others.
 func (m *measured) first(rate float64, of func(*load.Repetition) float64) float64 {
-	return of(m.reps[rate][0])
+	return m.half(rate, 0, of)
 }
 
 func (m *measured) rest(rate float64, of func(*load.Repetition) float64) float64 {
+	return m.half(rate, 1, of)
+}
+
+func (m *measured) half(rate float64, from int, of func(*load.Repetition) float64) float64 {
 	var v []float64
-	for _, r := range m.reps[rate][min(1, len(m.reps[rate])-1):] {
-		v = append(v, of(r))
+	for i := min(from, len(m.reps[rate])-1); i < len(m.reps[rate]); i += 2 {
+		v = append(v, of(m.reps[rate][i]))
 	}
 	return middle(v)
 }
@@ -250,9 +259,9 @@ func (m *measured) predict(ctx context.Context, p *Profile, of func(float64, fun
 	var list []load.Predicted
 	for n, w := range m.open {
 		short := *w
-		short.Phases = Phases{Warmup: Duration(300 * time.Millisecond), Measure: Duration(700 * time.Millisecond), Cooldown: Duration(50 * time.Millisecond), Interval: Duration(350 * time.Millisecond), Repetitions: 1}
+		short.Phases = Phases{Warmup: Duration(100 * time.Millisecond), Measure: Duration(600 * time.Millisecond), Cooldown: Duration(20 * time.Millisecond), Interval: Duration(300 * time.Millisecond), Repetitions: 1}
 		if n == 1 { // few records a second: p99 wants some
-			short.Phases.Measure = Duration(2 * time.Second)
+			short.Phases.Measure = Duration(time.Second)
 		}
 		run, err := Simulate(ctx, &short, SimOptions{Profile: p, Seed: 1})
 		if err != nil {
@@ -268,13 +277,13 @@ func (m *measured) predict(ctx context.Context, p *Profile, of func(float64, fun
 		}
 		throughput := func(r *load.Repetition) float64 { return r.Produced.Rate() }
 		if n == 0 {
-			add("records/s", throughput)
+			add(perSecond, throughput)
 			continue
 		}
 		name = loads[n-1].name
 		add("p50 µs", func(r *load.Repetition) float64 { return float64(r.EndToEnd.At(50)) })
 		add("p99 µs", func(r *load.Repetition) float64 { return float64(r.EndToEnd.At(99)) })
-		add("records/s", throughput)
+		add(perSecond, throughput)
 	}
 	return list, nil
 }

@@ -161,7 +161,7 @@ func (p *probes) disk(dir string) error {
 	return nil
 }
 
-// profile is a first guess from the probes alone. One core is the generator's: it spins for the schedule.
+// profile is a first guess from the probes alone. How often others take the cores is no more than a guess.
 func (p *probes) profile() *Profile {
 	ns := func(d time.Duration) Duration { return Duration(max(d, 100*time.Nanosecond)) }
 	wire := max(at(p.rtt, 50)/2-2*p.call, 20*time.Microsecond) // processes wake each other less quickly than a ping-pong
@@ -169,8 +169,8 @@ func (p *probes) profile() *Profile {
 		FileWrite: ns(p.filePer), FileRead: ns(p.filePer / 2), FileWriteByte: p.fileByte, FileReadByte: p.fileByte / 3}
 	client := costs
 	client.Record = Duration(700 * time.Nanosecond)
-	return &Profile{Name: "calibrated", Machine: ProfileMachine{Cores: max(1, runtime.NumCPU()-1), Shared: true}, Zones: ProfileZones{Count: 1},
-		Network: ProfileNetwork{LatencyMin: Duration(wire * 3 / 4), LatencyMax: Duration(wire * 5 / 4), SlowOneIn: 100, SlowMean: ns(at(p.rtt, 99) - at(p.rtt, 50)), Bandwidth: 4e9},
+	return &Profile{Name: "calibrated", Machine: ProfileMachine{Cores: runtime.NumCPU(), Shared: true, AwayEvery: Duration(200 * time.Millisecond), AwayFor: Duration(10 * time.Millisecond)}, Zones: ProfileZones{Count: 1},
+		Network: ProfileNetwork{LatencyMin: Duration(wire * 3 / 4), LatencyMax: Duration(wire * 5 / 4), Bandwidth: 4e9},
 		Disk:    ProfileDisk{Seek: 20_000, Bandwidth: Size(max(p.write, 1e6)), Flush: Duration(at(p.sync, 50)), FlushTail: Duration(at(p.sync, 99)), FlushTailOneIn: 100},
 		Broker:  costs, Client: client}
 }

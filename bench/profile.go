@@ -35,6 +35,9 @@ type Profile struct {
 type ProfileMachine struct {
 	Cores  int  `yaml:"cores"`
 	Shared bool `yaml:"shared,omitempty"` // all brokers and the clients are on one machine
+	// Each core is away, for other processes or other guests of the host, for AwayFor every AwayEvery, on average.
+	AwayEvery Duration `yaml:"away_every,omitempty"`
+	AwayFor   Duration `yaml:"away_for,omitempty"`
 }
 
 // ProfileZones is where brokers stand: in turn in zones, the clients in the first.

@@ -123,12 +123,19 @@ func newSimCluster(w *Workload, o *SimOptions, seed uint64) *simCluster {
 	p := o.Profile
 	world := sim.New(sim.Options{Seed: seed, Policy: sim.FIFO, StepCost: 1, HookEvery: 1 << 20, Network: p.Network.profile(), Disk: p.Disk.profile()})
 	c := &simCluster{w: world, o: o, workload: w}
-	machine := cpu.New(p.Machine.Cores)
+	machines := 0
+	fresh := func() *cpu.CPU {
+		machines++
+		m := cpu.New(p.Machine.Cores)
+		m.Disturb(world.Rand().Stream(fmt.Sprintf("cpu/%d", machines)), time.Duration(p.Machine.AwayEvery), time.Duration(p.Machine.AwayFor))
+		return m
+	}
+	machine := fresh()
 	own := func() *cpu.CPU {
 		if p.Machine.Shared {
 			return machine
 		}
-		return cpu.New(p.Machine.Cores)
+		return fresh()
 	}
 	zk := cpu.NewProcess(own(), p.Broker.costs())
 	world.AddNode(simZooKeeper, func(e env.Env) { c.runZooKeeper(zk.Wrap(e)) })

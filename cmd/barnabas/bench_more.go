@@ -133,7 +133,7 @@ func calibrateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "calibrate", Short: "Fit a simulator profile to this machine, and say how well it predicts",
 		Long: `Measure this machine (loopback, disk, and one real broker that is started for it: as fast as it goes, and at a tenth, a half and 85 % of
-that), fit a profile to the first repetition of each, and print what the simulated world predicts against what the other repetitions measured.
+that), fit a profile to every other repetition of each, and print what the simulated world predicts against what those between measured.
 The profile is OUT/profile.yaml: bench … --world sim --profile OUT/profile.yaml.`,
 		Args: exactly(0, "no arguments"),
 		RunE: func(*cobra.Command, []string) error {

@@ -131,7 +131,7 @@ const pageHTML = `<!DOCTYPE html>
 {{range .Runs}}{{if .Prediction}}<section><h2>Predicted against measured: {{.Label}}</h2><table class="cards">
 <tr><th>Load</th><th class="n">records/s</th><th>Figure</th><th class="n">Measured</th><th class="n">Predicted</th><th class="n">Off by</th></tr>
 {{range .Prediction}}<tr><td>{{.Workload}}</td><td class="n" data-l="records/s">{{if .Rate}}{{count .Rate}}{{else}}–{{end}}</td><td data-l="figure">{{.Figure}}</td><td class="n" data-l="measured">{{count .Measured}}</td><td class="n" data-l="predicted">{{count .Predicted}}</td><td class="n" data-l="off by">{{percent .Off}}</td></tr>{{end}}
-</table><p class="small">The simulator's profile was fitted to the first repetition of each load; measured is the median of the others, which the fit has not seen.</p></section>{{end}}
+</table><p class="small">The simulator's profile was fitted to every other repetition of each load; measured is the median of those between, which the fit has not seen.</p></section>{{end}}
 {{if .Drift}}<section><h2>Drift: {{.Workload}}, {{.Label}}</h2><table class="cards">
 <tr><th>Figure</th><th class="n">First quarter</th><th class="n">Last quarter</th><th class="n">An hour</th><th></th></tr>
 {{range .Drift}}<tr><td>{{.Figure}}</td><td class="n" data-l="first">{{g4 .First}}</td><td class="n" data-l="last">{{g4 .Last}}</td><td class="n" data-l="an hour">{{percent .PerHour}}</td><td>{{if .Exceeded}}<span class="tag">drifts</span>{{else if .Trend}}a trend within the limit, or for the better{{else}}no trend shown{{end}}</td></tr>{{end}}

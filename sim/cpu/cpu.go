@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"math/rand/v2"
 	"time"
 
 	"barnabas/broker/assert"
@@ -21,12 +22,42 @@ type Costs struct {
 type CPU struct {
 	free []env.Instant // when each core has done what it was given
 	busy time.Duration
+	// What other work of the machine takes, or its host: each core in turn is away now and then.
+	away  []env.Instant // when each core goes away next
+	rand  *rand.Rand
+	every time.Duration
+	lasts time.Duration
 }
 
 // New makes a CPU of so many cores, at least one.
 func New(cores int) *CPU {
 	assert.That(cores > 0, "a CPU of %d cores", cores)
 	return &CPU{free: make([]env.Instant, cores)}
+}
+
+// Disturb takes each core away for lasts on average, every so often on average, both exponentially distributed: other processes,
+// a host that has other guests. It is for before the first Spend.
+func (c *CPU) Disturb(r *rand.Rand, every, lasts time.Duration) {
+	if every <= 0 || lasts <= 0 {
+		return
+	}
+	c.rand, c.every, c.lasts = r, every, lasts
+	c.away = make([]env.Instant, len(c.free))
+	for i := range c.away {
+		c.away[i] = env.Instant(0).Add(c.draw(every))
+	}
+}
+
+func (c *CPU) draw(mean time.Duration) time.Duration {
+	return time.Duration(c.rand.ExpFloat64() * float64(mean))
+}
+
+// disturb lets core i have been away as often as it was to by now, or by when it has work to do.
+func (c *CPU) disturb(i int, now env.Instant) {
+	for c.away != nil && c.away[i] <= max(now, c.free[i]) {
+		c.free[i] = max(c.free[i], c.away[i]).Add(c.draw(c.lasts))
+		c.away[i] = c.free[i].Add(c.draw(c.every))
+	}
 }
 
 // Busy is how much time all cores together have worked or been given to work.
@@ -39,13 +70,14 @@ func (c *CPU) Spend(e env.Clock, d time.Duration) {
 	if d <= 0 {
 		return
 	}
+	now := e.Mono()
 	first := 0
-	for i, t := range c.free {
-		if t < c.free[first] {
+	for i := range c.free {
+		c.disturb(i, now)
+		if c.free[i] < c.free[first] {
 			first = i
 		}
 	}
-	now := e.Mono()
 	end := max(now, c.free[first]).Add(d)
 	assert.That(end >= c.free[first], "INV-CPU-FORWARD: a core's work ends at %d, after %d", end, c.free[first])
 	c.free[first] = end

@@ -101,3 +101,30 @@ func TestCallsCostTheirTime(t *testing.T) {
 		t.Errorf("%+v, want %s", u, want)
 	}
 }
+
+// Goal: a disturbed core is away for the share of time that it should be, and work waits for it. Method: 10 ms away every 30 ms, so a
+// quarter of the time; work of 100 µs every millisecond for 20 s.
+func TestDisturbedCores(t *testing.T) {
+	cluster.Test(t, 1, func(e env.Env) {
+		c := New(1)
+		c.Disturb(e.Rand("cpu"), 30*time.Millisecond, 10*time.Millisecond)
+		p := NewProcess(c, Costs{})
+		late, n := 0, 0
+		for e.Mono() < env.Instant(20*time.Second) {
+			began := e.Mono()
+			p.Spend(e, 100*time.Microsecond)
+			if e.Mono().Sub(began) > 200*time.Microsecond {
+				late++
+			}
+			n++
+			e.Sleep(900 * time.Microsecond)
+		}
+		// Work comes every ms, so being away for 10 ms makes one wait, not ten: some 20 s / 41 ms of them are late.
+		if want := 20000 / 41; late < want*8/10 || late > want*12/10 {
+			t.Errorf("%d of %d waited, want about %d", late, n, want)
+		}
+		if away := 20*time.Second - time.Duration(n)*time.Millisecond; away < 4*time.Second || away > 6*time.Second {
+			t.Errorf("the core was away for %s of 20 s", away)
+		}
+	})
+}

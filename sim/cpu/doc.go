@@ -9,5 +9,6 @@
 // # What it never does
 //
 // It decides nothing about correctness: a world without it is the same world in which processors are infinitely fast. It knows no
-// preemption, no caches and no scheduler of an operating system; those are in the tails of the network's latency.
+// caches and no scheduler of an operating system: a task that has a core keeps it. What other processes and other guests of the host take
+// is Disturb.
 package cpu
