@@ -18,6 +18,7 @@ import (
 	"barnabas/broker/metadata"
 	"barnabas/broker/partition"
 	"barnabas/broker/purgatory"
+	"barnabas/broker/quota"
 	"barnabas/broker/replica"
 	"barnabas/broker/server"
 	"barnabas/broker/txn"
@@ -74,6 +75,8 @@ type Broker struct {
 	metadata   *metadata.Cache
 	purgatory  *purgatory.Purgatory[wire.TopicPartition]
 	replicas   *replica.Manager
+	quotas     *quota.Clients
+	throttles  struct{ leader, follower *quota.Replication } // of replication
 	groups     *group.Coordinator
 	txns       *txn.Coordinator
 	peers      *peers
@@ -208,11 +211,14 @@ func (b *Broker) start() (*zookeeper.Store, error) {
 	}
 	b.metadata = metadata.New(b.e)
 	b.purgatory = purgatory.New[wire.TopicPartition](b.e, "purgatory")
+	b.quotas = quota.NewClients(b.e)
+	b.throttles.leader, b.throttles.follower = quota.NewReplication(b.e), quota.NewReplication(b.e)
 	b.controller = controller.New(controller.Options{Env: b.e, Config: b.cfg, Metadata: b.metadata, Dial: b.dialBroker, Fatal: b.fail})
 	b.channel = newControllerChannel(b.toControl, b.cfg, b.metadata)
 	b.replicas = replica.NewManager(replica.Options{
 		Env: b.e, Config: b.cfg, Logs: b.logs, Metadata: b.metadata, Purgatory: b.purgatory, BrokerEpoch: b.epoch.Load,
 		AlterPartition: b.channel.alterPartition, TopicConfig: b.topicConfig, OnDirFailed: b.dirFailed, OnOffline: b.fail,
+		LeaderThrottle: b.throttles.leader, FollowerThrottle: b.throttles.follower,
 		OnRole: b.roleChanged, OnDeleted: func(gone []wire.TopicPartition) { b.groups.TopicsDeleted(gone) },
 	})
 	b.groups = group.NewCoordinator(group.Options{Env: b.e, Config: b.cfg, Purgatory: b.purgatory, Partition: b.replicas.Partition,
@@ -223,6 +229,7 @@ func (b *Broker) start() (*zookeeper.Store, error) {
 	b.api = api.New(api.Deps{
 		Env: b.e, Config: b.cfg, ClusterID: b.clusterID, Listener: listenerName, Replicas: api.FromManager(b.replicas), Metadata: b.metadata,
 		Controller: b.controller, Groups: b.groups, Txns: b.txns, Purgatory: b.purgatory, BrokerEpoch: b.epoch.Load, ToController: b.channel.do, TopicConfig: b.topicOverrides, Configs: b, Offsets: b,
+		Quotas: b.quotas, LeaderThrottle: b.throttles.leader,
 	})
 	if _, port, err := config.SplitHostPort(b.cfg.ListenAddr); err == nil && port == 0 {
 		if err := b.listen(); err != nil { // nobody can know the port yet, and we must tell it when we register

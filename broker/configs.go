@@ -98,6 +98,11 @@ func (b *Broker) lookAtConfigs(store *zookeeper.Store, first bool) error {
 	if err != nil {
 		return err
 	}
+	if first {
+		if err := b.obeyQuotas(store); err != nil {
+			return err
+		}
+	}
 	if own := zookeeper.ConfigBrokers + "/" + zookeeper.ConfigDefaultEntity; first && !slices.Contains(entities, own) {
 		entities = append([]string{own}, entities...)
 	}
@@ -120,6 +125,8 @@ func (b *Broker) obeyConfig(store *zookeeper.Store, entity string) error {
 			return err
 		}
 		b.obeyTopicConfig(name, overrides)
+	case entityType == zookeeper.ConfigUsers || entityType == zookeeper.ConfigClients:
+		return b.obeyQuotas(store)
 	case entityType == zookeeper.ConfigBrokers && (name == id || name == zookeeper.ConfigDefaultEntity):
 		own, err := store.EntityConfig(entityType, id, false)
 		if err != nil {
@@ -153,6 +160,9 @@ func (b *Broker) obeyBrokerConfig(store *zookeeper.Store, own, cluster map[strin
 	if err := b.cfg.SetDynamic(own, cluster); err != nil {
 		b.e.Emit(env.Event{Kind: evConfigTrouble, Text: err.Error()})
 	}
+	rates := b.cfg.Runtime()
+	b.throttles.leader.SetRate(rates.LeaderReplicationRate)
+	b.throttles.follower.SetRate(rates.FollowerReplicationRate)
 	now := b.cfg.TopicDefaults()
 	if now == before {
 		return nil

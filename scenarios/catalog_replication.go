@@ -46,6 +46,10 @@ var replicationCatalog = []*Scenario{
 		Draw: func(r *rand.Rand, p *Plan) {
 			p.brokers(6)
 			p.Racks = 3
+			if r.IntN(2) == 0 { // consumers read from the nearest replica
+				p.Load.Racks = 3
+				p.Configure = append(p.Configure, func(c *config.Broker) { c.RackAwareSelector = true })
+			}
 			p.weigh(map[faults.Kind]int{faults.SlowLink: 1})
 			p.Faults.Gap = 8 * time.Second
 			p.Script = func(r *rand.Rand) faults.Schedule { return rackLosses(r, p) }

@@ -11,6 +11,7 @@ import (
 	"barnabas/broker/metadata"
 	"barnabas/broker/partition"
 	"barnabas/broker/purgatory"
+	"barnabas/broker/quota"
 	"barnabas/broker/server"
 	"barnabas/broker/txn"
 	"barnabas/broker/wire"
@@ -41,7 +42,11 @@ type Deps struct {
 	// TopicConfig reads the configs set for a topic (/config/topics), none if there are none. nil: there never are.
 	TopicConfig func(topic string) (map[string]string, error)
 	Configs     Configs
-	Offsets     ConsumerOffsets
+	// Quotas are the client quotas. nil: there are none.
+	Quotas *quota.Clients
+	// LeaderThrottle bounds what followers that catch up are sent (KIP-73). nil: nothing does.
+	LeaderThrottle *quota.Replication
+	Offsets        ConsumerOffsets
 }
 
 // Configs is where configs set at run time are kept (/config in ZooKeeper): *zookeeper.Store is nearly one. Both methods wait for
@@ -51,6 +56,8 @@ type Configs interface {
 	EntityConfig(entityType, entity string) (map[string]string, error)
 	// SetEntityConfig replaces it and tells all brokers.
 	SetEntityConfig(entityType, entity string, configs map[string]string) error
+	// QuotaEntities reads the bounds of all users and clients.
+	QuotaEntities() (map[quota.Entity]map[string]string, error)
 }
 
 // Replicas is this broker's partitions: FromManager makes one.
@@ -77,6 +84,8 @@ type Partition interface {
 	ActiveProducers() ([]log.ActiveProducer, error)
 	DeleteRecords(offset int64) (int64, error)
 	LowWatermark() (int64, error)
+	InSync(broker int32) bool
+	ReadReplicas(offset int64) []partition.ReadReplica
 }
 
 // Controller decides about the cluster: a *controller.Controller. Its methods wait for the decision.
@@ -112,7 +121,7 @@ func (a *API) Handle(r *server.Request) server.Reply {
 	if !wire.Allowed(r.Header.Key, r.Header.Version, a.Config.TransactionVersion) {
 		return server.HangUp() // as with every version that is not served
 	}
-	return handle(a, r)
+	return a.metered(r, handle)
 }
 
 // routes is indexed by API key; what is served but not here would be a mistake of ours (TestEveryServedKeyHasAHandler).
@@ -126,6 +135,7 @@ var routes = index(
 	incrementalAlterConfigsRoute,
 	deleteRecordsRoute, describeLogDirsRoute,
 	addPartitionsToTxnRoute, addOffsetsToTxnRoute, endTxnRoute, writeTxnMarkersRoute, txnOffsetCommitRoute,
+	describeClientQuotasRoute, alterClientQuotasRoute,
 	describeProducersRoute, describeTransactionsRoute, listTransactionsRoute,
 )
 

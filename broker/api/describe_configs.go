@@ -124,6 +124,11 @@ func (a *API) brokerEntries() []configEntry {
 		entries = append(entries, configEntry{name: key.Broker, value: key.Value(&defaults), kind: key.Type, doc: key.Doc,
 			synonyms: a.brokerSynonyms(key.Broker, key.Value(&a.Config.Topic), key.Default)})
 	}
+	runtime := a.Config.Runtime()
+	for _, key := range config.RuntimeKeys() {
+		entries = append(entries, configEntry{name: key.Name, value: key.Value(&runtime), kind: key.Type, doc: key.Doc,
+			synonyms: a.brokerSynonyms(key.Name, key.Default, key.Default)})
+	}
 	slices.SortFunc(entries, func(a, b configEntry) int {
 		switch {
 		case a.name < b.name:

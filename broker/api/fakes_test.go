@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"barnabas/broker/metadata"
 	"barnabas/broker/partition"
 	"barnabas/broker/purgatory"
+	"barnabas/broker/quota"
 	"barnabas/broker/record"
 	"barnabas/broker/server"
 	"barnabas/broker/txn"
@@ -34,6 +36,8 @@ type desk struct {
 	real       map[wire.TopicPartition]*partition.Partition // those that are no fakes (txn_test.go)
 	lost       bool                                         // nobody is reached
 	controller *fakeController
+	quotas     *quota.Clients
+	throttle   *quota.Replication
 	groups     *group.Coordinator
 	txns       *txn.Coordinator
 	overrides  map[string]string
@@ -65,6 +69,7 @@ func newDesk(t *testing.T, e env.Env) *desk {
 	}
 	d := &desk{t: t, e: e, cfg: cfg, cache: metadata.New(e), partitions: map[wire.TopicPartition]*fakePartition{},
 		controller: &fakeController{}, overrides: map[string]string{}, configs: fakeConfigs{}}
+	d.quotas, d.throttle = quota.NewClients(e), quota.NewReplication(e)
 	d.purgatory = purgatory.New[wire.TopicPartition](e, "purgatory")
 	d.groups = group.NewCoordinator(group.Options{Env: e, Config: cfg, Purgatory: d.purgatory, Partition: d.realPartition, Partitions: func() int32 { return 50 }})
 	d.txns = txn.NewCoordinator(txn.Options{Env: e, Config: cfg, Purgatory: d.purgatory, Metadata: d.cache, Partition: d.realPartition, BrokerEpoch: func() int64 { return 7 },
@@ -91,6 +96,7 @@ func (d *desk) startAPI() {
 		Controller: d.controller, Groups: d.groups, Txns: d.txns, Purgatory: d.purgatory, BrokerEpoch: func() int64 { return 7 },
 		ToController: func(req kmsg.Request, _ time.Duration) (kmsg.Response, error) { return d.controller.remote(d.e, req) },
 		TopicConfig:  func(string) (map[string]string, error) { return d.overrides, nil }, Configs: d.configs,
+		Quotas: d.quotas, LeaderThrottle: d.throttle,
 	})
 	var err error
 	if d.server, err = server.Listen(server.Options{Env: d.e, Addr: "b1:0", Handle: a.Handle, FrameBytesMax: 1 << 20, InFlightMax: 10}); err != nil {
@@ -250,11 +256,24 @@ type fakePartition struct {
 	slicesOut int
 
 	followerStart int64
+
+	inSync   bool
+	replicas []partition.ReadReplica // that consumers may be sent to, the leader first
 }
 
 type fakeBatch struct{ base, last, pos, size int64 }
 
-func (p *fakePartition) TopicID() [16]byte      { return p.id }
+func (p *fakePartition) TopicID() [16]byte { return p.id }
+func (p *fakePartition) InSync(int32) bool { return p.inSync }
+
+func (p *fakePartition) ReadReplicas(offset int64) (list []partition.ReadReplica) {
+	for _, r := range p.replicas {
+		if r.LogEndOffset >= offset {
+			list = append(list, r)
+		}
+	}
+	return list
+}
 func (p *fakePartition) Leader() (int32, int32) { return p.leader, p.epoch }
 func (p *fakePartition) setHW(hw int64)         { p.hw = hw; p.notify() }
 func (p *fakePartition) fail(err error)         { p.err = err; p.notify() }
@@ -438,7 +457,44 @@ func (f fakeConfigs) EntityConfig(entityType, entity string) (map[string]string,
 	return set, nil
 }
 
+func (f fakeConfigs) QuotaEntities() (map[quota.Entity]map[string]string, error) {
+	all := map[quota.Entity]map[string]string{}
+	for path, configs := range f {
+		var e quota.Entity
+		kind, name, _ := strings.Cut(path, "/")
+		switch user, client, both := strings.Cut(name, "/clients/"); {
+		case kind == "clients":
+			e.ClientID = name
+		case kind == "users" && both:
+			e.User, e.ClientID = user, client
+		case kind == "users":
+			e.User = name
+		default:
+			continue
+		}
+		all[e] = configs
+	}
+	return all, nil
+}
+
 func (f fakeConfigs) SetEntityConfig(entityType, entity string, configs map[string]string) error {
 	f[entityType+"/"+entity] = configs
 	return nil
+}
+
+// tellRacks says in which rack each broker stands.
+func (d *desk) tellRacks(racks ...string) {
+	req := kmsg.NewPtrUpdateMetadataRequest()
+	req.Version, req.ControllerID, req.ControllerEpoch = 8, 1, 1
+	for i := range racks {
+		b := kmsg.NewUpdateMetadataRequestLiveBroker()
+		b.ID, b.Rack = int32(i+1), &racks[i]
+		ep := kmsg.NewUpdateMetadataRequestLiveBrokerEndpoint()
+		ep.Host, ep.Port, ep.ListenerName = fmt.Sprintf("b%d", i+1), 9092, "PLAINTEXT"
+		b.Endpoints = append(b.Endpoints, ep)
+		req.LiveBrokers = append(req.LiveBrokers, b)
+	}
+	if _, err := d.cache.Update(req); err != nil {
+		d.t.Fatal(err)
+	}
 }

@@ -2,8 +2,11 @@ package api
 
 import (
 	"fmt"
+	"math"
+	"time"
 
 	"barnabas/broker/partition"
+	"barnabas/broker/quota"
 	"barnabas/broker/server"
 	"barnabas/broker/wire"
 
@@ -21,7 +24,7 @@ import (
 var fetchRoute = on(kmsg.Fetch, (*API).fetch)
 
 func (a *API) fetch(r *server.Request, req *kmsg.FetchRequest) server.Reply {
-	f := &fetching{api: a, version: req.Version, resp: req.ResponseKind().(*kmsg.FetchResponse)}
+	f := &fetching{api: a, client: r.Header.ClientID, version: req.Version, resp: req.ResponseKind().(*kmsg.FetchResponse)}
 	if err := f.begin(req); err != nil {
 		f.resp.ErrorCode = err.Code
 		return server.Now(f.resp)
@@ -51,6 +54,7 @@ func (a *API) fetch(r *server.Request, req *kmsg.FetchRequest) server.Reply {
 // fetching is a fetch request on its way to its response.
 type fetching struct {
 	api          *API
+	client       string // client id
 	version      int16
 	replica      bool
 	replicaID    int32
@@ -68,16 +72,17 @@ type fetching struct {
 
 // fetchPart is one partition of a fetch request.
 type fetchPart struct {
-	tp      wire.TopicPartition
-	id      [16]byte // of the topic; zero in requests by name
-	cached  *sessionPart
-	asked   *kmsg.FetchRequestTopicPartition
-	err     error // known before the read, or that of the last read
-	invalid bool  // err was known before the read
-	read    partition.ReadOptions
-	result  partition.ReadResult
-	out     *kmsg.FetchResponseTopicPartition
-	silent  bool // the answer does not name it: its fetcher knows all there is
+	tp        wire.TopicPartition
+	id        [16]byte // of the topic; zero in requests by name
+	cached    *sessionPart
+	asked     *kmsg.FetchRequestTopicPartition
+	err       error // known before the read, or that of the last read
+	invalid   bool  // err was known before the read
+	read      partition.ReadOptions
+	result    partition.ReadResult
+	out       *kmsg.FetchResponseTopicPartition
+	elsewhere int32 // the replica that the consumer should rather read from, -1 for none
+	silent    bool  // the answer does not name it: its fetcher knows all there is
 }
 
 // begin finds the request's session, and sets down what is to be read: what the request names, or all of its session.
@@ -129,6 +134,10 @@ func (f *fetching) bounds(req *kmsg.FetchRequest) {
 		f.rack = req.Rack
 	}
 	f.committed = req.IsolationLevel == 1 && !f.replica
+	if q := f.api.Quotas; q != nil && !f.replica && q.Any() {
+		f.maxBytes = min(f.maxBytes, int64(min(q.Most(quota.Fetch, anonymous, f.client), math.MaxInt32)))
+		f.minBytes = min(f.minBytes, f.maxBytes)
+	}
 }
 
 // fromRequest takes the partitions that a full request names.
@@ -175,7 +184,7 @@ func (f *fetching) fromSession(req *kmsg.FetchRequest) int {
 
 // addPart sets down one partition to read. A topic id that nobody knows has no name.
 func (f *fetching) addPart(name string, id [16]byte, p *kmsg.FetchRequestTopicPartition, cached *sessionPart) {
-	part := fetchPart{tp: wire.TopicPartition{Topic: name, Partition: p.Partition}, id: id, cached: cached, asked: p}
+	part := fetchPart{tp: wire.TopicPartition{Topic: name, Partition: p.Partition}, id: id, cached: cached, asked: p, elsewhere: -1}
 	part.read = partition.ReadOptions{
 		Offset: p.FetchOffset, CurrentLeaderEpoch: p.CurrentLeaderEpoch, LastFetchedEpoch: p.LastFetchedEpoch,
 		MaxBytes: p.PartitionMaxBytes, LogStartOffset: p.LogStartOffset,
@@ -209,6 +218,9 @@ func (f *fetching) read(again bool) (bytes int64, done bool) {
 		part.result, part.err = partition.ReadResult{}, nil
 		target, err := f.partition(part)
 		if err == nil {
+			if part.elsewhere = f.preferred(part, target); part.elsewhere >= 0 || f.held(part, target) {
+				o.MaxBytes, o.MinOne = 0, false
+			}
 			part.result, err = target.Read(o)
 		}
 		if err == nil && f.version < fetchZstdMin && !f.replica {
@@ -218,7 +230,7 @@ func (f *fetching) read(again bool) (bytes int64, done bool) {
 			done = true
 			continue
 		}
-		if part.result.Diverging != nil {
+		if part.result.Diverging != nil || part.elsewhere >= 0 {
 			done = true
 		}
 		if n := int64(part.result.Slice.Len); n > 0 {
@@ -257,6 +269,9 @@ func (f *fetching) enough() bool {
 		if done {
 			return true
 		}
+		if f.held(part, target) {
+			continue
+		}
 		if total += bytes; total >= f.minBytes {
 			return true
 		}
@@ -285,6 +300,10 @@ func (f *fetching) answer() server.Answer {
 	if failed && f.version >= 16 {
 		f.nameLeaders()
 	}
+	if wait := f.fetchThrottle(); wait > 0 {
+		return f.holdBack(wait)
+	}
+	f.recordThrottled()
 	if f.session != nil && !f.session.answered(f) {
 		f.release()
 		f.resp.ErrorCode = kerr.InvalidFetchSessionEpoch.Code
@@ -294,6 +313,21 @@ func (f *fetching) answer() server.Answer {
 		f.resp.SessionID = f.makeSession()
 	}
 	return server.Answer{Message: f.resp, Records: f.gather()}
+}
+
+// holdBack answers with nothing but the time to wait. A session stays as it was, and its epoch goes on
+// (FetchContext#getThrottledResponse).
+func (f *fetching) holdBack(wait time.Duration) server.Answer {
+	f.release()
+	f.resp.Topics, f.resp.Brokers = []kmsg.FetchResponseTopic{}, nil
+	if s := f.session; s != nil {
+		s.mu.Lock()
+		if f.resp.SessionID = s.id; s.epoch != f.epoch {
+			f.resp.SessionID, f.resp.ErrorCode = 0, kerr.InvalidFetchSessionEpoch.Code
+		}
+		s.mu.Unlock()
+	}
+	return throttled(server.Answer{Message: f.resp}, wait)
 }
 
 // gather makes the response's topics of the parts that it names, and lists their records in the same order.
@@ -371,6 +405,9 @@ func (part *fetchPart) fill(version int16) {
 	out.HighWatermark = part.result.HighWatermark
 	out.LastStableOffset = part.result.LastStableOffset
 	out.LogStartOffset = part.result.LogStartOffset
+	if version >= 11 {
+		out.PreferredReadReplica = part.elsewhere
+	}
 	if part.read.ReadCommitted {
 		out.AbortedTransactions = []kmsg.FetchResponseTopicPartitionAbortedTransaction{}
 		for _, t := range part.result.Aborted {

@@ -37,6 +37,7 @@ type ConsumerOptions struct {
 	PartitionBytesMax int32         // max.partition.fetch.bytes; 0 means 1 MiB
 	RequestTimeout    time.Duration // request.timeout.ms; 0 means the client's; WaitMax comes on top
 	Reset             ResetPolicy
+	Rack              string // client.rack: the consumer's, to be sent to a replica there (KIP-392); "" for none
 	// Interceptors see what Poll returns, in order, each what the one before it made of it (interceptor.classes).
 	Interceptors []ConsumerInterceptor
 }
@@ -97,7 +98,8 @@ type Consumer struct {
 	ready     env.Cond // something was fetched, or may be fetched now
 	positions []*position
 	fetched   []Fetched
-	busy      map[int32]bool // brokers with a request under way
+	busy      map[int32]bool          // brokers with a request under way
+	sessions  map[int32]*FetchSession // by broker; of its round under way
 	closed    bool
 }
 
@@ -115,12 +117,15 @@ type position struct {
 	retryAt  env.Instant
 	failures int
 	stale    *Metadata // it named a leader that denies being one
+
+	nearest      int32       // the replica that the leader sent us to, if nearestUntil is not over
+	nearestUntil env.Instant // 0 for none
 }
 
 // NewConsumer makes a consumer without partitions.
 func NewConsumer(c *Client, o ConsumerOptions) *Consumer {
 	mu := c.e.NewMutex()
-	k := &Consumer{c: c, e: c.e, o: o.withDefaults(c), mu: mu, ready: c.e.NewCond(mu), busy: make(map[int32]bool)}
+	k := &Consumer{c: c, e: c.e, o: o.withDefaults(c), mu: mu, ready: c.e.NewCond(mu), busy: make(map[int32]bool), sessions: make(map[int32]*FetchSession)}
 	c.onUpdate(k.nudge)
 	return k
 }
@@ -325,9 +330,15 @@ func (k *Consumer) launch() env.Instant {
 			p.validate = true
 		}
 		p.leader = leader
-		i, found := slices.BinarySearchFunc(rounds, leader.Broker, func(r *round, id int32) int { return int(r.broker) - int(id) })
+		from := leader.Broker
+		if p.offset >= 0 && !p.validate && p.nearestUntil > now {
+			if from = p.nearest; k.busy[from] {
+				continue
+			}
+		}
+		i, found := slices.BinarySearchFunc(rounds, from, func(r *round, id int32) int { return int(r.broker) - int(id) })
 		if !found {
-			rounds = slices.Insert(rounds, i, &round{k: k, broker: leader.Broker, metadata: m})
+			rounds = slices.Insert(rounds, i, &round{k: k, broker: from, metadata: m})
 		}
 		rounds[i].add(p)
 	}

@@ -83,11 +83,17 @@ func (r *round) talk(conn *Conn) error {
 func (r *round) fetch(conn *Conn, reads []ask) error {
 	k := r.k
 	called := k.e.Mono()
-	resp, err := conn.Do(k.fetchRequest(reads), k.o.RequestTimeout+k.o.WaitMax)
+	session := k.session(r.broker)
+	resp, err := conn.Do(k.fetchRequest(reads, session), k.o.RequestTimeout+k.o.WaitMax)
 	if err != nil {
+		session.Failed()
 		return err
 	}
 	answer := resp.(*kmsg.FetchResponse)
+	incremental := session.Incremental()
+	if !session.Answered(answer) {
+		return nil // the broker does not know the session: the next request says all
+	}
 	returned := k.e.Mono()
 	for _, a := range reads {
 		f := a.fetched(called, returned)
@@ -95,8 +101,14 @@ func (r *round) fetch(conn *Conn, reads []ask) error {
 		switch {
 		case answer.ErrorCode != 0:
 			f.Err = kerr.ErrorForCode(answer.ErrorCode)
+		case part == nil && (incremental || answer.ThrottleMillis > 0):
+			k.take(a, f, -1, r.metadata) // nothing new
+			continue
 		case part == nil:
 			f.Err = kerr.UnknownServerError
+		case part.ErrorCode == 0 && part.PreferredReadReplica >= 0:
+			k.readFrom(a, part.PreferredReadReplica)
+			continue
 		default:
 			f.Err = kerr.ErrorForCode(part.ErrorCode)
 		}
@@ -110,28 +122,50 @@ func (r *round) fetch(conn *Conn, reads []ask) error {
 	return nil
 }
 
-func (k *Consumer) fetchRequest(reads []ask) *kmsg.FetchRequest {
+// session is the fetch session with a broker: of its round alone, as there is one at a time.
+func (k *Consumer) session(broker int32) *FetchSession {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s := k.sessions[broker]
+	if s == nil {
+		s = &FetchSession{}
+		k.sessions[broker] = s
+	}
+	return s
+}
+
+// nearestMax is how long a consumer reads from the replica that it was sent to before it asks the leader again (metadata.max.age.ms).
+const nearestMax = 5 * time.Minute
+
+// readFrom makes the partition be read from a replica that the leader has named.
+func (k *Consumer) readFrom(a ask, replica int32) {
+	until := k.e.Mono().Add(nearestMax)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if a.p.version == a.version {
+		markReadFromNearest.Hit()
+		a.p.nearest, a.p.nearestUntil = replica, until
+	}
+}
+
+func (k *Consumer) fetchRequest(reads []ask, session *FetchSession) *kmsg.FetchRequest {
 	req := kmsg.NewPtrFetchRequest()
 	req.SetVersion(12)
 	req.ReplicaID = -1
 	req.MaxWaitMillis = int32(k.o.WaitMax / time.Millisecond)
 	req.MinBytes, req.MaxBytes = k.o.BytesMin, k.o.BytesMax
-	req.SessionEpoch = -1 // no fetch session
+	req.Rack = k.o.Rack
 	if k.o.ReadCommitted {
 		req.IsolationLevel = 1
 	}
+	parts := make([]FetchPart, 0, len(reads))
 	for _, a := range reads { // sorted, as positions are
-		if n := len(req.Topics); n == 0 || req.Topics[n-1].Topic != a.p.tp.Topic {
-			t := kmsg.NewFetchRequestTopic()
-			t.Topic = a.p.tp.Topic
-			req.Topics = append(req.Topics, t)
-		}
-		t := &req.Topics[len(req.Topics)-1]
 		part := kmsg.NewFetchRequestTopicPartition()
 		part.Partition, part.FetchOffset, part.CurrentLeaderEpoch = a.p.tp.Partition, a.offset, a.leader.Epoch
 		part.LastFetchedEpoch, part.LogStartOffset, part.PartitionMaxBytes = -1, -1, k.o.PartitionBytesMax
-		t.Partitions = append(t.Partitions, part)
+		parts = append(parts, FetchPart{TP: a.p.tp, Ask: part})
 	}
+	session.Fill(req, parts)
 	return req
 }
 
@@ -162,6 +196,9 @@ func (k *Consumer) take(a ask, f Fetched, epoch int32, m *Metadata) {
 		p.failures, p.retryAt = 0, 0
 	case mendsItself(f.Err):
 		k.retry(a, m)
+		return
+	case errors.Is(f.Err, kerr.OffsetOutOfRange) && p.nearestUntil > 0:
+		p.nearestUntil = 0 // the leader knows better
 		return
 	case errors.Is(f.Err, kerr.OffsetOutOfRange) && k.o.Reset != ResetNone:
 		p.offset, p.epoch = Earliest, -1
@@ -203,6 +240,7 @@ func (k *Consumer) retry(a ask, used *Metadata) {
 	p.retryAt = k.e.Mono().Add(k.c.backoff(p.failures))
 	k.c.mu.Unlock()
 	p.failures++
+	p.nearestUntil = 0 // whoever we were sent to does not answer well
 	if used != nil {
 		p.stale = used
 		k.c.RequestUpdate(p.tp.Topic)

@@ -55,6 +55,7 @@ type Broker struct {
 	LogCleanerLoadFactor           float64       // log.cleaner.io.buffer.load.factor
 	LogCleanerBackoff              time.Duration // log.cleaner.backoff.ms
 	FetchBytesMax                  int32         // fetch.max.bytes, a response
+	RackAwareSelector              bool          // replica.selector.class is RackAwareReplicaSelector
 	FetchSessionSlots              int           // max.incremental.fetch.session.cache.slots
 	LogRetentionCheck              time.Duration // log.retention.check.interval.ms
 	ProducerIDExpiration           time.Duration // producer.id.expiration.ms
@@ -113,6 +114,8 @@ type Topic struct {
 	TimestampAfterMax         time.Duration // message.timestamp.after.max.ms
 	TimestampDifferenceMax    time.Duration // message.timestamp.difference.max.ms, for both where they say nothing
 	FileDeleteDelay           time.Duration // file.delete.delay.ms
+	LeaderThrottledReplicas   string        // leader.replication.throttled.replicas
+	FollowerThrottledReplicas string        // follower.replication.throttled.replicas
 	CompressionType           string        // compression.type: producer, or a codec
 	Preallocate               bool          // preallocate
 	Downconversion            bool          // message.downconversion.enable

@@ -12,6 +12,7 @@ type Dynamic struct {
 	Broker  map[string]string // for this broker alone
 	Cluster map[string]string // for all brokers, unless the above says otherwise
 	topic   Topic
+	runtime Runtime
 }
 
 // TopicDefaults are the defaults of topics as they are now: what was set at run time over what the file says.
@@ -33,11 +34,11 @@ func (b *Broker) Dynamic() Dynamic {
 // SetDynamic takes what was set at run time, for this broker and for all. A value that does not hold is left out, and the
 // error names it: what was written to ZooKeeper by others must not stop a broker.
 func (b *Broker) SetDynamic(broker, cluster map[string]string) error {
-	d := &Dynamic{Broker: map[string]string{}, Cluster: map[string]string{}, topic: b.Topic}
+	d := &Dynamic{Broker: map[string]string{}, Cluster: map[string]string{}, topic: b.Topic, runtime: defaultRuntime()}
 	var first error
 	for _, layer := range []struct{ from, to map[string]string }{{cluster, d.Cluster}, {broker, d.Broker}} {
 		for _, name := range slices.Sorted(maps.Keys(layer.from)) {
-			if err := setDynamic(&d.topic, name, layer.from[name]); err != nil {
+			if err := d.set(name, layer.from[name]); err != nil {
 				if first == nil {
 					first = err
 				}
@@ -62,19 +63,22 @@ func DynamicKey(name string) (*Key[Topic], bool) {
 
 // ValidateDynamic checks what is to be set at run time for a broker or for all.
 func ValidateDynamic(configs map[string]string) error {
-	var t Topic
+	var d Dynamic
 	for _, name := range slices.Sorted(maps.Keys(configs)) {
-		if err := setDynamic(&t, name, configs[name]); err != nil {
+		if err := d.set(name, configs[name]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func setDynamic(t *Topic, name, value string) error {
+func (d *Dynamic) set(name, value string) error {
+	if k := runtimeKey(name); k != nil {
+		return wrapKey(name, k.set(&d.runtime, value))
+	}
 	k, ok := DynamicKey(name)
 	if !ok {
 		return fmt.Errorf("Cannot update these configs dynamically: %s", name)
 	}
-	return wrapKey(name, k.set(t, value))
+	return wrapKey(name, k.set(&d.topic, value))
 }

@@ -65,6 +65,8 @@ var brokerKeys = []*Key[Broker]{
 	millis("replica.fetch.wait.max.ms", Int, 500, 1, func(b *Broker) *time.Duration { return &b.ReplicaFetchWaitMax }, "Time a leader holds a follower's fetch when there is nothing new."),
 	millis("replica.high.watermark.checkpoint.interval.ms", Long, 5000, 1, func(b *Broker) *time.Duration { return &b.ReplicaHighWatermarkCheckpoint }, "Time between checkpoints of the high watermarks."),
 	millis("replica.lag.time.max.ms", Long, 30000, 1, func(b *Broker) *time.Duration { return &b.ReplicaLagTimeMax }, "Time behind after which a follower leaves the ISR."),
+	{Name: "replica.selector.class", Type: String, Default: "", Doc: "How the replica is chosen that a consumer reads from: LeaderSelector or RackAwareReplicaSelector, with their package org.apache.kafka.common.replica.",
+		set: setReplicaSelector, get: getReplicaSelector},
 	millis("replica.socket.timeout.ms", Int, 30000, 1, func(b *Broker) *time.Duration { return &b.ReplicaSocketTimeout }, "Time a follower waits for the leader's answer."),
 	int32Key("socket.request.max.bytes", 100<<20, 1, func(b *Broker) *int32 { return &b.RequestBytesMax }, "The largest request."),
 	millis("transaction.max.timeout.ms", Int, 900000, 1, func(b *Broker) *time.Duration { return &b.TransactionTimeoutMax }, "The longest transaction that a producer may ask for."),
@@ -166,6 +168,28 @@ func getAdvertised(b *Broker) string {
 		return ""
 	}
 	return "PLAINTEXT://" + JoinHostPort(b.AdvertisedHost, b.AdvertisedPort)
+}
+
+// The classes that replica.selector.class may name.
+const (
+	leaderSelector    = "org.apache.kafka.common.replica.LeaderSelector"
+	rackAwareSelector = "org.apache.kafka.common.replica.RackAwareReplicaSelector"
+)
+
+func setReplicaSelector(b *Broker, text string) error {
+	switch text {
+	case "", leaderSelector, rackAwareSelector:
+		b.RackAwareSelector = text == rackAwareSelector
+		return nil
+	}
+	return fmt.Errorf("%q is not one of %s, %s", text, leaderSelector, rackAwareSelector)
+}
+
+func getReplicaSelector(b *Broker) string {
+	if b.RackAwareSelector {
+		return rackAwareSelector
+	}
+	return ""
 }
 
 func setLogDirs(b *Broker, text string) error {

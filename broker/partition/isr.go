@@ -49,14 +49,16 @@ func (s *inSync) maximalSize() int {
 	return len(s.committed)
 }
 
-// maximalSet lists them.
+// maximalSet lists them. Nobody changes the list.
 func (s *inSync) maximalSet() []int32 {
-	set := slices.Clone(s.committed)
-	if s.maximalSize() > len(set) {
-		set = append(set, s.pending.Added)
+	if s.maximalSize() > len(s.committed) {
+		return append(slices.Clone(s.committed), s.pending.Added)
 	}
-	return set
+	return s.committed
 }
+
+// inCommitted reports whether the broker is in the ISR that the controller has confirmed.
+func (s *inSync) inCommitted(id int32) bool { return slices.Contains(s.committed, id) }
 
 // proposed lists the brokers of the ISR that is asked for, nil if nothing is.
 func (s *inSync) proposed() []int32 {

@@ -1,8 +1,6 @@
 package partition
 
 import (
-	"slices"
-
 	"barnabas/broker/log"
 	"barnabas/broker/wire"
 )
@@ -52,12 +50,19 @@ type State struct {
 	Log             *log.Log // for comparing batches below the high watermark
 }
 
-// Snapshot is the partition's state. It takes no lock and makes no env call: it is for the simulator, which looks between
+// InSync reports whether a broker is in the ISR as far as this leader knows.
+func (p *Partition) InSync(broker int32) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.isr.maximal(broker)
+}
+
+// Snapshot is the partition's state. Its slices are the partition's own, which are replaced and never changed. It takes no lock and makes no env call: it is for the simulator, which looks between
 // events, when nothing runs. In the real world it would be a data race.
 func (p *Partition) Snapshot() State {
 	return State{TP: p.tp, TopicID: p.topicID, Role: p.role, Offline: p.offline, Closed: p.closed, Changing: p.changing,
 		LeaderID: p.leaderID, LeaderEpoch: p.leaderEpoch, PartitionEpoch: p.partitionEpoch, ControllerEpoch: p.controllerEpoch,
-		Replicas: slices.Clone(p.replicas), ISR: slices.Clone(p.isr.committed), ISRMaximal: p.isr.maximalSet(), ISRProposed: p.isr.proposed(),
+		Replicas: p.replicas, ISR: p.isr.committed, ISRMaximal: p.isr.maximalSet(), ISRProposed: p.isr.proposed(),
 		MinISR: min(p.minISR, len(p.replicas)), HighWatermark: p.hw, LastStable: p.log.LastStableOffset(p.hw), LogEndOffset: p.log.EndOffset(), LogStartOffset: p.log.StartOffset(),
 		CutBelow: p.cutBelow, LogFirstOffset: p.log.FirstOffset(), LatestEpoch: p.log.LatestEpoch(), Log: p.log}
 }

@@ -120,6 +120,7 @@ func (m *Manager) hostAll(orders []order) ([]*partition.Partition, []error) {
 			c, read := configs[o.tp.Topic]
 			if !read {
 				c = m.topicConfig(o.tp.Topic)
+				m.setThrottles(o.tp.Topic, c)
 				configs[o.tp.Topic] = c
 			}
 			if h, err = m.host(o, c); err != nil {

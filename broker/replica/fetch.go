@@ -123,8 +123,12 @@ func (f *fetcher) process(conn *client.Conn, n *following, rp *kmsg.FetchRespons
 		n.compared = false
 		err = f.diverged(n, rp)
 	default:
-		_, err = n.p.AppendAsFollower(partition.Fetched{LeaderEpoch: n.leaderEpoch, Offset: n.asked.Offset,
+		var bytes int
+		bytes, err = n.p.AppendAsFollower(partition.Fetched{LeaderEpoch: n.leaderEpoch, Offset: n.asked.Offset,
 			Batches: rp.RecordBatches, HighWatermark: rp.HighWatermark, LogStartOffset: rp.LogStartOffset})
+		if err == nil {
+			f.took(n, rp, bytes)
+		}
 	}
 	if err == nil {
 		n.early = 0

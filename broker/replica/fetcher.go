@@ -140,6 +140,10 @@ func (f *fetcher) takePositions() {
 			f.drop(n)
 			continue
 		}
+		if f.throttled(n) {
+			f.delay(n)
+			continue
+		}
 		n.asked = pos
 		rest = append(rest, n)
 	}

@@ -94,6 +94,7 @@ type following struct {
 	p           *partition.Partition
 	leaderEpoch int32
 	due         env.Instant // not to be fetched before
+	caughtUp    bool        // it has all that was committed at the last answer
 	early       int         // how often, in a row, the leader did not know yet that it leads
 	compared    bool        // the leader has found our log to be one with its own
 

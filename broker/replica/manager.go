@@ -14,6 +14,7 @@ import (
 	"barnabas/broker/metadata"
 	"barnabas/broker/partition"
 	"barnabas/broker/purgatory"
+	"barnabas/broker/quota"
 	"barnabas/broker/wire"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -34,6 +35,8 @@ type Options struct {
 	AlterPartition func(*kmsg.AlterPartitionRequest) (*kmsg.AlterPartitionResponse, error)
 	// TopicConfig is the configuration of a topic whose replica is made now. Nil takes the broker's defaults.
 	TopicConfig func(topic string) config.Topic
+	// LeaderThrottle and FollowerThrottle are told which replicas are throttled; the second bounds what fetchers take (KIP-73). May be nil.
+	LeaderThrottle, FollowerThrottle *quota.Replication
 	// OnDirFailed is called once for each log directory that fails, by some task with no lock held: the controller must
 	// hear of it. It must not wait. May be nil.
 	OnDirFailed func(dir string)
@@ -64,6 +67,7 @@ type Manager struct {
 
 	hws    map[wire.TopicPartition]int64                   // high watermarks of the last checkpoint before this life
 	hosted atomic.Pointer[map[wire.TopicPartition]*hosted] // copied on write, under changes
+	listed atomic.Pointer[[]*partition.Partition]          // those of hosted that have a log, sorted; replaced with it
 	alter  *alterSender
 	tasks  *env.Group
 }
@@ -79,6 +83,7 @@ func NewManager(o Options) *Manager {
 		hws: o.Logs.HighWatermarks(), fetchers: map[fetcherKey]*fetcher{}, tasks: env.NewGroup(o.Env)}
 	m.stop = o.Env.NewCond(m.mu)
 	m.hosted.Store(&map[wire.TopicPartition]*hosted{})
+	m.listed.Store(&[]*partition.Partition{})
 	m.alter = newAlterSender(m)
 	return m
 }
@@ -142,7 +147,7 @@ func (m *Manager) Partition(tp wire.TopicPartition) (*partition.Partition, error
 }
 
 // Partitions lists the hosted partitions whose logs could be opened, sorted.
-func (m *Manager) Partitions() []*partition.Partition { return m.partitions() }
+func (m *Manager) Partitions() []*partition.Partition { return slices.Clone(m.partitions()) }
 
 // LogDirs describes the log directories.
 func (m *Manager) LogDirs() []log.DirInfo { return m.o.Logs.Describe() }
@@ -152,6 +157,7 @@ func (m *Manager) LogDirs() []log.DirInfo { return m.o.Logs.Describe() }
 func (m *Manager) SetTopicConfig(topic string, c config.Topic) {
 	m.changes.Lock()
 	defer m.changes.Unlock()
+	m.setThrottles(topic, c)
 	for _, p := range m.partitions() {
 		if p.TP().Topic == topic {
 			p.Log().SetConfig(c)
@@ -171,24 +177,24 @@ func (m *Manager) Snapshot() []partition.State {
 	return states
 }
 
-// partitions lists the hosted partitions that have a log, sorted.
+// partitions lists the hosted partitions that have a log, sorted. Nobody changes the list.
 func (m *Manager) partitions() []*partition.Partition {
-	all := *m.hosted.Load()
-	list := make([]*partition.Partition, 0, len(all))
-	for _, h := range all {
-		if h.p != nil {
-			list = append(list, h.p)
-		}
-	}
-	slices.SortFunc(list, func(a, b *partition.Partition) int { return a.TP().Compare(b.TP()) })
-	return list
+	return *m.listed.Load()
 }
 
 // edit changes the map of hosted partitions. The caller holds changes.
 func (m *Manager) edit(change func(map[wire.TopicPartition]*hosted)) {
 	next := maps.Clone(*m.hosted.Load())
 	change(next)
+	list := make([]*partition.Partition, 0, len(next))
+	for _, h := range next {
+		if h.p != nil {
+			list = append(list, h.p)
+		}
+	}
+	slices.SortFunc(list, func(a, b *partition.Partition) int { return a.TP().Compare(b.TP()) })
 	m.hosted.Store(&next)
+	m.listed.Store(&list)
 }
 
 // topicConfig is what a topic's replicas are made with.

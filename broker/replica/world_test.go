@@ -16,6 +16,7 @@ import (
 	"barnabas/broker/metadata"
 	"barnabas/broker/partition"
 	"barnabas/broker/purgatory"
+	"barnabas/broker/quota"
 	"barnabas/broker/record"
 	"barnabas/broker/replica"
 	"barnabas/broker/server"
@@ -45,8 +46,10 @@ type world struct {
 	// What the controller has decided. Only the test and AlterPartition, which is called in the same thread, touch it.
 	leader, leaderEpoch, partitionEpoch int32
 	isr                                 []int32
-	lives                               int64 // counts restarts
-	alterFails                          int   // so many AlterPartition calls get no answer, though they are decided
+	lives                               int64                                     // counts restarts
+	configure                           func(*config.Broker)                      // over configuration; may be nil
+	throttle                            func(leader, follower *quota.Replication) // of each broker; may be nil
+	alterFails                          int                                       // so many AlterPartition calls get no answer, though they are decided
 }
 
 // node is one broker's present life.
@@ -88,6 +91,9 @@ func (w *world) configuration(id int32) *config.Broker {
 	c.ReplicaSocketTimeout, c.ReplicaLagTimeMax = time.Second, 2*time.Second
 	c.ReplicaHighWatermarkCheckpoint = time.Second
 	c.Bugs = w.bugs
+	if w.configure != nil {
+		w.configure(c)
+	}
 	return c
 }
 
@@ -103,12 +109,16 @@ func (w *world) broker(e env.Env, id int32) {
 	epoch := n.epoch
 	cache := metadata.New(e)
 	waiting := purgatory.New[wire.TopicPartition](e, "purgatory")
-	m := replica.NewManager(replica.Options{Env: e, Config: c, Logs: logs, Metadata: cache, Purgatory: waiting,
+	leaders, followers := quota.NewReplication(e), quota.NewReplication(e)
+	if w.throttle != nil {
+		w.throttle(leaders, followers)
+	}
+	m := replica.NewManager(replica.Options{LeaderThrottle: leaders, FollowerThrottle: followers, Env: e, Config: c, Logs: logs, Metadata: cache, Purgatory: waiting,
 		BrokerEpoch: func() int64 { return epoch }, AlterPartition: func(req *kmsg.AlterPartitionRequest) (*kmsg.AlterPartitionResponse, error) {
 			e.Sleep(2 * time.Millisecond)
 			return w.alterPartition(req)
 		}})
-	a := api.New(api.Deps{Env: e, Config: c, ClusterID: "c", Listener: "PLAINTEXT", Replicas: api.FromManager(m), Metadata: cache,
+	a := api.New(api.Deps{LeaderThrottle: leaders, Env: e, Config: c, ClusterID: "c", Listener: "PLAINTEXT", Replicas: api.FromManager(m), Metadata: cache,
 		Purgatory: waiting, BrokerEpoch: func() int64 { return epoch }})
 	s, err := server.Listen(server.Options{Env: e, Addr: c.ListenAddr, Handle: a.Handle, FrameBytesMax: c.RequestBytesMax, InFlightMax: c.RequestsInFlightMax})
 	if err != nil {

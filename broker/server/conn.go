@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"io"
+	"time"
 
 	"barnabas/broker/assert"
 	"barnabas/broker/env"
@@ -30,12 +31,13 @@ type conn struct {
 
 	mu       env.Mutex // guards what follows
 	changed  env.Cond
-	pending  []promise // replies that the writer has not taken yet, oldest first
-	current  Waiter    // what the writer waits for now, if anything
-	sending  bool      // a task is making or sending an answer
-	inputEnd bool      // the reader is done: nothing more will be pending
-	dead     bool      // the connection is gone: nothing more is to be sent
-	draining bool      // the server is closing
+	pending  []promise   // replies that the writer has not taken yet, oldest first
+	current  Waiter      // what the writer waits for now, if anything
+	sending  bool        // a task is making or sending an answer
+	inputEnd bool        // the reader is done: nothing more will be pending
+	dead     bool        // the connection is gone: nothing more is to be sent
+	draining bool        // the server is closing
+	muted    env.Instant // nothing is read before (KIP-219)
 }
 
 // promise is a reply with what its frame's header needs.
@@ -57,7 +59,7 @@ func newConn(s *Server, socket env.Conn) *conn {
 // read is the reader task: frame by frame, the ordered part of each request.
 func (c *conn) read() {
 	defer c.endInput()
-	for {
+	for c.awaitUnmuted() {
 		c.idle.touch()
 		frame, err := c.in.next()
 		if err != nil {
@@ -72,12 +74,24 @@ func (c *conn) read() {
 			c.abort()
 			return
 		}
-		reply := c.server.o.Handle(&Request{Header: header, Body: body, Peer: c.peer, Received: c.env.Mono()})
+		reply := c.server.o.Handle(&Request{Header: header, Body: body, Peer: c.peer, Received: c.env.Mono(), Size: len(frame)})
 		c.in.release()
 		if !c.push(promise{reply, header.Correlation}) {
 			return
 		}
 	}
+}
+
+// awaitUnmuted waits while the client is held back, and reports whether to go on reading.
+//
+// DEVIATION(KIP-219): requests that were read before the answer that mutes are still obeyed, as replies are not waited for.
+func (c *conn) awaitUnmuted() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for !c.dead && !c.draining && c.muted > 0 && c.env.Mono() < c.muted {
+		c.changed.WaitUntil(c.muted)
+	}
+	return !c.dead
 }
 
 // readFailed tells why there is no next frame, and reports whether to go on reading.
@@ -177,12 +191,14 @@ func (c *conn) finish(p promise) bool {
 	c.mu.Lock()
 	assert.That(c.sending, "INV-SERVER-ONE-SENDER: a reply is sent out of its turn")
 	dead := c.dead
+	var throttle time.Duration
 	c.current = nil
 	c.mu.Unlock()
 	if dead {
 		p.reply.Abandon()
 	} else {
 		answer := p.reply.Await()
+		throttle = answer.Throttle
 		c.idle.touchWrite()
 		if err := c.out.send(p.correlation, answer); err != nil {
 			if errors.Is(err, errRecords) {
@@ -195,6 +211,9 @@ func (c *conn) finish(p promise) bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if throttle > 0 {
+		c.muted = max(c.muted, c.env.Mono().Add(throttle))
+	}
 	c.sending = false
 	// The writer waits as a rule, for there is nothing for it to do: waking it for every answer would cost more than the answer.
 	if len(c.pending) > 0 || c.inputEnd || c.dead {
@@ -207,6 +226,7 @@ func (c *conn) finish(p promise) bool {
 func (c *conn) stopReading() {
 	c.mu.Lock()
 	c.draining = true
+	c.changed.Broadcast()
 	c.mu.Unlock()
 	c.idle.stop()
 }

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"time"
+
 	"barnabas/broker/env"
 	"barnabas/broker/wire"
 
@@ -13,6 +15,7 @@ type Request struct {
 	Body     kmsg.Request
 	Peer     string      // the client's address
 	Received env.Instant // when the frame was whole
+	Size     int         // of the frame, in bytes
 }
 
 // Handler runs the ordered part of a request and returns its reply. Byte fields of the request (records above all) are
@@ -27,6 +30,8 @@ type Answer struct {
 	// Records goes with a *kmsg.FetchResponse alone: the i-th is what the message's i-th partition holds, counted
 	// through its topics. The server gives each slice back (wire.Slice.Done), whatever happens.
 	Records []wire.Slice
+	// Throttle is for how long nothing more is read from the connection once this is sent (KIP-219).
+	Throttle time.Duration
 	// Close ends the connection once everything up to here is sent.
 	Close bool
 }
@@ -75,6 +80,17 @@ func When(w Waiter, then func(ready bool) Answer) Reply { return Reply{wait: w, 
 // of then and drop exactly one is called.
 func (r Reply) OrElse(drop func()) Reply {
 	r.drop = drop
+	return r
+}
+
+// Then changes the answer when it is there.
+func (r Reply) Then(change func(Answer) Answer) Reply {
+	if r.wait == nil {
+		r.answer = change(r.answer)
+		return r
+	}
+	then := r.then
+	r.then = func(ready bool) Answer { return change(then(ready)) }
 	return r
 }
 

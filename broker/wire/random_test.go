@@ -40,6 +40,8 @@ func fill(r *rand.Rand, v reflect.Value) {
 		v.SetBool(r.IntN(2) == 0)
 	case reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		v.SetInt(r.Int64N(128) - 1)
+	case reflect.Float64:
+		v.SetFloat(float64(r.IntN(1000)) / 8)
 	case reflect.Uint8:
 		v.SetUint(uint64(r.IntN(256)))
 	default:

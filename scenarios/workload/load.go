@@ -36,6 +36,8 @@ type Config struct {
 	// OffsetsRetention is how long brokers keep committed offsets of an empty group; 0 for longer than a run.
 	OffsetsRetention time.Duration
 	Txns             Txns
+	// Racks is how many racks there are ("r0" on) that consumers stand in, one after the other; 0 for none.
+	Racks int
 	// RecordsMax bounds how many records all producers together hand over; 0 for no bound.
 	RecordsMax int
 	// Begin is when clients start to work.

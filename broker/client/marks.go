@@ -1,0 +1,6 @@
+package client
+
+import "barnabas/broker/env"
+
+// The points that a trial should reach.
+var markReadFromNearest = env.NewMark("consumer-reads-from-nearest")
