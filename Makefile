@@ -9,7 +9,7 @@ SEEDS   ?= 1..200
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test race tidy fmt sim determinism zoo replay fuzz interop interop-core bench-sim bench-log bench-broker bench-vs-kafka bench-control shrink cause soak soak-log regress
+.PHONY: help build test race tidy fmt sim determinism zoo replay fuzz interop interop-core bench-sim bench-log bench-broker bench-vs-kafka bench-control shrink cause soak soak-log regress bench-groups
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -102,3 +102,7 @@ bench-vs-kafka: build $(KAFKA_LIB)/.fetched ## Barnabas against Apache Kafka 3.9
 
 bench-control: ## controller at size, simulated: failover with 10,000 partitions, 1,000 partitions in one request
 	$(GO) test -count=1 -run TestControlAtSize -v ./broker/controller -control-bench | grep -v '^=== '
+
+bench-groups: build ## groups at size: 1,000 groups of ten after their coordinator crashed (simulated); 5,000 committed offsets a second (real)
+	$(GO) test -count=1 -run TestGroupsAfterACoordinatorCrash -v ./broker -groups 1000 | grep -v '^=== '
+	$(GO) test -count=1 -run TestBenchGroups -v ./cmd/barnabas -bench-groups | grep -v '^=== '

@@ -50,7 +50,7 @@ var groupCatalog = []*Scenario{
 			p.Churn = Churn{Gap: time.Duration(800+r.IntN(1000)) * time.Millisecond, Down: time.Duration(200+r.IntN(800)) * time.Millisecond}
 			p.weigh(map[faults.Kind]int{faults.Crash: 1, faults.Pause: 1, faults.SlowLink: 4, faults.SlowDisk: 2})
 			p.Faults.Gap = 5 * time.Second
-			p.Least.Owned = 24
+			p.Least.Owned = 12
 		},
 	},
 	{

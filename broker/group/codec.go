@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"time"
-	"unicode/utf16"
 
 	"barnabas/broker/env"
 	"barnabas/broker/wire"
@@ -24,22 +23,6 @@ const (
 	groupKeyVersion           = 2
 	groupValueVersion         = 3
 )
-
-// PartitionFor is the partition that a group lives in: the absolute value of Java's String.hashCode of its id, modulo the number of
-// partitions. Source: GroupMetadataManager#partitionFor, Utils.abs.
-func PartitionFor(group string, partitions int32) int32 {
-	var h int32
-	for _, unit := range utf16.Encode([]rune(group)) {
-		h = 31*h + int32(unit)
-	}
-	switch {
-	case h == -1<<31:
-		return 0
-	case h < 0:
-		h = -h
-	}
-	return h % partitions
-}
 
 func offsetKey(group string, key wire.TopicPartition) []byte {
 	k := kmsg.OffsetCommitKey{Version: offsetKeyVersion, Group: group, Topic: key.Topic, Partition: key.Partition}

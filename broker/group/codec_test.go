@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"barnabas/broker/coordinator"
 	"barnabas/broker/env"
 	"barnabas/broker/wire"
 
@@ -22,7 +23,7 @@ func TestPartitionForIsJavas(t *testing.T) {
 		"😀":                  (0xd83d*31 + 0xde00) % 50, // two UTF-16 units
 		"zzzzzz":             685785664 % 50,            // its hash code is negative
 	} {
-		if got := PartitionFor(group, 50); got != want {
+		if got := coordinator.PartitionFor(group, 50); got != want {
 			t.Errorf("%q: partition %d, want %d", group, got, want)
 		}
 	}

@@ -3,6 +3,7 @@ package group
 import (
 	"slices"
 
+	"barnabas/broker/coordinator"
 	"barnabas/broker/env"
 	"barnabas/broker/wire"
 
@@ -21,14 +22,14 @@ type CommitRequest struct {
 //
 // Errors: those of Group.ValidateCommit; OFFSET_METADATA_TOO_LARGE, INVALID_COMMIT_OFFSET_SIZE, REQUEST_TIMED_OUT: it may be written all the
 // same. Source: GroupCoordinator#handleCommitOffsets, GroupMetadataManager#storeOffsets.
-func (c *Coordinator) Commit(group string, r CommitRequest) *Promise[[]*kerr.Error] {
-	p := newPromise[[]*kerr.Error](c.e)
+func (c *Coordinator) Commit(group string, r CommitRequest) *coordinator.Promise[[]*kerr.Error] {
+	p := coordinator.NewPromise[[]*kerr.Error](c.e)
 	answers := make([]*kerr.Error, len(r.Offsets))
-	refuse := func(err *kerr.Error) *Promise[[]*kerr.Error] {
+	refuse := func(err *kerr.Error) *coordinator.Promise[[]*kerr.Error] {
 		for i := range answers {
 			answers[i] = err
 		}
-		p.set(answers)
+		p.Set(answers)
 		return p
 	}
 	s, err := c.enter(group)
@@ -53,7 +54,7 @@ func (c *Coordinator) Commit(group string, r CommitRequest) *Promise[[]*kerr.Err
 }
 
 // commit appends the offsets that may be, and gives the answers when they are replicated. The shard is locked.
-func (s *shard) commit(g *Group, list []Offset, answers []*kerr.Error, p *Promise[[]*kerr.Error], now Now) {
+func (s *shard) commit(g *Group, list []Offset, answers []*kerr.Error, p *coordinator.Promise[[]*kerr.Error], now Now) {
 	var kept []Offset
 	var places []int
 	var b batch
@@ -66,7 +67,7 @@ func (s *shard) commit(g *Group, list []Offset, answers []*kerr.Error, p *Promis
 		b.add(offsetKey(g.ID, list[i].TP), offsetValue(&list[i]), now)
 	}
 	if len(kept) == 0 {
-		p.set(answers)
+		p.Set(answers)
 		return
 	}
 	answer := func(err *kerr.Error) {
@@ -74,7 +75,7 @@ func (s *shard) commit(g *Group, list []Offset, answers []*kerr.Error, p *Promis
 		for _, i := range places {
 			told[i] = err
 		}
-		p.set(told)
+		p.Set(told)
 	}
 	base, err := s.append(&b, waiting{
 		// DEVIATION(KIP-211): a commit that was not replicated in time is in the log, and may be committed yet. Kafka forgets it until the next

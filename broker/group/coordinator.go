@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"barnabas/broker/config"
+	"barnabas/broker/coordinator"
 	"barnabas/broker/env"
 	"barnabas/broker/partition"
 	"barnabas/broker/purgatory"
@@ -107,7 +108,9 @@ func (c *Coordinator) Stop() {
 }
 
 // PartitionFor is the partition of __consumer_offsets that a group lives in.
-func (c *Coordinator) PartitionFor(group string) int32 { return PartitionFor(group, c.o.Partitions()) }
+func (c *Coordinator) PartitionFor(group string) int32 {
+	return coordinator.PartitionFor(group, c.o.Partitions())
+}
 
 // Coordinates reports whether this broker leads the partition that the group lives in, loaded or not.
 func (c *Coordinator) Coordinates(group string) bool {
@@ -165,23 +168,23 @@ func (c *Coordinator) newID(clientID string, instance *string) string {
 }
 
 // Join lets a member join a group; NewID of r is chosen here.
-func (c *Coordinator) Join(group string, r JoinRequest) *Promise[JoinResult] {
-	p := newPromise[JoinResult](c.e)
+func (c *Coordinator) Join(group string, r JoinRequest) *coordinator.Promise[JoinResult] {
+	p := coordinator.NewPromise[JoinResult](c.e)
 	s, err := c.enterNamed(group)
 	switch {
 	case err != nil:
-		p.set(refuseJoin(r.MemberID, err))
+		p.Set(refuseJoin(r.MemberID, err))
 		return p
 	case r.Session < c.o.Config.GroupSessionTimeoutMin || r.Session > c.o.Config.GroupSessionTimeoutMax:
 		s.mu.Unlock()
-		p.set(refuseJoin(r.MemberID, kerr.InvalidSessionTimeout))
+		p.Set(refuseJoin(r.MemberID, kerr.InvalidSessionTimeout))
 		return p
 	}
 	now := c.now()
 	g := s.groups[group]
 	if g == nil && r.MemberID != "" {
 		s.mu.Unlock()
-		p.set(refuseJoin(r.MemberID, kerr.UnknownMemberID))
+		p.Set(refuseJoin(r.MemberID, kerr.UnknownMemberID))
 		return p
 	}
 	if g == nil {
@@ -190,29 +193,29 @@ func (c *Coordinator) Join(group string, r JoinRequest) *Promise[JoinResult] {
 	if r.MemberID == "" {
 		r.NewID = c.newID(r.ClientID, r.InstanceID)
 	}
-	g.Join(now, r, p.set)
+	g.Join(now, r, p.Set)
 	s.leave(g)
 	return p
 }
 
 // Sync gives a member its assignment.
-func (c *Coordinator) Sync(group string, r SyncRequest) *Promise[SyncResult] {
-	p := newPromise[SyncResult](c.e)
+func (c *Coordinator) Sync(group string, r SyncRequest) *coordinator.Promise[SyncResult] {
+	p := coordinator.NewPromise[SyncResult](c.e)
 	s, err := c.enterNamed(group)
 	if err == kerr.CoordinatorLoadInProgress {
 		err = kerr.RebalanceInProgress // what was under way is lost: the member should join again
 	}
 	if err != nil {
-		p.set(SyncResult{Err: err})
+		p.Set(SyncResult{Err: err})
 		return p
 	}
 	g := s.groups[group]
 	if g == nil {
 		s.mu.Unlock()
-		p.set(SyncResult{Err: kerr.UnknownMemberID})
+		p.Set(SyncResult{Err: kerr.UnknownMemberID})
 		return p
 	}
-	g.Sync(c.now(), r, p.set)
+	g.Sync(c.now(), r, p.Set)
 	s.leave(g)
 	return p
 }

@@ -32,6 +32,8 @@ type Options struct {
 type Listener struct {
 	// Assigned: the consumer owns the partition, and reads it from what is committed. claim tells one ownership from every other: the owner znode's czxid.
 	Assigned func(tp wire.TopicPartition, claim int64)
+	// Revoking: it reads the partition no more, and is about to take its claim away; when that is done another may have it at once.
+	Revoking func(tp wire.TopicPartition)
 	// Revoked: it does not any more. orderly is false where its session ended: it may have lost it before it knew.
 	Revoked func(tp wire.TopicPartition, claim int64, orderly bool)
 	// Fetched: the committed offset was read, -1 for none.

@@ -180,10 +180,13 @@ func (k *Consumer) release() error {
 		if err := k.commit(c.tp); err != nil && errors.Is(err, zookeeper.ErrConnectionLoss) {
 			return err
 		}
+		k.k.Unassign(c.tp)
+		if k.o.Listener.Revoking != nil {
+			k.o.Listener.Revoking(c.tp)
+		}
 		if err := k.unclaim(c); err != nil {
 			return err
 		}
-		k.k.Unassign(c.tp)
 		k.owned = k.owned[1:]
 		k.revoked(c, true)
 	}

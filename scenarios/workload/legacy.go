@@ -49,7 +49,8 @@ func (m *memberRun) legacy(c *client.Client, zk, host string, until env.Instant,
 			Revoked: func(tp wire.TopicPartition, claim int64, orderly bool) {
 				m.revoked(generation(claim), []wire.TopicPartition{tp}, orderly)
 			},
-			Fetched: m.fetched,
+			Revoking: func(tp wire.TopicPartition) { m.revoking([]wire.TopicPartition{tp}) },
+			Fetched:  m.fetched,
 			Committed: func(tp wire.TopicPartition, offset int64, called, returned env.Instant, err error) {
 				m.committed([]client.CommitOffset{{TP: tp, Offset: offset}}, called, returned, err)
 				m.commits = nil
