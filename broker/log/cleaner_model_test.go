@@ -548,7 +548,7 @@ func TestCompactionModel(t *testing.T) {
 	}
 	did := map[string]int{}
 	for seed := range seeds {
-		if why := newCompactRun(t, seed, did).run(); why != "" {
+		if why := newCompactRun(t, *modelFirst+seed, did).run(); why != "" {
 			t.Fatal(why)
 		}
 	}

@@ -452,6 +452,8 @@ func (r *modelRun) read(l *log.Log, tp wire.TopicPartition, m *modelLog) {
 // modelSeeds is how many seeds the tests against a model run; make soak-log has 10,000.
 var modelSeeds = flag.Uint64("model-seeds", 300, "seeds of the tests of the log against a model")
 
+var modelFirst = flag.Uint64("model-first", 0, "the first of -model-seeds seeds")
+
 // TestModel is described above. -short runs fewer seeds.
 func TestModel(t *testing.T) {
 	seeds := *modelSeeds
@@ -460,7 +462,7 @@ func TestModel(t *testing.T) {
 	}
 	did := map[string]int{}
 	for seed := range seeds {
-		runModel(t, seed, did)
+		runModel(t, *modelFirst+seed, did)
 	}
 	t.Log(did)
 	for _, what := range []string{"lead", "follow", "read", "flush", "truncate", "advance", "retention", "restart", "crash", "power loss", "clean", "duplicate", "slice cut"} {
