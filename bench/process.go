@@ -167,6 +167,9 @@ func listening(file string, port int) []string {
 func commandLine(pid int) string {
 	data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	text := strings.TrimSpace(strings.ReplaceAll(string(data), "\x00", " "))
+	if program, rest, ok := strings.Cut(text, " "); ok { // where it is installed is nobody's business
+		text = filepath.Base(program) + " " + rest
+	}
 	for _, word := range strings.Fields(text) { // a JVM's command line is mostly its class path
 		if word == "kafka.Kafka" {
 			return fmt.Sprintf("pid %d: java … kafka.Kafka", pid)
