@@ -63,10 +63,11 @@ var txnCatalog = []*Scenario{
 			p.transactions(r, 2)
 			p.Partitions = max(p.Partitions, 2+r.Int32N(4))
 			p.Load.Partitions = p.Partitions
-			p.Producers, p.Consumers, p.Transactional = 0, 2, 4
-			p.Load.Txns.Bank = true
-			p.Load.Pause = 60 * time.Millisecond
-			p.weigh(map[faults.Kind]int{faults.Crash: 5, faults.Pause: 3, faults.Isolate: 2, faults.PartitionOneWay: 3, faults.Partition: 2, faults.SlowLink: 2, faults.ClientCrash: 2})
+			p.Producers, p.Consumers, p.Transactional = 0, 4, 4
+			p.Load.Txns.Bank, p.Load.Txns.RecordsMax = true, 2
+			p.Load.Pause = 30 * time.Millisecond
+			p.Load.SeekEvery = 300
+			p.weigh(map[faults.Kind]int{faults.Crash: 3, faults.Pause: 7, faults.Isolate: 2, faults.PartitionOneWay: 3, faults.Partition: 2, faults.SlowLink: 2, faults.ClientCrash: 2})
 			p.Faults.Must = []faults.Kind{faults.Crash}
 			p.Least.FiredAny, p.Least.Transactions = 1, 50
 			p.Least.Acked, p.Least.Read = 100, 100

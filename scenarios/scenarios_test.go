@@ -115,6 +115,7 @@ var finders = map[string]string{
 	"txn-late-produce":     "zombie-producer",
 	"txn-offsets-unfenced": "exactly-once",
 	"lso-race":             "bank",
+	"txn-index-together":   "bank",
 }
 
 // Goal: every bug of the zoo is found, as a broken promise, and a found one fails in the same way again from its

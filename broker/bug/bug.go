@@ -40,6 +40,7 @@ const (
 	LSORace                              // the high watermark is read twice for the last stable offset (KAFKA-9807)
 	OffsetEarlyExpire                    // an offset that was loaded counts as one that has expired (KAFKA-8069)
 	CommitUnread                         // a member commits what it has fetched, not what it has returned to the application
+	TxnIndexTogether                     // the ends of transactions in one append are indexed as if all were over
 )
 
 // Animal describes one bug.
@@ -79,6 +80,7 @@ var Zoo = []Animal{
 	{LSORace, "lso-race", "the high watermark is read twice for the last stable offset", "a record of an open or aborted transaction under read_committed", "KAFKA-9807"},
 	{OffsetEarlyExpire, "offset-early-expire", "an offset that is loaded from the log counts as one that has expired", "a group restarts from the beginning", "KAFKA-8069"},
 	{CommitUnread, "commit-unread", "a member commits what it has fetched, not what the application has seen", "records are never processed", "our own"},
+	{TxnIndexTogether, "txn-index-together", "a follower indexes the ends of several transactions in one append as if all were over before the first", "aborted records under read_committed after a failover", "found here: docs/bugs.md"},
 }
 
 // Has reports whether b is on. In a production build it is constant false.

@@ -260,6 +260,7 @@ func (l *Log) write(batches []byte, end int64, c *change) error {
 	l.unflushed += end - l.end
 	l.end = end
 	l.endVerifications(c)
+	c.together = l.bugs.Has(bug.TxnIndexTogether)
 	if err := l.noteAborted(l.producers.commit(c, end, l.env.Mono())); err != nil {
 		return err
 	}

@@ -139,6 +139,8 @@ type change struct {
 	of      *producers
 	touched []producer
 	done    []txn // decided by a marker
+	// together plants the bug txn-index-together.
+	together bool
 }
 
 // change begins a change. There is one at a time: its memory is used again.
@@ -251,7 +253,10 @@ func (ps *producers) commit(c *change, end int64, now env.Instant) (aborted []Ab
 	// One change may hold the ends of many transactions, as a follower's fetch does. When the first ends, the others are open still:
 	// an index entry that took them for ended would hide theirs from a reader.
 	for _, t := range c.done {
-		ps.begin(txn{t.producer, t.first, -1, false})
+		if !c.together {
+			t.last, t.aborted = -1, false
+		}
+		ps.begin(t)
 	}
 	for _, t := range c.done {
 		ps.begin(t)

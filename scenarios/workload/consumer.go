@@ -26,7 +26,7 @@ func (l *Load) ConsumeAs(name string, index int) func(env.Env) {
 		l.sleepUntilBegin(e)
 		c := l.client(e, fmt.Sprintf("consumer-%d", number))
 		defer c.Close()
-		kind := fetchKind{committed: l.Txns.Timeout > 0 && index%2 == 1}
+		kind := fetchKind{committed: l.Txns.Timeout > 0 && index%3 != 2}
 		k := client.NewConsumer(c, client.ConsumerOptions{Rack: l.rack(number), ReadCommitted: kind.committed, WaitMax: 250 * time.Millisecond, PartitionBytesMax: 64 << 10, BytesMax: 256 << 10})
 		defer k.Close()
 		process := int32((firstConsumer + number) * processesPerClient)
