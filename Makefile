@@ -100,8 +100,9 @@ bench-broker: ## a whole broker over loopback beside plain sendfile: CPU a GB, m
 bench-vs-kafka: build $(KAFKA_LIB)/.fetched ## Barnabas against Apache Kafka 3.9.1, interleaved (Java, Maven); report in OUT=out/vs-kafka
 	KAFKA_LIB=$(KAFKA_LIB) bench/vs-kafka/run.sh
 
-bench-control: ## controller at size, simulated: failover with 10,000 partitions, 1,000 partitions in one request
+bench-control: ## controller at size: simulated with 10,000 partitions, on real processes with 2,000
 	$(GO) test -count=1 -run TestControlAtSize -v ./broker/controller -control-bench | grep -v '^=== '
+	$(GO) test -count=1 -timeout 20m -run TestControlInRealWorld -v ./cmd/barnabas -control-bench | grep -v '^=== '
 
 bench-groups: build ## groups at size: 1,000 groups of ten after their coordinator crashed (simulated); 5,000 committed offsets a second (real)
 	$(GO) test -count=1 -run TestGroupsAfterACoordinatorCrash -v ./broker -groups 1000 | grep -v '^=== '

@@ -205,7 +205,8 @@ const pageHTML = `<!DOCTYPE html>
 </section>
 {{range .Details}}<section id="{{.ID}}">
 <h3>{{if bad .}}<span class="tag bad">{{.Verdict}}</span>{{else}}<span class="tag">pass</span>{{end}} {{.Scenario}}, seed {{.Seed}}{{if .Bugs}} <span class="small">with {{.Bugs}}</span>{{end}}</h3>
-<p class="small">{{round .Virtual}} virtual in {{round .Wall}} · {{thousands .Counts.OK}} operations ok, {{thousands .Counts.Failed}} failed, {{thousands .Counts.Unknown}} unknown · {{thousands .Counts.RecordsAcked}} records acked · {{.Counts.Elections}} elections, {{.Counts.ISRChanges}} ISR changes · {{converged .}} · hash <code>{{.Hash}}</code></p>
+<p class="small">{{if eq .World "real"}}{{round .Virtual}} in the real world{{else}}{{round .Virtual}} virtual in {{round .Wall}}{{end}} · {{thousands .Counts.OK}} operations ok, {{thousands .Counts.Failed}} failed, {{thousands .Counts.Unknown}} unknown · {{thousands .Counts.RecordsAcked}} records acked · {{.Counts.Elections}} elections, {{.Counts.ISRChanges}} ISR changes · {{converged .}}{{if .Hash}} · hash <code>{{.Hash}}</code>{{end}}</p>
+{{range .Measures}}<p class="small">Measured: {{.Line}}</p>{{end}}{{range .LeftOut}}<p class="small">Left out: {{.}}</p>{{end}}{{range .Notes}}<p class="small">{{.}}</p>{{end}}
 {{if and (bad .) (not .Failures)}}<div class="violation">{{.Reason}}</div>{{end}}
 {{range .Failures}}<div class="violation"><b>{{.ID}}</b>{{if .Anomaly}} <span class="small">({{.Anomaly}})</span>{{end}} at {{seconds .At}}: {{.Message}}{{if .Witness}}<pre>{{range .Witness}}{{.}}
 {{end}}</pre>{{end}}</div>{{end}}
@@ -213,7 +214,9 @@ const pageHTML = `<!DOCTYPE html>
 {{timeline .}}
 <div class="legend"><span><i style="background:#0072B2"></i>ok</span><span><i style="background:#999"></i>failed</span><span><i style="background:#D55E00"></i>unknown</span><span><i style="background:#cfd8df"></i>node up</span><span><i style="background:#e9c46a"></i>paused</span><span>partition rows: a broker each, strong while it leads, pale while in the ISR</span><span><i style="background:#f2b187"></i>fault</span><span><i style="border-left:2px dashed #00735c"></i>healed</span><span><i style="border-left:2px solid #b3000c"></i>invariant broken</span></div>
 <p class="small">Faults fired of planned: {{faultline .}}</p>
-{{if and (bad .) .Dir}}<pre>barnabas replay {{.Dir}}</pre>{{end}}
+{{if and (bad .) .Dir (ne .World "real")}}<pre>barnabas replay {{.Dir}}</pre>{{end}}
+{{range .Logs}}<details><summary class="small">The end of {{.Node}}'s log</summary><pre>{{range .Lines}}{{.}}
+{{end}}</pre></details>{{end}}
 <details><summary class="small">Settings as drawn from the seed</summary><table>{{range .Settings}}<tr><td class="small">{{.Name}}</td><td><code>{{.Value}}</code></td></tr>{{end}}</table></details>
 </section>{{end}}
 </main></body></html>

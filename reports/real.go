@@ -8,7 +8,7 @@ import (
 // realLines are the lines of a card that only the real world has.
 func realLines(w io.Writer, r *Run) {
 	for i := range r.Measures {
-		fmt.Fprintf(w, "  measured   %s\n", r.Measures[i].line())
+		fmt.Fprintf(w, "  measured   %s\n", r.Measures[i].Line())
 	}
 	for _, text := range r.LeftOut {
 		fmt.Fprintf(w, "  left out   %s\n", text)
@@ -18,8 +18,8 @@ func realLines(w io.Writer, r *Run) {
 	}
 }
 
-// line is the measure in words.
-func (m *Measure) line() string {
+// Line is the measure in words.
+func (m *Measure) Line() string {
 	if m.Samples == 0 {
 		return m.Name + ": never, undisturbed"
 	}

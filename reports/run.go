@@ -74,7 +74,14 @@ type Run struct {
 	Measures  []Measure     `json:"measures,omitempty"` // of the real world
 	LeftOut   []string      `json:"left_out,omitempty"` // faults of the schedule that this world cannot do, and why
 	Notes     []string      `json:"notes,omitempty"`    // what else there is to know, a line each
+	Logs      []LogTail     `json:"-"`                  // of the real world's processes, for the page
 	Dir       string        `json:"-"`                  // where the run's files are, "" if nowhere
+}
+
+// LogTail is the end of a process's log.
+type LogTail struct {
+	Node  string
+	Lines []string
 }
 
 // Measure is a time that a run measured over and over.

@@ -188,7 +188,8 @@ func (p *Plan) last(d time.Duration) {
 		return
 	}
 	part := float64(d) / float64(whole)
-	for _, n := range []*int{&p.Least.Acked, &p.Least.Read, &p.Least.Commits, &p.Least.Owned, &p.Least.Operations, &p.Least.ISRChanges, &p.Least.Elections, &p.Least.Racks, &p.Least.Transactions, &p.Least.Processed} {
+	p.Least.ISRChanges, p.Least.Elections, p.Least.Racks = 0, 0, 0 // what leads to them may be planned for later
+	for _, n := range []*int{&p.Least.Acked, &p.Least.Read, &p.Least.Commits, &p.Least.Owned, &p.Least.Operations, &p.Least.Transactions, &p.Least.Processed} {
 		if *n > 0 {
 			*n = max(1, int(float64(*n)*part/2)) // half: a short run begins slowly
 		}
@@ -266,6 +267,9 @@ func (r *realRun) addClients() {
 		return r.plan.LateEnds.hold(r.load.TxnProduceAs(as, i), func() env.Instant { return r.healAt })
 	})
 	add(r.plan.Processors, workload.ProcessorName, r.load.ProcessAs)
+	if r.c != nil {
+		add(r.plan.Legacy, workload.MemberName, func(as string, i int) func(env.Env) { return r.load.LegacyMember(as, i, r.c.p.Addr(zkName)) })
+	}
 	if r.plan.Load.Acks != client.AcksAll || r.plan.Transactional+r.plan.Processors > 0 {
 		return // a probe would tell of another promise than the load's, or be input to processors
 	}
@@ -349,8 +353,9 @@ func (r *realRun) disturb(start env.Instant) {
 		r.report.LeftOut = append(r.report.LeftOut, "late answers of the controller and late watches: only the simulated world has them")
 	}
 	r.plan.Least.Fired = remaining(r.plan.Least.Fired, r.world)
-	if len(playable) == 0 && len(r.schedule) > 0 {
+	if len(playable) == 0 && (len(r.schedule) > 0 || r.o.For > 0) {
 		r.plan.Least.FiredAny = 0
+		r.report.Notes = append(r.report.Notes, "no fault was planned that this world can do in this time")
 	}
 	r.nemesis = nemesis.New(nemesis.Options{World: r.world, Timers: r.timers, Schedule: playable, Start: start, End: r.healAt, Admit: r.world.admit,
 		Observe: func(e nemesis.Entry) { r.say("%s", e) }})
@@ -371,6 +376,7 @@ func (r *realRun) heal() {
 	}
 	r.timers.do(func() {
 		r.nemesis.HealAll()
+		r.world.mendDisks()
 		if r.plan.ControlDelayMax > 0 {
 			r.world.holdBack(0)
 		}

@@ -44,6 +44,9 @@ func (c *realCluster) bootstrap() []string {
 func (c *realCluster) start() error {
 	for i, name := range c.brokerNames() {
 		text := properties(c.r.plan.config(int32(i+1), c.p.Addr(name), c.p.Addr(zkName), c.logDirs(name)))
+		if _, _, err := config.Load(name+".properties", []byte(text)); err != nil {
+			return fmt.Errorf("this scenario asks for what no server.properties can say: %w", err)
+		}
 		if err := c.p.Configure(name, text); err != nil {
 			return err
 		}
@@ -135,7 +138,8 @@ func (r *realRun) keepAlive() {
 
 // churn kills members of the group, now and then, and brings them back as new ones.
 func (r *realRun) churn() {
-	if r.plan.Churn.Gap <= 0 {
+	members := r.plan.Members + r.plan.Legacy
+	if r.plan.Churn.Gap <= 0 || members == 0 {
 		return
 	}
 	draw := r.e.Rand("churn")
@@ -144,7 +148,7 @@ func (r *realRun) churn() {
 		if r.e.Mono() >= r.healAt.Add(-r.plan.Churn.Down) {
 			return
 		}
-		name := fmt.Sprintf("m%d", 1+draw.IntN(r.plan.Members))
+		name := fmt.Sprintf("m%d", 1+draw.IntN(members))
 		r.mu.Lock()
 		life := r.lives[name]
 		delete(r.lives, name)

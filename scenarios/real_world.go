@@ -22,7 +22,8 @@ type realWorld struct {
 	disks map[string]string         // the order that holds for a disk
 	clock map[string]string
 	felt  map[string]*feltSoFar
-	held  time.Duration // how long controllers' requests are held back at most
+	bad   map[string]bool // nodes whose disks hold other bytes than were written
+	held  time.Duration   // how long controllers' requests are held back at most
 }
 
 // feltSoFar counts over the lives of a process: what its former lives had felt, and this one when it was last asked.
@@ -32,7 +33,7 @@ type feltSoFar struct {
 
 func newRealWorld(r *realRun) *realWorld {
 	return &realWorld{r: r, p: r.o.Processes, mu: r.e.NewMutex(), links: map[[2]string]faults.Link{}, deny: map[string]bool{},
-		disks: map[string]string{}, clock: map[string]string{}, felt: map[string]*feltSoFar{}}
+		bad: map[string]bool{}, disks: map[string]string{}, clock: map[string]string{}, felt: map[string]*feltSoFar{}}
 }
 
 // playable parts the faults that this world can do from those that it cannot, with a line of words for each kind of these.
@@ -513,7 +514,20 @@ func (w *realWorld) FlipBits(n faults.Node, bits int) faults.Outcome {
 			return refused("%v", err)
 		}
 	}
+	w.bad[nodeName(n)] = true
 	return applied("%d bits in %s", bits, path)
+}
+
+// mendDisks empties the disks that hold other bytes than were written, as an operator does who is told of records that cannot
+// be read; the brokers then have it all from the others.
+func (w *realWorld) mendDisks() {
+	for _, n := range w.Brokers() {
+		if name := nodeName(n); w.bad[name] {
+			w.bad[name] = false
+			w.Wipe(n)
+			w.r.c.tryStart(name)
+		}
+	}
 }
 
 // SwapDisks exchanges the directories of two nodes.

@@ -113,7 +113,7 @@ func load(id string, value []byte, limits Limits, now Now) (*Group, error) {
 	if v.Leader != nil {
 		g.leader = *v.Leader
 	}
-	g.state = Stable
+	g.state, g.inherited = Stable, true
 	for i := range v.Members {
 		in := &v.Members[i]
 		m := &member{id: in.MemberID, clientID: in.ClientID, clientHost: in.ClientHost, instance: in.InstanceID,

@@ -59,6 +59,7 @@ type Group struct {
 	state      State
 	stateSince int64 // ms since 1970; -1 where it is not known
 	generation int32
+	inherited  bool // it was loaded, and has not begun a generation since
 	// protocolType is what kind of group it is, protocol the assignor of the present generation; "" for none.
 	protocolType, protocol string
 	leader                 string // member id; "" for none

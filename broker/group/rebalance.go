@@ -80,6 +80,7 @@ func (g *Group) completeJoin(now Now) {
 	}
 	g.joinBy = env.Never
 	g.generation++
+	g.inherited = false
 	if len(g.members) == 0 {
 		g.protocol = ""
 		g.become(Empty, now)

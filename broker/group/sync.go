@@ -59,6 +59,10 @@ func (g *Group) validateSync(r SyncRequest) *kerr.Error {
 		return err
 	}
 	switch {
+	case r.Generation > g.generation && g.inherited:
+		// DEVIATION(KIP-62): Kafka says ILLEGAL_GENERATION. The coordinator before us began a generation, answered the joins, and died before it was written:
+		// the member is one of ours, and need but join again.
+		return kerr.RebalanceInProgress
 	case r.Generation != g.generation:
 		return kerr.IllegalGeneration
 	case r.ProtocolType != nil && *r.ProtocolType != g.protocolType, r.Protocol != nil && *r.Protocol != g.protocol:

@@ -323,12 +323,24 @@ func (g *segment) endOffset() (int64, error) {
 	return end, err
 }
 
-// endBefore is the offset behind the last batch below position pos, which is a batch's or the end.
-func (g *segment) endBefore(pos int64) (int64, error) {
+// endBefore is the offset behind the last batch below position pos, which is a batch's or the end. An index that lied is made
+// again.
+func (g *segment) endBefore(pos, interval int64) (int64, error) {
 	h, err := g.hintBelow(pos - 1)
 	if err != nil || pos == 0 {
 		return g.base, err
 	}
+	end, err := g.endFrom(h, pos)
+	if errors.Is(err, errIndex) {
+		if err := g.reindex(interval); err != nil {
+			return 0, err
+		}
+		return g.endFrom(hint{0, -1}, pos)
+	}
+	return end, err
+}
+
+func (g *segment) endFrom(h hint, pos int64) (int64, error) {
 	end := g.base
 	s := newScanner(g.file, h.pos, pos, walkWindow)
 	defer s.done()
@@ -336,6 +348,9 @@ func (g *segment) endBefore(pos int64) (int64, error) {
 		b, err := s.header()
 		if err == io.EOF {
 			return end, nil
+		}
+		if s.pos == h.pos && h.last >= 0 && (err != nil && isBad(err) || err == nil && b.LastOffset() > h.last) {
+			return 0, errHint
 		}
 		if err != nil {
 			return 0, err

@@ -411,3 +411,37 @@ func TestRestartAtAnyOffset(t *testing.T) {
 		})
 	}
 }
+
+// Goal: an index that makes sense and is not this segment's (of another log, or of batches that were cut) is found out by a truncation
+// too, which neither fails nor cuts at the wrong place.
+func TestTruncationMeetsAnothersIndex(t *testing.T) {
+	for _, to := range []int64{3, 20, 31, 50, 77} {
+		for shift := byte(1); shift < 60; shift += 7 {
+			run(t, func(e env.Env) {
+				f := open(t, e, nil)
+				want := f.fill(40)
+				f.must(f.Log.Close())
+				for _, name := range f.files(".index") {
+					f.change(name, func(file env.File, n int64) {
+						for at := int64(7); at < n; at += 8 { // the last byte of each position
+							var p [1]byte
+							file.ReadAt(p[:], at)
+							p[0] += shift
+							file.WriteAt(p[:], at)
+						}
+					})
+				}
+				f.o.CleanShutdown = true
+				var err error
+				f.Log, f.recovery, err = log.Open(f.Env, f.o)
+				f.must(err)
+				f.must(f.TruncateTo(to))
+				f.has(want[:f.EndOffset()])
+				if end := f.EndOffset(); end > to || end < to-1 {
+					t.Fatalf("cut to %d, asked for %d", end, to)
+				}
+				f.lead(9, "more", 1)
+			})
+		}
+	}
+}

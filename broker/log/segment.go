@@ -361,7 +361,7 @@ func (g *segment) resume(interval int64) error {
 		}
 		g.firstTime = first.MaxTimestamp()
 	}
-	return g.walk(from, func(b record.Batch, pos int64) error {
+	err := g.walk(from, func(b record.Batch, pos int64) error {
 		if pos == from && from > 0 { // its entry is in the index already
 			g.sinceEntry = 0
 		}
@@ -374,6 +374,10 @@ func (g *segment) resume(interval int64) error {
 		g.sinceEntry += b.Size()
 		return nil
 	})
+	if err != nil && isBad(err) && from > 0 {
+		return g.reindex(interval) // the index lied
+	}
+	return err
 }
 
 // sync makes the segment's content and its indexes durable.

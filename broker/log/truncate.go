@@ -61,7 +61,7 @@ func (l *Log) TruncateTo(offset int64) error {
 	case err != io.EOF: // EOF: the cut is exactly at the segment's end
 		return l.fail("truncate", err)
 	}
-	end, err := g.endBefore(pos)
+	end, err := g.endBefore(pos, l.interval())
 	if err != nil {
 		return l.fail("truncate", err)
 	}

@@ -57,6 +57,7 @@ type node struct {
 	id      int32
 	epoch   int64
 	manager *replica.Manager
+	config  *config.Broker
 	logs    *log.Manager
 	up      bool
 	job     func() // to be done by the broker's main task
@@ -127,7 +128,7 @@ func (w *world) broker(e env.Env, id int32) {
 	logs.Start()
 	m.Start()
 	s.Start()
-	n.manager, n.logs, n.up = m, logs, true
+	n.manager, n.config, n.logs, n.up = m, c, logs, true
 	for {
 		e.Sleep(10 * time.Millisecond)
 		if job := n.job; job != nil {

@@ -117,6 +117,9 @@ func readRun(dir string) (*reports.Run, *faults.File, error) {
 	if r.Scenario == "" {
 		return nil, nil, usage("%s: names no scenario", filepath.Join(dir, fileRecord))
 	}
+	if r.World == "real" {
+		return nil, nil, usage("%s is a run of the real world, where no run repeats; 'barnabas run %s --world real --seed %d --schedule %s' plays its faults again", dir, r.Scenario, r.Seed, filepath.Join(dir, fileSchedule))
+	}
 	schedule, err := readSchedule(filepath.Join(dir, fileSchedule))
 	if err != nil {
 		return nil, nil, err

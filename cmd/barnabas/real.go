@@ -168,10 +168,38 @@ func (r *reals) attempt(seed uint64) *scenarios.Result {
 	r.progress.end()
 	clients.Flush()
 	result.Report.Wall, result.Report.Commit = time.Since(began), commit()
+	result.Report.Logs = logTails(filepath.Join(dir, "logs"))
 	if p != nil && result.Report.Verdict == reports.Pass && !r.flags.real.keep {
 		os.RemoveAll(filepath.Join(dir, "data"))
 	}
 	return result
+}
+
+const (
+	logTailLines = 80
+	logTailBytes = 64 << 10
+)
+
+// logTails are the ends of the logs in a directory.
+func logTails(dir string) (tails []reports.LogTail) {
+	names, _ := filepath.Glob(filepath.Join(dir, "*.txt"))
+	for _, name := range names {
+		f, err := os.Open(name)
+		if err != nil {
+			continue
+		}
+		info, err := f.Stat()
+		if err != nil {
+			f.Close()
+			continue
+		}
+		data := make([]byte, min(info.Size(), logTailBytes))
+		n, _ := f.ReadAt(data, info.Size()-int64(len(data)))
+		f.Close()
+		lines := strings.Split(strings.TrimSpace(string(data[:n])), "\n")
+		tails = append(tails, reports.LogTail{Node: strings.TrimSuffix(filepath.Base(name), ".txt"), Lines: lines[max(0, len(lines)-logTailLines):]})
+	}
+	return tails
 }
 
 func (r *reals) cluster(dir string, brokers int) (*procs, error) {

@@ -91,6 +91,12 @@ func TestRunRealWorld(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	if page, err := os.ReadFile(filepath.Join(report.Dir, filePage)); err != nil || !strings.Contains(string(page), "broker-started") {
+		t.Errorf("the page has no logs: %v", err)
+	}
+	if _, _, err := readRun(report.Dir); err == nil {
+		t.Error("a run of the real world can be replayed")
+	}
 	nothingLeft(t, r.binary)
 }
 
