@@ -32,7 +32,7 @@ var groupCatalog = []*Scenario{
 			p.transactions(r, 2)
 			p.Members, p.Producers, p.Transactional = 3, 2, 2
 			p.Load.Txns.StallEvery, p.Load.Txns.Stall = 20, 2*p.Load.Txns.Timeout // some are ended by their coordinator
-			p.Least.Transactions = 10
+			p.Least.Transactions = 3
 			p.weigh(map[faults.Kind]int{faults.Crash: 6, faults.Pause: 3, faults.Isolate: 3, faults.PartitionOneWay: 2})
 			p.Faults.Must = []faults.Kind{faults.Crash}
 			p.Least.Fired = []faults.Kind{faults.Crash}

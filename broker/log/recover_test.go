@@ -423,10 +423,10 @@ func TestTruncationMeetsAnothersIndex(t *testing.T) {
 				f.must(f.Log.Close())
 				for _, name := range f.files(".index") {
 					f.change(name, func(file env.File, n int64) {
-						for at := int64(7); at < n; at += 8 { // the last byte of each position
+						for at := int64(7); at < n; at += 8 { // the last byte of each position: the entry behind the cut comes to stand before it
 							var p [1]byte
 							file.ReadAt(p[:], at)
-							p[0] += shift
+							p[0] -= shift
 							file.WriteAt(p[:], at)
 						}
 					})
