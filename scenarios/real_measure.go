@@ -156,6 +156,7 @@ func (r *realRun) disturbed(number int) bool {
 // then one of kill -9 in turn, with every record acked by all and idempotent, and without other faults.
 func measureRestarts(p *Plan) {
 	p.Load.Acks, p.Load.Idempotent = client.AcksAll, true
+	p.Load.SeekEvery = 0 // who reads a growing log again and again takes the machine from what is measured
 	p.HealAt = p.Faults.Start + 60*time.Second
 	p.Faults.End, p.Faults.Weights = p.HealAt, [faults.KindCount]int{}
 	p.downAfterKill = 6 * time.Second // until everything that the kill leads to is over
