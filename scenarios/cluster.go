@@ -103,7 +103,7 @@ func (c *simCluster) runZooKeeper(e env.Env) {
 }
 
 func (c *simCluster) runBroker(n *brokerNode, e env.Env) {
-	n.broker = nil // of the life before, whose memory is gone and whose disk may be another by now
+	n.broker = nil            // of the life before, whose memory is gone and whose disk may be another by now
 	n.life = c.w.Life(n.name) // not one more: a life may end before its first step
 	n.env = e
 	n.broker = broker.New(broker.Options{Env: e, Config: c.config(n.id), OpenSession: c.openSession, ControllerEnv: c.holdBack(e),
