@@ -163,6 +163,7 @@ func (b *Broker) obeyBrokerConfig(store *zookeeper.Store, own, cluster map[strin
 	rates := b.cfg.Runtime()
 	b.throttles.leader.SetRate(rates.LeaderReplicationRate)
 	b.throttles.follower.SetRate(rates.FollowerReplicationRate)
+	b.throttles.moves.SetRate(rates.MoveRate)
 	now := b.cfg.TopicDefaults()
 	if now == before {
 		return nil

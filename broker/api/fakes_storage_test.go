@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"barnabas/broker/log"
+	"barnabas/broker/replica"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 )
@@ -18,6 +19,9 @@ func (d *desk) LogDirs() []log.DirInfo {
 	}
 	return []log.DirInfo{good, {Path: "/bad", Err: kerr.KafkaStorageError}}
 }
+
+// AlterReplicaLogDirs is api.Replicas: it passes the moves on to the test.
+func (d *desk) AlterReplicaLogDirs(moves []replica.Move) []error { return d.moves(moves) }
 
 // DeleteRecords is api.Partition: the leader's start is raised at once, its follower's by setFollowerStart.
 func (p *fakePartition) DeleteRecords(offset int64) (int64, error) {

@@ -122,7 +122,7 @@ func (s *shard) read(key wire.TopicPartition) (*loading, error) {
 	l := &loading{expired: s.c.o.Config.Bugs.Has(bug.OffsetEarlyExpire), limits: s.c.limits, now: s.c.now(), groups: map[string]*Group{}, open: map[int64][]Offset{}}
 	at, end := log.StartOffset(), log.EndOffset()
 	for at < end && !s.gone.Load() {
-		slice, err := log.Read(at, loadBytes, end, true)
+		slice, err := p.ReadOwn(at, loadBytes, end)
 		if err != nil {
 			return nil, err
 		}

@@ -217,7 +217,7 @@ func (l *Log) AppendAsFollower(batches []byte) (AppendInfo, error) {
 		if err != nil {
 			return AppendInfo{}, fmt.Errorf("append to %s: batch %d: %w", l.tp, info.Batches, err)
 		}
-		if b.BaseOffset() < end || b.BaseOffset() > end && !l.config.Load().CleanupPolicyCompact {
+		if b.BaseOffset() < end || b.BaseOffset() > end && !l.config.Load().CleanupPolicyCompact && !l.copying {
 			markAppendAsFollowerOffsetOutOfRange.Hit()
 			return AppendInfo{}, fmt.Errorf("append to %s: batch begins at %d, log ends at %d: %w", l.tp, b.BaseOffset(), end, kerr.OffsetOutOfRange)
 		}

@@ -96,7 +96,7 @@ func (c *cleaner) grab() *Log {
 	most := -1.0
 	for _, l := range c.m.all() {
 		cfg := l.config.Load()
-		if !cfg.CleanupPolicyCompact || c.busy[l.tp] {
+		if !cfg.CleanupPolicyCompact || c.busy[l.tp] || c.m.Future(l.tp) != nil { // what moves is copied as it is
 			continue
 		}
 		s, err := l.cleanable()

@@ -34,6 +34,7 @@ type Options struct {
 	OnFailure func(error)
 
 	health *health // of the log directory, when a manager shares it among logs
+	future string  // the directory's name, of a copy that is being made (move.go)
 }
 
 // Log is the log of one partition. It is safe for concurrent use.
@@ -45,6 +46,7 @@ type Log struct {
 	health *health
 
 	producerExpiration time.Duration
+	copying            bool // it is a copy of another log of ours, gaps and all (move.go)
 
 	config atomic.Pointer[config.Topic]
 	// checkpoint writes the directory's recovery points and log starts; rolled is told that a segment was sealed. All

@@ -26,7 +26,7 @@ func (p *Partition) AppendAsLeader(batches []byte, o AppendOptions) (AppendResul
 	if o.Coordinator {
 		origin = log.FromCoordinator
 	}
-	info, err := p.log.AppendAsLeader(batches, epoch, log.AppendOptions{Origin: origin, Verified: o.Verified, Guard: o.Guard})
+	info, err := p.log().AppendAsLeader(batches, epoch, log.AppendOptions{Origin: origin, Verified: o.Verified, Guard: o.Guard})
 	now := p.o.Env.Mono()
 
 	p.mu.Lock()

@@ -63,6 +63,6 @@ func (p *Partition) Snapshot() State {
 	return State{TP: p.tp, TopicID: p.topicID, Role: p.role, Offline: p.offline, Closed: p.closed, Changing: p.changing,
 		LeaderID: p.leaderID, LeaderEpoch: p.leaderEpoch, PartitionEpoch: p.partitionEpoch, ControllerEpoch: p.controllerEpoch,
 		Replicas: p.replicas, ISR: p.isr.committed, ISRMaximal: p.isr.maximalSet(), ISRProposed: p.isr.proposed(),
-		MinISR: min(p.minISR, len(p.replicas)), HighWatermark: p.hw, LastStable: p.log.LastStableOffset(p.hw), LogEndOffset: p.log.EndOffset(), LogStartOffset: p.log.StartOffset(),
-		CutBelow: p.cutBelow, LogFirstOffset: p.log.FirstOffset(), LatestEpoch: p.log.LatestEpoch(), Log: p.log}
+		MinISR: min(p.minISR, len(p.replicas)), HighWatermark: p.hw, LastStable: p.log().LastStableOffset(p.hw), LogEndOffset: p.log().EndOffset(), LogStartOffset: p.log().StartOffset(),
+		CutBelow: p.cutBelow, LogFirstOffset: p.log().FirstOffset(), LatestEpoch: p.log().LatestEpoch(), Log: p.log()}
 }
