@@ -112,6 +112,31 @@ var replicationCatalog = []*Scenario{
 		},
 	},
 	{
+		Name:    "moving-replicas",
+		Summary: "replicas move between their brokers' log directories, and some between brokers, while brokers crash, lose power or a directory, and leaders change",
+		Draw: func(r *rand.Rand, p *Plan) {
+			p.weigh(map[faults.Kind]int{faults.Crash: 5, faults.Power: 4, faults.FailDir: 3, faults.Pause: 2, faults.ZooKeeperExpire: 2, faults.SlowDisk: 2})
+			p.Faults.Must = []faults.Kind{faults.Crash, faults.Power, faults.FailDir}
+			p.Faults.Gap = 2500 * time.Millisecond
+			p.LogDirs = 2 + r.IntN(2)
+			p.Faults.LogDirs = p.LogDirs
+			p.Partitions = 4 + r.Int32N(4)
+			p.Load.Partitions = p.Partitions
+			if r.IntN(2) == 0 {
+				p.retain(r)
+			}
+			p.Configure = append(p.Configure, func(c *config.Broker) { c.ReplicaFetchBytesMax = min(c.ReplicaFetchBytesMax, 16<<10) })
+			p.Operators = append(p.Operators, movesDirs(150*time.Millisecond), movesDirs(300*time.Millisecond), paces(500*time.Millisecond))
+			if r.IntN(2) == 0 {
+				p.Operators = append(p.Operators, elects(400*time.Millisecond), shuffles(400*time.Millisecond))
+			}
+			if r.IntN(3) == 0 {
+				p.Operators = append(p.Operators, reassigns(1500*time.Millisecond))
+			}
+			p.Least.FiredAny, p.Least.Operations = 1, 10
+		},
+	},
+	{
 		Name:    "bounced-broker",
 		Summary: "brokers lose power and are back before the controller knows, which still has requests for their earlier lives to deliver",
 		Draw: func(r *rand.Rand, p *Plan) {

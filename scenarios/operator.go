@@ -130,6 +130,50 @@ func reassigns(mean time.Duration) func(*operator) {
 	}
 }
 
+// movesDirs moves replicas between the log directories of their brokers, turns some back on their way, and asks at times for the directory
+// of a replica that may not be there.
+func movesDirs(mean time.Duration) func(*operator) {
+	return func(o *operator) {
+		o.every(mean, func() error {
+			tp := wire.TopicPartition{Topic: topic, Partition: o.rand.Int32N(o.plan.Partitions)}
+			ids := o.on.brokerIDs()
+			broker := ids[o.rand.IntN(len(ids))]
+			dirs := o.plan.logDirs()
+			dir := dirs[o.rand.IntN(len(dirs))]
+			if _, err := o.conn.Conn(broker); err != nil {
+				if err := o.conn.Refresh(o.e.Mono().Add(requestMax), topic); err != nil {
+					return err
+				}
+			}
+			err := o.admin.MoveReplica(broker, tp, dir, requestMax)
+			if err == nil && o.rand.IntN(4) == 0 { // and back, or on
+				o.e.Sleep(time.Duration(o.rand.IntN(50)) * time.Millisecond)
+				err = o.admin.MoveReplica(broker, tp, dirs[o.rand.IntN(len(dirs))], requestMax)
+			}
+			return err
+		})
+	}
+}
+
+// paces changes how many bytes a second are copied between log directories, for all brokers or for one.
+func paces(mean time.Duration) func(*operator) {
+	return func(o *operator) {
+		ids := o.on.brokerIDs()
+		o.every(mean, func() error {
+			broker := int32(-1)
+			if o.rand.IntN(2) == 0 {
+				broker = ids[o.rand.IntN(len(ids))]
+			}
+			var rate *string
+			if o.rand.IntN(3) > 0 {
+				text := fmt.Sprint(logarithmic(o.rand, 2<<10, 1<<20))
+				rate = &text
+			}
+			return o.admin.SetBrokerConfig(broker, "replica.alter.log.dirs.io.max.bytes.per.second", rate, requestMax)
+		})
+	}
+}
+
 // shuffles changes the order of a partition's replicas, so that another is the preferred leader; no data moves.
 func shuffles(mean time.Duration) func(*operator) {
 	return func(o *operator) {

@@ -117,7 +117,7 @@ func (s *shard) appendAs(b *batch, o record.BatchOptions, guard *log.Guard, w wa
 		return -1, err
 	}
 	result, err := s.p.AppendAsLeader(data, partition.AppendOptions{Acks: partition.AcksAll, LeaderEpoch: s.epoch.Load(), Coordinator: true,
-		Verified: o.Transactional && s.c.o.Config.TransactionVerification, Guard: guard})
+		Verified: o.Transactional && s.c.o.Config.Live().TransactionVerification, Guard: guard})
 	if err != nil {
 		return -1, err
 	}

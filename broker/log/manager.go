@@ -24,7 +24,8 @@ type Manager struct {
 	cfg  *config.Broker
 	dirs []*logDir
 
-	changing env.Mutex // held while a log is made or deleted
+	changing      env.Mutex // held while a log is made, moved or deleted
+	reconfiguring env.Mutex // held while the cleaner is stopped and started, and when the background work ends
 	deleted  int
 	mu       env.Mutex
 	logs     map[wire.TopicPartition]*held
@@ -99,7 +100,7 @@ func (m *Manager) Host(tp wire.TopicPartition, topicID [16]byte, cfg config.Topi
 
 // options completes the options of a log in a directory.
 func (m *Manager) options(d *logDir, tp wire.TopicPartition, o Options) Options {
-	o.Dir, o.TP, o.Bugs, o.ProducerIDExpiration, o.health = d.path, tp, m.cfg.Bugs, m.cfg.ProducerIDExpiration, d.health
+	o.Dir, o.TP, o.Bugs, o.ProducerIDExpiration, o.health = d.path, tp, m.cfg.Bugs, m.cfg.Live().ProducerIDExpiration, d.health
 	return o
 }
 

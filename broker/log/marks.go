@@ -18,6 +18,7 @@ var (
 	markCheckSequenceOutOfOrderSequenceNumber2  = env.NewMark("check-sequence-out-of-order-sequence-number-2")
 	markCheckVerifiedInvalidTxnState            = env.NewMark("check-verified-invalid-txn-state")
 	markCheckVerifiedOutOfOrder                 = env.NewMark("check-verified-out-of-order")
+	markCleanerReconfigured                     = env.NewMark("cleaner-reconfigured")
 	markJudgeCorruptMessage                     = env.NewMark("judge-corrupt-message")
 	markJudgeCorruptMessage2                    = env.NewMark("judge-corrupt-message-2")
 	markMadeInTheWantedDirectory                = env.NewMark("made-in-the-wanted-directory")

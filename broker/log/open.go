@@ -29,7 +29,7 @@ func OpenManager(e env.Env, cfg *config.Broker) (*Manager, error) {
 	if len(cfg.LogDirs) == 0 {
 		return nil, errors.New("log.dirs names no directory")
 	}
-	m := &Manager{env: e, cfg: cfg, changing: e.NewMutex(), mu: e.NewMutex(), logs: map[wire.TopicPartition]*held{}, hws: map[wire.TopicPartition]int64{},
+	m := &Manager{env: e, cfg: cfg, changing: e.NewMutex(), reconfiguring: e.NewMutex(), mu: e.NewMutex(), logs: map[wire.TopicPartition]*held{}, hws: map[wire.TopicPartition]int64{},
 		futures: map[wire.TopicPartition]*held{}, wanted: map[wire.TopicPartition]*logDir{}}
 	var first error
 	// bearable says that a directory's error, if any, is the disk's fault: else somebody must look.
@@ -161,8 +161,10 @@ func (m *Manager) loadLogs(d *logDir, tps []wire.TopicPartition, recoveryPoints,
 //
 // Source: LogManager#shutdown.
 func (m *Manager) Shutdown(clean bool) error {
+	m.reconfiguring.Lock()
 	m.stopCleaner()
 	m.stopBackground()
+	m.reconfiguring.Unlock()
 	m.changing.Lock()
 	defer m.changing.Unlock()
 	var all error

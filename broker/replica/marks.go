@@ -6,6 +6,7 @@ import "barnabas/broker/env"
 var (
 	markAddressBrokerNotAvailable        = env.NewMark("address-broker-not-available")
 	markAddressBrokerNotAvailable2       = env.NewMark("address-broker-not-available-2")
+	markFetcherChanged                   = env.NewMark("fetcher-changed")
 	markFetchSessionLost                 = env.NewMark("fetch-session-lost")
 	markFenceStaleBrokerEpoch            = env.NewMark("fence-stale-broker-epoch")
 	markFenceStaleControllerEpoch        = env.NewMark("fence-stale-controller-epoch")

@@ -20,6 +20,9 @@ var (
 	evMoveFailed = env.NewKind("move-failed", env.Warn)
 )
 
+// rareLateReplace lets time pass before a copy takes its log's place, rareLateRetire before the old log goes.
+var rareLateReplace, rareLateRetire = env.NewRare("replica-replaced-late"), env.NewRare("replica-retired-late")
+
 // Move is what AlterReplicaLogDirs asks for: a replica in that log directory.
 type Move struct {
 	TP  wire.TopicPartition
@@ -243,6 +246,9 @@ func (v *mover) work(n *moving) (done bool, err error) {
 	if err := n.future.Flush(); err != nil { // so that little is left to sync while everybody waits
 		return false, err
 	}
+	if rareLateReplace.Strikes(v.m.o.Env) {
+		v.m.sleep(v.m.o.Config.ReplicaFetchBackoff)
+	}
 	var retire func()
 	err = n.p.Replace(n.future, size, func() (next *log.Log, err error) {
 		next, retire, err = v.m.o.Logs.Promote(n.p.TP(), n.p.HighWatermark())
@@ -250,6 +256,9 @@ func (v *mover) work(n *moving) (done bool, err error) {
 	})
 	if err != nil {
 		return false, err
+	}
+	if rareLateRetire.Strikes(v.m.o.Env) {
+		v.m.sleep(v.m.o.Config.ReplicaFetchBackoff)
 	}
 	retire()
 	if err := n.p.Log().Err(); err != nil { // its directory failed before anybody could know that the log is there
