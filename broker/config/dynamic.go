@@ -20,9 +20,9 @@ type Dynamic struct {
 // dynamicKeys are the broker's own keys that can be set while it runs, besides the defaults of topics. Each of them takes effect at
 // once, but for the last four, which Kafka has and which mean nothing here.
 //
-// Of those that Kafka can set at run time, listeners, advertised.listeners, listener.security.protocol.map, max.connections and its
+// DEVIATION(KIP-226): of those that Kafka can set at run time, listeners, advertised.listeners, listener.security.protocol.map, max.connections and its
 // kin, metric.reporters, and all of SSL, SASL and remote storage are not settings of this broker at all, or not at run time, and
-// are refused.
+// are refused, as are keys that nobody knows.
 //
 // Source: LogCleaner.ReconfigurableConfigs, DynamicThreadPool.ReconfigurableConfigs, DynamicProducerStateManagerConfig,
 // SocketServer.ReconfigurableConfigs.

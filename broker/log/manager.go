@@ -26,14 +26,14 @@ type Manager struct {
 
 	changing      env.Mutex // held while a log is made, moved or deleted
 	reconfiguring env.Mutex // held while the cleaner is stopped and started, and when the background work ends
-	deleted  int
-	mu       env.Mutex
-	logs     map[wire.TopicPartition]*held
-	futures  map[wire.TopicPartition]*held   // copies on their way to another directory, see move.go
-	wanted   map[wire.TopicPartition]*logDir // where a log shall be made that is not there yet
-	hws      map[wire.TopicPartition]int64   // as the checkpoints said when opened
-	recovers []Recovered
-	listener func(dir string, err error)
+	deleted       int
+	mu            env.Mutex
+	logs          map[wire.TopicPartition]*held
+	futures       map[wire.TopicPartition]*held   // copies on their way to another directory, see move.go
+	wanted        map[wire.TopicPartition]*logDir // where a log shall be made that is not there yet
+	hws           map[wire.TopicPartition]int64   // as the checkpoints said when opened
+	recovers      []Recovered
+	listener      func(dir string, err error)
 
 	background *background
 	cleaner    *cleaner

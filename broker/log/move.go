@@ -252,6 +252,8 @@ func (m *Manager) exchange(from, to *held) (number int64, err error) {
 }
 
 // openMoved opens the log in its new place and takes it in.
+//
+// DEVIATION(KIP-113): Kafka takes the cleaner's offset along. Ours begins anew: the cleaner may have been at work while the copy began.
 func (m *Manager) openMoved(from, to *held) (*Log, error) {
 	end := to.log.EndOffset()
 	l, _, err := Open(m.env, m.options(to.dir, from.log.tp, Options{TopicID: from.log.TopicID(), Config: from.log.Config(),

@@ -65,7 +65,10 @@ func (m *Manager) ResizeFetchers() {
 		}
 	}
 	m.closeIdleFetchers()
+	m.o.Env.Emit(env.Event{Kind: evFetchersResized, V: [4]int64{int64(fetchers), int64(len(m.sortedFetchers()))}})
 }
+
+var evFetchersResized = env.NewKind("fetchers-resized", env.Info, "per-leader", "all")
 
 // takeOthers removes the partitions that do not belong here with so many fetchers, and returns them as new: the task may be busy with them.
 func (f *fetcher) takeOthers(fetchers int) (others []*following) {
