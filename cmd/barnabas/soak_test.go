@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -200,7 +201,7 @@ func TestShrinkWritesARegression(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := shrinkRun(dir, shrinkFlags{limit: 15e9, jobs: 2}); err != nil {
+	if _, err := shrinkRun(io.Discard, dir, shrinkFlags{limit: 15e9, jobs: 2}); err != nil {
 		t.Fatal(err)
 	}
 	small, file, err := readRun(filepath.Join(dir, "shrunk"))
