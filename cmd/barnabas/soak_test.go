@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"barnabas/broker/env"
+
 	"barnabas/reports"
 	"barnabas/scenarios"
 )
@@ -223,4 +225,21 @@ func exitCode(err error) int {
 		return e.code
 	}
 	return 0
+}
+
+// Goal: the broker has at least 150 points that a soak asks for, besides its kinds of events, each with a name of its own.
+func TestThereAreMarksToReach(t *testing.T) {
+	placed := 0
+	seen := map[string]bool{}
+	for _, m := range env.Marks() {
+		if seen[m.Name] {
+			t.Errorf("%s is the name of two marks", m.Name)
+		}
+		if seen[m.Name] = true; !strings.Contains(m.Name, "/event ") {
+			placed++
+		}
+	}
+	if placed < 150 {
+		t.Errorf("%d marks", placed)
+	}
 }
