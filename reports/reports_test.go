@@ -19,7 +19,7 @@ func sample(verdict Verdict) *Run {
 		Counts:   Counts{OK: 4100, Failed: 20, Unknown: 6, RecordsAcked: 3000, RecordsRead: 9000, RecordsDrained: 3004, Elections: 4, ISRChanges: 9, Controllers: 2},
 		Faults: []Fault{
 			{Text: "4.000s crash node=1 for=5s", Kind: "crash", Start: 4 * time.Second, End: 9 * time.Second, Outcome: "applied"},
-			{Text: "6.000s partition from=2 to=1,3 for=4s", Kind: "partition", Start: 6 * time.Second, End: 10 * time.Second, Outcome: "applied"},
+			{Text: "6.000s partition from=2 to=1,3 for=4s", Kind: "partition", Start: 6 * time.Second, End: 10 * time.Second, Outcome: "applied", Links: []string{"b2>b1", "b1>b2", "b2>b3", "b3>b2"}},
 			{Text: "12.000s power node=3 for=2s", Kind: "power", Start: 12 * time.Second, End: 14 * time.Second, Outcome: "withheld", Why: "the only <copy>"},
 		},
 		Fired: []FaultCount{{"crash", 1, 1, 1, 0}, {"partition", 1, 1, 40, 0}, {"power", 1, 0, 0, 1}},

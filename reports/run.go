@@ -134,6 +134,7 @@ type Fault struct {
 	End     time.Duration `json:"end_ns"`
 	Outcome string        `json:"outcome"`         // applied, withheld, or void
 	Nodes   []string      `json:"nodes,omitempty"` // whom it strikes
+	Links   []string      `json:"links,omitempty"` // which it strikes, directed: b1>b2
 	Why     string        `json:"why,omitempty"`
 }
 

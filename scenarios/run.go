@@ -554,6 +554,9 @@ func tellFaults(p *reports.Run, n *nemesis.Nemesis, recorder *history.Recorder, 
 		case e.Status == nemesis.NoEffect || !e.Fired:
 			f.Outcome = "void"
 		}
+		for _, l := range e.Links {
+			f.Links = append(f.Links, nodeName(l[0])+">"+nodeName(l[1]))
+		}
 		p.Faults = append(p.Faults, f)
 		recorder.Fault(history.Fault{Tag: e.Fault.Kind.String(), Start: int64(e.Start), End: int64(f.End), Text: f.Text})
 	}

@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"barnabas/broker/env"
-
 	"barnabas/reports"
 	"barnabas/scenarios"
 )
