@@ -127,3 +127,30 @@ func TestRunRoundTrips(t *testing.T) {
 		}
 	}
 }
+
+// Goal: what broke the same is told apart by where: of a panic by the function, not its lines and arguments, of a cluster that did
+// not get well by what it lacked, not by how much of it.
+func TestTopOfTheTrace(t *testing.T) {
+	stack := "goroutine 5 [running]:\nruntime/debug.Stack()\n\t/go/debug/stack.go:26 +0x5e\npanic({0x1, 0x2})\n\t/go/panic.go:783 +0x132\n" +
+		"barnabas/broker/assert.That(...)\n\t/b/assert.go:9\nbarnabas/broker/log.(*Log).cut(0xc000, 0x1)\n\t/b/truncate.go:99 +0x1\nbarnabas/broker/log.(*Log).TruncateTo(0xc000)\n"
+	for _, c := range []struct {
+		r    Run
+		want string
+	}{
+		{Run{Verdict: Crash, Stack: stack}, "barnabas/broker/log.(*Log).cut"},
+		{Run{Verdict: Crash}, ""},
+		{Run{Verdict: Liveness, Reason: "20s after everything healed, t-3 has ISR [1 2]"}, "after everything healed has ISR"},
+		{Run{Verdict: Safety, Reason: "INV-X: 3"}, ""},
+	} {
+		if got := c.r.Top(); got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
+		}
+	}
+	var s Soak
+	for _, at := range []string{"cut", "drop", "cut"} {
+		s.Add(&Run{Scenario: "a", Verdict: Crash, Stack: strings.ReplaceAll(stack, "cut", at)}, "", 1)
+	}
+	if len(s.Failures) != 2 || s.Failures[0].Count != 2 || s.Failures[0].Signature() == s.Failures[1].Signature() {
+		t.Errorf("%+v", s.Failures)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -35,6 +36,8 @@ type Options struct {
 	Trace    trace.Options
 	// Changes make the trial smaller or let it take another way. A Schedule's own are taken if these are zero.
 	Changes faults.Changes
+	// Masked are invariants that are known to break: a run goes on when one does, and what else breaks comes before it.
+	Masked []string
 	// StateAt, if not zero, asks for Result.State.
 	StateAt time.Duration
 }
@@ -143,6 +146,7 @@ func (r *run) prepare() {
 		r.oracle.AllowLoss()
 	}
 	r.online = check.NewOnline(r.recorder.History.Header.Topics, 0)
+	r.online.Mask(r.o.Masked)
 	r.c.displaced = func() {
 		for i := range r.recorder.History.Header.Topics {
 			r.recorder.History.Header.Topics[i].Displaced = true
@@ -313,7 +317,9 @@ func (r *run) advance(to env.Instant) bool {
 }
 
 // broken reports whether the all-seeing checker has found enough to stop.
-func (r *run) broken() bool { return len(r.oracle.Violations()) > 0 || r.online.First() != nil }
+func (r *run) broken() bool {
+	return r.online.First() != nil || slices.ContainsFunc(r.oracle.Violations(), func(v oracle.Violation) bool { return !slices.Contains(r.o.Masked, v.ID) })
+}
 
 // until runs until pred holds, and ends the run as not live if it does not within the time.
 func (r *run) until(what string, within time.Duration, pred func() bool) bool {
@@ -434,7 +440,10 @@ func (r *run) judge() {
 		r.judgeHistory(drained)
 	}
 	r.meetExpectation()
-	if len(p.Failures) > 0 {
+	p.Masked = r.o.Masked
+	masked := func(f reports.Failure) int { return min(1, 1+slices.Index(r.o.Masked, f.ID)) }
+	slices.SortStableFunc(p.Failures, func(a, b reports.Failure) int { return masked(a) - masked(b) })
+	if len(p.Failures) > 0 && (p.Verdict == "" || masked(p.Failures[0]) == 0) {
 		p.Verdict, p.Reason = reports.Safety, p.Failures[0].ID+": "+p.Failures[0].Message
 	}
 	if crashes := r.w.Crashes(); len(crashes) > 0 {
