@@ -175,6 +175,7 @@ func stranger(s faults.Schedule, brokers int) string {
 func (p *Plan) promise() history.Topic {
 	t := history.Promised(p.Load.Topic, p.Partitions)
 	t.Replication, t.MinInsync = p.Replicas, int16(p.MinInsync)
+	t.Compacted, t.DeleteRetention = p.Compacted, int64(p.DeleteRetention)
 	t.Retention, t.OffsetsRetention = p.Retention, int64(p.Load.OffsetsRetention)
 	t.Ordered = p.Load.Idempotent // the others send one batch at a time, or none again that may be there
 	return t
@@ -352,7 +353,7 @@ func (r *run) keepAlive() {
 
 // churn kills members of the group, now and then, and brings them back as new ones.
 func (r *run) churn() {
-	if r.plan.Churn.Gap <= 0 {
+	if r.plan.Churn.Gap <= 0 || r.plan.Members+r.plan.Legacy == 0 {
 		return
 	}
 	draw := r.w.Rand().Stream("churn")
@@ -498,8 +499,11 @@ func vacuous(p *Plan, report *reports.Run, of workload.Counts, operated int, cho
 	if c.RecordsRead < least.Read {
 		return fmt.Sprintf("only %d records were read; at least %d were expected", c.RecordsRead, least.Read)
 	}
-	if p.Load.Acks == client.AcksAll && !p.Retention && !p.Beyond && c.RecordsDrained < c.RecordsAcked {
+	if p.Load.Acks == client.AcksAll && !p.Retention && !p.Compacted && !p.Beyond && c.RecordsDrained < c.RecordsAcked {
 		return fmt.Sprintf("the final drain read %d records, fewer than the %d acked", c.RecordsDrained, c.RecordsAcked)
+	}
+	if gone := c.RecordsAcked - c.RecordsDrained; gone < least.Cleaned {
+		return fmt.Sprintf("compaction took %d records; at least %d were expected", gone, least.Cleaned)
 	}
 	if of.Commits < least.Commits || of.Owned < least.Owned {
 		return fmt.Sprintf("only %d offsets were committed and %d ownerships ended; at least %d and %d were expected", of.Commits, of.Owned, least.Commits, least.Owned)

@@ -114,7 +114,8 @@ func (f *failure) shrink(w io.Writer, first *scenarios.Result, flags shrinkFlags
 	need := min(robustMin, f.ways(best, robustWays, flags.jobs, stop))
 	return shrink.Shrink(best, shrink.Options{
 		Size: shrink.Size{Brokers: size.Brokers, Partitions: size.Partitions, Producers: size.Producers, Consumers: size.Consumers,
-			Records: records(first), Pause: size.Pause, Heal: size.Heal},
+			Transactional: size.Transactional, Processors: size.Processors, Members: size.Members, Legacy: size.Legacy, Operators: size.Operators,
+			Records: records(first), Pause: size.Pause, Heal: size.Heal, Settle: size.Settle, Seen: f.seen(first)},
 		Stop: stop,
 		Judge: func(cases []shrink.Case) int {
 			return firstOf(len(cases), flags.jobs, stop, func(i int) bool {
@@ -128,6 +129,16 @@ func (f *failure) shrink(w io.Writer, first *scenarios.Result, flags shrinkFlags
 			fmt.Fprintf(w, "%6s  %-18s %d faults  %s\n", time.Since(began).Round(100*time.Millisecond), step, len(c.Schedule), c.Changes)
 		},
 	})
+}
+
+// seen is when the run broke what the failure is about.
+func (f *failure) seen(r *scenarios.Result) time.Duration {
+	for _, x := range r.Report.Failures {
+		if x.ID == f.broken {
+			return x.At
+		}
+	}
+	return r.Report.Virtual
 }
 
 // A regression file is to outlast changes of the broker, each of which shifts every random choice. So a smaller case must

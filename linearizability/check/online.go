@@ -102,7 +102,7 @@ func (o *Online) fetch(p *onlinePart, op *history.Op) {
 			o.fact(p, op, r.Offset, r.Value)
 		}
 	}
-	if !p.topic.Durable || op.Next < at || op.Committed { // read_committed passes over what was aborted
+	if !p.topic.Durable || op.Next < at || op.Committed || p.topic.Compacted { // read_committed passes over what was aborted
 		return
 	}
 	// Every fact in [From, Next) must be among the records.

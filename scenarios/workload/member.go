@@ -63,6 +63,7 @@ func (l *Load) MemberAs(name string, index int) func(env.Env) {
 	return func(e env.Env) {
 		defer l.ended(name, l.life(name))
 		r := e.Rand("workload")
+		l.sleepUntilBegin(e)
 		for life := 0; !l.ending(); life++ {
 			// Assignors go by the order of the members' ids, which begin with this: a new member is not to get its predecessor's share.
 			c := l.client(e, fmt.Sprintf("%c-member-%d", 'a'+rune(r.IntN(26)), index))
