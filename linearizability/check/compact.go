@@ -110,8 +110,12 @@ func (p *part) checkTombstones() {
 			if _, read := slices.BinarySearchFunc(op.Records, offset, func(x history.Record, o int64) int { return cmp64(x.Offset, o) }); read || op.Return >= p.retained(p.op(from)) {
 				continue
 			}
-			p.violate(CompactLast, fmt.Sprintf("operation %d read from %d to %d without offset %d, which deletes key %d and was written less than %.1fs before",
-				op.ID, op.From, op.Next, offset, -p.j.keyOf(w), float64(p.topic.DeleteRetention)/1e9), from, i, p.slots[r].reader)
+			kept := "for good"
+			if p.topic.DeleteRetention > 0 {
+				kept = fmt.Sprintf("for %.1fs", float64(p.topic.DeleteRetention)/1e9)
+			}
+			p.violate(CompactLast, fmt.Sprintf("operation %d read from %d to %d without offset %d, which deletes key %d and is to stay %s",
+				op.ID, op.From, op.Next, offset, -p.j.keyOf(w), kept), from, i, p.slots[r].reader)
 			return // one is enough: all that the cleaner took early look the same
 		}
 	}
