@@ -69,7 +69,6 @@ var catalog = append([]*Scenario{
 			p.Faults.Budget.PowerLosses = 6
 			if r.IntN(3) == 0 {
 				p.SyncEveryAppend = true
-				p.Faults.Weights[faults.FailSync] = 0 // what a failed sync leaves in the cache is synced by nobody again
 				p.Faults.Budget.PowerAlone = false
 				p.Faults.Budget.Impaired = 3
 			}

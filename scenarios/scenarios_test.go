@@ -88,7 +88,7 @@ func TestHashDependsOnTheSeedAlone(t *testing.T) {
 }
 
 // foundElsewhere are bugs that a test below finds, TestZoo of broker/log: they need a disk at close range.
-var foundElsewhere = bug.TornTailAccepted | bug.AppendAfterIOError | bug.FsyncIgnored | bug.ProducerStateDropped
+var foundElsewhere = bug.TornTailAccepted | bug.AppendAfterIOError | bug.FsyncIgnored
 
 // finders says which scenario is to find each bug.
 var finders = map[string]string{
@@ -102,7 +102,9 @@ var finders = map[string]string{
 	"commit-unread":       "rebalance-storm",
 	"min-isr-ignored":     "isr-shrink",
 	"tombstone-early":     "compaction",
-	"unclean-restart":     "controller-power-loss",
+
+	"producer-state-dropped": "power-loss",
+	"unclean-restart":        "controller-power-loss",
 
 	"single-epoch-lookup": "rapid-elections",
 	"no-fetch-epoch":      "rapid-elections",

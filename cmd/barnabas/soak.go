@@ -439,7 +439,7 @@ func tellSoak(out string, s *reports.Soak) error {
 		f := p[0]
 		f.Dir = prefixed(out, f.Dir)
 		fmt.Printf("FAIL %s %s %s seed=%d\nreplay: %s\n", f.Verdict, f.Broken, f.Scenario, f.Seeds[0], f.Replay())
-		if f.Dir != "" {
+		if f.Dir != "" && (f.Verdict == reports.Safety || f.Verdict == reports.Crash || f.Verdict == reports.Liveness) {
 			fmt.Printf("shrink: barnabas shrink %s\n", f.Dir)
 		}
 	}
