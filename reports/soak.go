@@ -76,7 +76,9 @@ type SoakFailure struct {
 }
 
 // Signature is what failures are told apart by.
-func (f *SoakFailure) Signature() string { return strings.TrimSpace(f.Scenario + " " + f.Broken + " " + f.Top) }
+func (f *SoakFailure) Signature() string {
+	return strings.TrimSpace(f.Scenario + " " + f.Broken + " " + f.Top)
+}
 
 // Night is one soak in the trend.
 type Night struct {
