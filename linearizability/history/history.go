@@ -121,6 +121,28 @@ func NewOp(kind Kind, topic string, partition int32) Op {
 		HighWatermark: None, LastStable: None, LogStart: None, Epoch: int32(None), Generation: int32(None), ProducerID: None, ProducerEpoch: int16(None)}
 }
 
+// Bound brings the operation's offsets into the bounds of a history. Only a damaged disk can tell others: the checksum of a
+// batch does not cover where it stands. What is beyond, or below nothing, becomes OffsetMax: it stays as wrong as it was, and
+// the history can be judged.
+func (op *Op) Bound() {
+	for _, offset := range [...]*int64{&op.From, &op.Offset, &op.Next, &op.HighWatermark, &op.LastStable, &op.LogStart} {
+		*offset = bound(*offset)
+	}
+	for i := range op.Records {
+		op.Records[i].Offset = bound(op.Records[i].Offset)
+	}
+}
+
+// Bound does the same for a drain.
+func (d *Drain) Bound() { d.Start, d.End = bound(d.Start), bound(d.End) }
+
+func bound(offset int64) int64 {
+	if offset < None || offset > OffsetMax {
+		return OffsetMax
+	}
+	return offset
+}
+
 // Record is a record without its bytes.
 type Record struct {
 	Offset int64 // where it was read; None in a produce

@@ -180,3 +180,19 @@ func BenchmarkRead(b *testing.B) {
 		}
 	}
 }
+
+// What a flipped bit makes of an offset must not make the history unreadable.
+func TestBound(t *testing.T) {
+	op := history.NewOp(history.Fetch, "t", 0)
+	op.Outcome, op.From, op.Next, op.HighWatermark = history.OK, 7, 1<<61|8, -1<<63
+	op.Records = []history.Record{{Offset: 7, Value: 1}, {Offset: 1<<61 | 7, Value: 2}}
+	op.Bound()
+	if op.From != 7 || op.Next != history.OffsetMax || op.HighWatermark != history.OffsetMax || op.LastStable != history.None ||
+		op.Records[0].Offset != 7 || op.Records[1].Offset != history.OffsetMax {
+		t.Errorf("bound to %+v", op)
+	}
+	d := history.Drain{Start: 3, End: 1 << 62}
+	if d.Bound(); d.Start != 3 || d.End != history.OffsetMax {
+		t.Errorf("bound to %+v", d)
+	}
+}

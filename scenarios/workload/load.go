@@ -281,6 +281,7 @@ func (l *Load) record(op history.Op) {
 }
 
 func (l *Load) keep(op history.Op) {
+	op.Bound()
 	switch op.Outcome {
 	case history.OK:
 		l.counts.OK++

@@ -274,6 +274,7 @@ func (m *memberRun) fetched(tp wire.TopicPartition, offset int64, called, return
 			m.l.known[tp.Partition] = true
 		} else if m.l.known[tp.Partition] {
 			c.Expired++
+			m.l.known[tp.Partition] = false
 		}
 	})
 }
@@ -285,7 +286,10 @@ func (m *memberRun) committed(offsets []client.CommitOffset, called, returned en
 		if err != nil {
 			op.Outcome, op.Error = history.Unknown, err.Error()
 		} else {
-			m.l.count(func(c *Counts) { c.Commits++ })
+			m.l.count(func(c *Counts) {
+				c.Commits++
+				m.l.known[o.TP.Partition] = true
+			})
 		}
 		m.l.record(op)
 	}
