@@ -19,6 +19,7 @@ var (
 	markCheckVerifiedInvalidTxnState            = env.NewMark("check-verified-invalid-txn-state")
 	markCheckVerifiedOutOfOrder                 = env.NewMark("check-verified-out-of-order")
 	markCleanerReconfigured                     = env.NewMark("cleaner-reconfigured")
+	markFollowerBeginsInsideOfABatch            = env.NewMark("follower-begins-inside-of-a-batch")
 	markJudgeCorruptMessage                     = env.NewMark("judge-corrupt-message")
 	markJudgeCorruptMessage2                    = env.NewMark("judge-corrupt-message-2")
 	markMadeInTheWantedDirectory                = env.NewMark("made-in-the-wanted-directory")
