@@ -92,6 +92,25 @@ var replicationCatalog = []*Scenario{
 		},
 	},
 	{
+		Name:    "expiring-sessions",
+		Summary: "leaders' sessions expire all the time, or they are cut off from ZooKeeper or paused, and what deposes them is late: two lead at once",
+		Draw: func(r *rand.Rand, p *Plan) {
+			p.flap(r)
+			p.weigh(map[faults.Kind]int{faults.ZooKeeperExpire: 12, faults.ZooKeeperCut: 5, faults.Isolate: 4, faults.Pause: 4, faults.PartitionOneWay: 2, faults.Crash: 1})
+			p.Faults.Must = append(slices.Repeat([]faults.Kind{faults.ZooKeeperExpire}, 8), faults.ZooKeeperCut)
+			p.Faults.Target = []faults.Node{faults.Leader, faults.Leader, faults.Controller, 0}[r.IntN(4)]
+			p.Faults.Gap = time.Duration(400+r.IntN(1200)) * time.Millisecond
+			p.Faults.Budget.Impaired, p.Faults.Budget.Settle = 2, 500*time.Millisecond
+			p.MinInsync = 1 + r.IntN(2)
+			p.ControlDelayMax = time.Duration(500+r.IntN(4000)) * time.Millisecond
+			if r.IntN(2) == 0 {
+				p.Operators = append(p.Operators, elects(500*time.Millisecond), shuffles(500*time.Millisecond))
+			}
+			p.Least.Fired, p.Least.Elections = []faults.Kind{faults.ZooKeeperExpire}, 1
+			p.Least.Acked, p.Least.Read = 100, 100
+		},
+	},
+	{
 		Name:    "slow-zookeeper",
 		Summary: "ZooKeeper's disk is slow, so controllers are always in the middle of writing when they lose their sessions, pause or crash",
 		Draw: func(r *rand.Rand, p *Plan) {

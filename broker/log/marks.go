@@ -24,6 +24,7 @@ var (
 	markIndexOfBatchesThatWereCut               = env.NewMark("index-of-batches-that-were-cut")
 	markInterruptedRestartFinished              = env.NewMark("interrupted-restart-finished")
 	markInterruptedSwapFinished                 = env.NewMark("interrupted-swap-finished")
+	markFollowerBeginsInsideOfABatch            = env.NewMark("follower-begins-inside-of-a-batch")
 	markJudgeCorruptMessage                     = env.NewMark("judge-corrupt-message")
 	markJudgeCorruptMessage2                    = env.NewMark("judge-corrupt-message-2")
 	markMadeInTheWantedDirectory                = env.NewMark("made-in-the-wanted-directory")

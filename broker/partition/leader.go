@@ -82,6 +82,7 @@ func (p *Partition) Replicated(requiredOffset int64, leaderEpoch int32) (done bo
 		return true, p.fail("replicate", kerr.NotLeaderForPartition)
 	}
 	if p.o.Bugs.Has(bug.AckBeforeISR) {
+		p.acked = max(p.acked, requiredOffset)
 		return true, nil
 	}
 	if p.hw < requiredOffset {
@@ -91,5 +92,6 @@ func (p *Partition) Replicated(requiredOffset int64, leaderEpoch int32) (done bo
 		markReplicatedNotEnoughReplicasAfterAppend.Hit()
 		return true, p.fail("replicate", fmt.Errorf("%d in sync, min.insync.replicas is %d: %w", have, need, kerr.NotEnoughReplicasAfterAppend))
 	}
+	p.acked = max(p.acked, requiredOffset)
 	return true, nil
 }

@@ -19,7 +19,6 @@ var (
 	markEpochsDifferOnTruncation                = env.NewMark("epochs-differ-on-truncation")
 	markFollowerAdvancesLogStart                = env.NewMark("follower-advances-log-start")
 	markFutureBeginsAnew                        = env.NewMark("future-begins-anew")
-	markFutureBeginsInsideOfABatch              = env.NewMark("future-begins-inside-of-a-batch")
 	markFutureTruncated                         = env.NewMark("future-truncated")
 	markIsrAnswerOfAnotherEpoch                 = env.NewMark("isr-answer-of-another-epoch")
 	markIsrAnswerTooLate                        = env.NewMark("isr-answer-too-late")

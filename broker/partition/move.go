@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"barnabas/broker/log"
-	"barnabas/broker/record"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 )
@@ -113,7 +112,7 @@ func (p *Partition) copyStep(future *log.Log, bytesMax int32) (Copied, error) {
 	case len(data) == 0:
 		return Copied{}, fmt.Errorf("nothing to read at %d, the log ends at %d: %w", future.EndOffset(), end, kerr.CorruptMessage)
 	}
-	if err := appendFirst(future, data); err != nil {
+	if _, err := future.AppendAsFollower(data); err != nil {
 		return Copied{}, err
 	}
 	return Copied{Bytes: len(data), Reached: future.EndOffset() >= end}, follow(future, start)
@@ -159,25 +158,6 @@ func commonEnd(future, current *log.Log) int64 {
 		}
 	}
 	return -1
-}
-
-// appendFirst appends what was read. The first batch of an empty log may begin below it: the log's start is inside of that batch,
-// since records were deleted up to there. Then the future log begins where the batch does.
-//
-// Source: Partition#appendRecordsToFollowerOrFutureReplica (UnexpectedAppendOffsetException).
-func appendFirst(future *log.Log, data []byte) error {
-	first, _, err := record.Next(data)
-	if err != nil {
-		return err
-	}
-	if base := first.BaseOffset(); base < future.EndOffset() && future.EndOffset() == future.StartOffset() {
-		markFutureBeginsInsideOfABatch.Hit()
-		if err := future.TruncateFullyAndStartAt(base); err != nil {
-			return err
-		}
-	}
-	_, err = future.AppendAsFollower(data)
-	return err
 }
 
 // Replace puts the future log in the log's place: it waits until nobody is inside, copies the rest, and calls promote, which returns the

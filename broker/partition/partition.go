@@ -64,6 +64,7 @@ type Partition struct {
 	followers       []replica // leader: the other replicas, by ascending id
 	isr             inSync
 	minISR          int   // min.insync.replicas
+	acked           int64 // leader: what is below was acknowledged with acks=all in leaderEpoch
 	hw              int64 // the high watermark
 	cutBelow        Cut   // the last truncation below the high watermark
 	epochless       bool  // follower: bug.TruncateToHW, fetch without epochs

@@ -93,6 +93,9 @@ func (p *Partition) lead(a Assignment, start int64, newEpoch bool) (notify, rese
 	if p.role != Leader {
 		p.leaderSince = a.LeaderEpoch
 	}
+	if newEpoch {
+		p.acked = 0
+	}
 	p.role, p.leaderID, p.leaderEpoch, p.epochStart = Leader, a.Leader, a.LeaderEpoch, start
 	p.partitionEpoch, p.controllerEpoch = a.PartitionEpoch, a.ControllerEpoch
 	p.replicas = slices.Clone(a.Replicas)

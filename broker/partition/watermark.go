@@ -2,6 +2,7 @@ package partition
 
 import (
 	"barnabas/broker/assert"
+	"barnabas/broker/bug"
 	"barnabas/broker/env"
 )
 
@@ -21,6 +22,9 @@ func (p *Partition) advanceHW(now env.Instant) (moved bool) {
 	}
 	end := p.log().EndOffset()
 	hw := watermark(end, p.followers, func(r *replica) bool {
+		if p.o.Bugs.Has(bug.ShrinkUnconfirmed) && p.isr.leaving(r.id) {
+			return false
+		}
 		return p.isr.maximal(r.id) || (r.caughtUp(end, now, p.o.ReplicaLagTimeMax) && p.o.Alive(r.id))
 	})
 	if hw <= p.hw {
