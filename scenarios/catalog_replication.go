@@ -145,7 +145,7 @@ var replicationCatalog = []*Scenario{
 				p.retain(r)
 			}
 			p.Configure = append(p.Configure, func(c *config.Broker) { c.ReplicaFetchBytesMax = min(c.ReplicaFetchBytesMax, 16<<10) })
-			p.Operators = append(p.Operators, movesDirs(150*time.Millisecond), movesDirs(300*time.Millisecond), paces(500*time.Millisecond))
+			p.Operators = append(p.Operators, movesDirs(150*time.Millisecond), movesDirs(300*time.Millisecond), paces(500*time.Millisecond), retunes(400*time.Millisecond))
 			if r.IntN(2) == 0 {
 				p.Operators = append(p.Operators, elects(400*time.Millisecond), shuffles(400*time.Millisecond))
 			}

@@ -174,6 +174,40 @@ func paces(mean time.Duration) func(*operator) {
 	}
 }
 
+// retunings are settings of brokers that are changed while they run, each with what it may be.
+var retunings = []struct {
+	name   string
+	values []string // "" takes it back
+}{
+	{"num.replica.fetchers", []string{"", "1", "2", "3", "4"}},
+	{"log.cleaner.threads", []string{"", "1", "2"}},
+	{"log.cleaner.backoff.ms", []string{"", "200", "5000"}},
+	{"log.cleaner.io.max.bytes.per.second", []string{"", "1.0E5", "1.0E7"}},
+	{"transaction.partition.verification.enable", []string{"", "true"}},
+	{"producer.id.expiration.ms", []string{"", "600000"}},
+	{"log.roll.ms", []string{"", "500", "60000"}},
+	{"log.index.interval.bytes", []string{"", "100", "4096"}},
+}
+
+// retunes changes settings while brokers run, of all brokers or of one. What is more than half or double of what it was, they refuse.
+func retunes(mean time.Duration) func(*operator) {
+	return func(o *operator) {
+		ids := o.on.brokerIDs()
+		o.every(mean, func() error {
+			broker := int32(-1)
+			if o.rand.IntN(2) == 0 {
+				broker = ids[o.rand.IntN(len(ids))]
+			}
+			set := retunings[o.rand.IntN(len(retunings))]
+			var value *string
+			if text := set.values[o.rand.IntN(len(set.values))]; text != "" {
+				value = &text
+			}
+			return o.admin.SetBrokerConfig(broker, set.name, value, requestMax)
+		})
+	}
+}
+
 // shuffles changes the order of a partition's replicas, so that another is the preferred leader; no data moves.
 func shuffles(mean time.Duration) func(*operator) {
 	return func(o *operator) {
