@@ -106,7 +106,7 @@ var replicationCatalog = []*Scenario{
 			if r.IntN(2) == 0 {
 				p.Operators = append(p.Operators, elects(500*time.Millisecond), shuffles(500*time.Millisecond))
 			}
-			p.Least.Fired, p.Least.Elections = []faults.Kind{faults.ZooKeeperExpire}, 1
+			p.Least.FiredAny, p.Least.Elections = 1, 1
 			p.Least.Acked, p.Least.Read = 100, 100
 		},
 	},

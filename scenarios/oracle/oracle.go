@@ -46,9 +46,9 @@ type View struct {
 
 // Disks reads the files of a broker as its page cache has them.
 type Disks interface {
-	// Peek reads up to len(p) bytes of the partition's file of that name from offset, and returns how many there were;
-	// -1 if there is no such file.
-	Peek(broker int32, tp wire.TopicPartition, file string, p []byte, offset int64) int
+	// Peek reads up to len(p) bytes of the partition's file of that name, in that log directory, from offset, and returns how many there
+	// were; -1 if there is no such file.
+	Peek(broker int32, dir string, tp wire.TopicPartition, file string, p []byte, offset int64) int
 }
 
 // Oracle remembers what it has seen. Make one for each run.

@@ -19,7 +19,7 @@ import (
 // batches are disks of batches of ten records, of which each broker's may differ from the second on.
 type batches struct{ sum map[int32]byte }
 
-func (d batches) Peek(broker int32, _ wire.TopicPartition, file string, p []byte, offset int64) int {
+func (d batches) Peek(broker int32, _ string, _ wire.TopicPartition, file string, p []byte, offset int64) int {
 	n := offset / headerSize
 	if file != segmentFile(0) || offset%headerSize != 0 || n > 9 {
 		return -1
