@@ -138,14 +138,16 @@ func movesDirs(mean time.Duration) func(*operator) {
 			tp := wire.TopicPartition{Topic: topic, Partition: o.rand.Int32N(o.plan.Partitions)}
 			ids := o.on.brokerIDs()
 			broker := ids[o.rand.IntN(len(ids))]
-			dirs := o.plan.logDirs()
-			dir := dirs[o.rand.IntN(len(dirs))]
 			if _, err := o.conn.Conn(broker); err != nil {
 				if err := o.conn.Refresh(o.e.Mono().Add(requestMax), topic); err != nil {
 					return err
 				}
 			}
-			err := o.admin.MoveReplica(broker, tp, dir, requestMax)
+			_, dirs, err := o.admin.ReplicaPlaces(broker, tp, requestMax)
+			if err != nil || len(dirs) == 0 {
+				return errors.Join(err, errNoLogDirs)
+			}
+			err = o.admin.MoveReplica(broker, tp, dirs[o.rand.IntN(len(dirs))], requestMax)
 			if err == nil && o.rand.IntN(4) == 0 { // and back, or on
 				o.e.Sleep(time.Duration(o.rand.IntN(50)) * time.Millisecond)
 				err = o.admin.MoveReplica(broker, tp, dirs[o.rand.IntN(len(dirs))], requestMax)
@@ -227,7 +229,10 @@ func shuffles(mean time.Duration) func(*operator) {
 	}
 }
 
-var errNothingToShuffle = errors.New("fewer than two replicas")
+var (
+	errNothingToShuffle = errors.New("fewer than two replicas")
+	errNoLogDirs        = errors.New("no log directory is well")
+)
 
 // elects asks for preferred leaders.
 func elects(mean time.Duration) func(*operator) {
