@@ -3,7 +3,6 @@ package osenv
 import (
 	"errors"
 	"io"
-	"os"
 	"sync"
 
 	"barnabas/broker/env"
@@ -68,15 +67,14 @@ func (c *conn) SendFile(f env.File, offset, n int64) (int64, error) {
 // sendfile passes the range to the socket inside the kernel. The offset is explicit, so that any number of
 // connections may send from one descriptor.
 func (c *conn) sendfile(f *file, offset, n int64) (sent int64, err error) {
-	cerr := f.raw.Control(func(fd uintptr) { // keeps the descriptor from being closed and reused meanwhile
-		for sent < n && err == nil {
-			var moved int
-			moved, err = c.sendfileOnce(int(fd), offset+sent, n-sent)
-			sent += int64(moved)
-		}
-	})
-	if cerr != nil {
-		return sent, wrap("sendfile", f.name, os.ErrClosed)
+	if err := f.hold(); err != nil { // from here on the descriptor is not closed, and its number not reused
+		return 0, wrap("sendfile", f.name, err)
+	}
+	defer f.drop()
+	for sent < n && err == nil {
+		var moved int
+		moved, err = c.sendfileOnce(f.fd, offset+sent, n-sent)
+		sent += int64(moved)
 	}
 	switch err {
 	case nil, errNoSendfile:

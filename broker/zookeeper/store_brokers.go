@@ -5,17 +5,48 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 )
 
-// EnsurePersistentPaths creates PersistentPaths where they are missing (KafkaZkClient#createTopLevelPaths).
+// EnsurePersistentPaths creates PersistentPaths where they are missing (KafkaZkClient#createTopLevelPaths), and the parent of
+// /cluster/id. What is missing is made in one transaction: a broker that starts waits for one sync of ZooKeeper's log, not
+// for twenty.
 func (s *Store) EnsurePersistentPaths() error {
 	if err := s.ensureChroot(); err != nil {
 		return err
 	}
-	for _, path := range PersistentPaths {
-		if err := s.ensure(path, nil); err != nil {
+	var paths []string
+	for _, path := range append(slices.Clone(PersistentPaths), parentPath(PathClusterID)) {
+		for i := 1; i <= len(path); i++ {
+			if (i == len(path) || path[i] == '/') && !slices.Contains(paths, path[:i]) {
+				paths = append(paths, path[:i])
+			}
+		}
+	}
+	there := make([]bool, len(paths))
+	err := s.each(len(paths), func(i int) (err error) {
+		there[i], _, err = s.exists(paths[i], false)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	var ops []Op
+	for i, path := range paths {
+		if !there[i] {
+			ops = append(ops, CreateOp(path, nil, Persistent))
+		}
+	}
+	if len(ops) == 0 {
+		return nil
+	}
+	if _, _, err = s.multi(ops...); err == nil || !errors.Is(err, ErrNodeExists) {
+		return err
+	}
+	for _, op := range ops { // another broker starts too, or an answer was lost
+		if err := s.ensure(op.Path, nil); err != nil {
 			return err
 		}
 	}
