@@ -18,6 +18,7 @@ type logDir struct {
 	health *health
 	meta   Meta
 	clean  bool // it was shut down cleanly
+	logs   int  // in it; guarded by the manager's mu
 
 	writing env.Mutex         // held while a checkpoint is written, so that an older one never replaces a newer
 	written map[string][]byte // by file name: what was last written, or read
