@@ -129,14 +129,17 @@ func (d *logDir) checkpoint(name string, collect func() map[wire.TopicPartition]
 	return nil
 }
 
-// read reads a checkpoint and remembers its content.
+// read reads a checkpoint and remembers its content. One that is missing is as good as an empty one, which need not be written.
 func (d *logDir) read(name string) (map[wire.TopicPartition]int64, error) {
 	file := path.Join(d.path, name)
 	offsets, err := readOffsets(d.env, file)
 	if err != nil {
 		return nil, err
 	}
-	if data, err := env.ReadFile(d.env, file, smallFile); err == nil && bytes.Equal(data, encodeOffsets(offsets)) {
+	data, err := env.ReadFile(d.env, file, smallFile)
+	if errors.Is(err, env.ErrNotExist) {
+		d.written[name] = encodeOffsets(nil)
+	} else if err == nil && bytes.Equal(data, encodeOffsets(offsets)) {
 		d.written[name] = data
 	}
 	return offsets, nil
