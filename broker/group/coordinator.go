@@ -132,6 +132,7 @@ func (c *Coordinator) enter(group string) (*shard, *kerr.Error) {
 	case closed:
 		return nil, kerr.CoordinatorNotAvailable
 	case s == nil:
+		markAskedWhoIsNone.Hit()
 		return nil, kerr.NotCoordinator
 	}
 	s.mu.Lock()
@@ -141,6 +142,7 @@ func (c *Coordinator) enter(group string) (*shard, *kerr.Error) {
 		return nil, kerr.NotCoordinator
 	case !s.active:
 		s.mu.Unlock()
+		markAskedWhileLoading.Hit()
 		return nil, kerr.CoordinatorLoadInProgress
 	}
 	return s, nil

@@ -43,6 +43,7 @@ func (c *Coordinator) Elected(number, epoch int32) {
 		c.mu.Unlock()
 		return
 	case old != nil: // what ends a leadership takes the shard out: Resigned
+		markElectedAgainInPlace.Hit()
 		old.epoch.Store(max(old.epoch.Load(), epoch))
 		c.mu.Unlock()
 		return
@@ -245,6 +246,7 @@ func (l *loading) group(e entry) error {
 	old := l.groups[e.group]
 	if e.value == nil {
 		if old != nil && len(old.offsets.committed) == 0 {
+			markLoadedATombstoneOfAGroup.Hit()
 			delete(l.groups, e.group)
 			return nil
 		}
@@ -270,6 +272,7 @@ func (l *loading) group(e entry) error {
 func (l *loading) keepOpen() {
 	for producer, list := range l.open { // unordered: each goes to its own place
 		for i, o := range list {
+			markLoadedAnOpenTransaction.Hit()
 			l.get(l.txnIDs[producer][i]).addTxnOffset(producer, o)
 		}
 	}
@@ -279,6 +282,7 @@ func (l *loading) keepOpen() {
 func (l *loading) endTxn(producer int64, commit bool) {
 	if commit {
 		for i, o := range l.open[producer] {
+			markLoadedACommittedTransaction.Hit()
 			l.get(l.txnIDs[producer][i]).SetOffset(o)
 		}
 	}

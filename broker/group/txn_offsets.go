@@ -41,6 +41,7 @@ func (g *Group) ValidateTxnCommit(memberID string, instance *string, generation 
 		return err
 	}
 	if generation != g.generation {
+		markTransactionalCommitOfAnotherGeneration.Hit()
 		return kerr.IllegalGeneration
 	}
 	return nil
@@ -71,6 +72,7 @@ func (g *Group) EndTxn(producer int64, commit bool, marker int64) {
 	list := g.offsets.txn[producer]
 	for key, o := range list { // unordered: each is another partition's
 		if o.at > marker {
+			markOffsetOfTheNextTransaction.Hit()
 			continue // of the next transaction
 		}
 		if delete(list, key); commit {
@@ -164,6 +166,7 @@ func (s *shard) txnCommit(g *Group, r TxnCommitRequest, answers []*kerr.Error, t
 		done: func(_ Now, err error) {
 			if err != nil && !inLogForGood(err) {
 				for i := range kept {
+					markTransactionalCommitNotReplicated.Hit()
 					g.failTxnOffset(r.ProducerID, kept[i])
 				}
 			}
@@ -227,6 +230,7 @@ func (c *Coordinator) endTxns() {
 		}
 		s.mu.Lock()
 		if tell(); !s.active {
+			markTransactionEndsWhileLoading.Hit()
 			c.roles.TryPut(func() {
 				s.mu.Lock()
 				defer s.mu.Unlock()

@@ -134,6 +134,7 @@ func (l *Log) load(o Options) (Recovery, error) {
 	}
 	l.indexes.Store(l.recoveryPoint.Load())
 	if l.end < l.start.Load() { // a restart of the log at a later offset was interrupted; here it is finished
+		markInterruptedRestartFinished.Hit()
 		if err := l.restartAt(l.start.Load()); err != nil {
 			return r, err
 		}
@@ -176,6 +177,7 @@ func (l *Log) listDir(again bool) (names []string, created bool, err error) {
 			return nil, false, err
 		}
 		if changed {
+			markInterruptedSwapFinished.Hit()
 			return l.listDir(true)
 		}
 	}
@@ -287,6 +289,7 @@ func (l *Log) loadEpochs() error {
 
 // relearnEpochs reads all batches' headers for their epochs, because the checkpoint cannot be read.
 func (l *Log) relearnEpochs() error {
+	markEpochsRelearned.Hit()
 	var e epochs
 	for _, g := range l.segments {
 		err := g.walk(0, func(b record.Batch, _ int64) error {
@@ -328,6 +331,7 @@ func (l *Log) loadTail(r *Recovery) error {
 	if !isBad(err) {
 		return l.fail("open", err)
 	}
+	markCleanMarkerWasWrong.Hit()
 	// The marker said clean, the bytes say otherwise: believe the bytes.
 	r.Clean = false
 	r.CutReason = "the clean-shutdown marker was wrong"

@@ -45,6 +45,7 @@ func (l *Log) TruncateTo(offset int64) error {
 		return err
 	}
 	if offset < l.segments[0].base {
+		markTruncatedBelowTheFirstSegment.Hit()
 		return l.restartAt(offset)
 	}
 	before := l.end
@@ -70,6 +71,7 @@ func (l *Log) TruncateTo(offset int64) error {
 	}
 	l.end = end
 	if end < l.start.Load() { // or the next Open would take it for an interrupted restart
+		markTruncatedBelowTheStart.Hit()
 		l.start.Store(end)
 		if err := l.saveCheckpoint(); err != nil {
 			return err
@@ -114,6 +116,7 @@ func (l *Log) cut(i int, pos, end int64) error {
 		return l.fail("truncate transaction index", err)
 	}
 	if g.read() {
+		markTruncatedUnderAReader.Hit()
 		return l.leave(g, end)
 	}
 	return nil
@@ -163,6 +166,7 @@ func (l *Log) leave(g *segment, end int64) error {
 func (l *Log) drop(i int) error {
 	g := l.segments[i]
 	if i > 0 && g.read() {
+		markSegmentRemovedUnderAReader.Hit()
 		if err := g.file.Truncate(0); err != nil {
 			return l.fail("remove segment", err)
 		}
