@@ -220,6 +220,9 @@ func (l *Log) AppendAsFollower(batches []byte) (AppendInfo, error) {
 		}
 		if info.Batches == 0 && b.BaseOffset() < end && b.LastOffset() >= end && l.isEmpty() {
 			markFollowerBeginsInsideOfABatch.Hit()
+			if err := l.bear(); err != nil {
+				return AppendInfo{}, err
+			}
 			if err := l.rebase(b.BaseOffset()); err != nil {
 				return AppendInfo{}, err
 			}
@@ -254,6 +257,9 @@ func (l *Log) write(batches []byte, end int64, c *change) error {
 		assert.That(false, "INV-APPEND-ASCENDS: %s: append ends at %d, log at %d", l.tp, end, l.end)
 	}
 	if err := l.learnEpochs(batches); err != nil {
+		return err
+	}
+	if err := l.bear(); err != nil {
 		return err
 	}
 	for at := l.end; len(batches) > 0; {

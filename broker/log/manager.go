@@ -86,7 +86,10 @@ func (m *Manager) Host(tp wire.TopicPartition, topicID [16]byte, cfg config.Topi
 	if err != nil {
 		return nil, fmt.Errorf("create %s: %w", tp, err)
 	}
-	l, _, err := Open(m.env, m.options(d, tp, Options{TopicID: topicID, Config: cfg}))
+	m.mu.Lock()
+	b := m.background
+	m.mu.Unlock()
+	l, _, err := Open(m.env, m.options(d, tp, Options{TopicID: topicID, Config: cfg, dirLater: b != nil}))
 	if err != nil {
 		d.health.tell()
 		return nil, fmt.Errorf("create %s: %w", tp, err)
@@ -95,6 +98,9 @@ func (m *Manager) Host(tp wire.TopicPartition, topicID [16]byte, cfg config.Topi
 	m.mu.Lock()
 	delete(m.wanted, tp)
 	m.mu.Unlock()
+	if b != nil {
+		b.homeless.TryPut(l)
+	}
 	return l, nil
 }
 
@@ -110,6 +116,7 @@ func (m *Manager) hold(h *held) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.logs[h.log.tp] = h
+	h.dir.logs++
 }
 
 // serve connects a log with what the manager does for it. A copy is synced by whoever makes it.
@@ -142,13 +149,6 @@ func (m *Manager) chooseDir(tp wire.TopicPartition, isNew bool) (*logDir, error)
 func (m *Manager) leastUsed(isNew bool) (*logDir, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	count := map[*logDir]int{}
-	for _, h := range m.logs { // unordered: counting
-		count[h.dir]++
-	}
-	for _, h := range m.futures { // unordered: counting
-		count[h.dir]++
-	}
 	var best *logDir
 	var failed error
 	for _, d := range m.dirs {
@@ -156,7 +156,7 @@ func (m *Manager) leastUsed(isNew bool) (*logDir, error) {
 			failed = err
 			continue
 		}
-		if best == nil || count[d] < count[best] {
+		if best == nil || d.logs < best.logs {
 			best = d
 		}
 	}
@@ -180,6 +180,9 @@ func (m *Manager) Delete(tp wire.TopicPartition) error {
 	h := m.logs[tp]
 	delete(m.logs, tp)
 	delete(m.wanted, tp)
+	if h != nil {
+		h.dir.logs--
+	}
 	m.mu.Unlock()
 	if h == nil {
 		return m.dropFuture(tp)
@@ -196,13 +199,17 @@ func (m *Manager) discard(h *held) error {
 	if err := d.health.err(); err != nil {
 		return err
 	}
-	gone := path.Join(d.path, m.deletedName(tp))
-	err := m.env.Rename(h.log.path, gone)
-	if err == nil {
-		err = m.env.SyncDir(d.path)
-	}
-	if err != nil {
-		return d.health.fail("delete "+tp.String(), err)
+	gone := ""
+	var err error
+	if !h.log.homeless { // else there is nothing, and will not be: it is abandoned
+		gone = path.Join(d.path, m.deletedName(tp))
+		err = m.env.Rename(h.log.path, gone)
+		if err == nil {
+			err = m.env.SyncDir(d.path)
+		}
+		if err != nil {
+			return d.health.fail("delete "+tp.String(), err)
+		}
 	}
 	err = m.checkpointDir(d)
 	if err == nil {
@@ -211,7 +218,9 @@ func (m *Manager) discard(h *held) error {
 	if err != nil {
 		return err
 	}
-	m.doom(d, h.log.config.Load().FileDeleteDelay, []string{gone})
+	if gone != "" {
+		m.doom(d, h.log.config.Load().FileDeleteDelay, []string{gone})
+	}
 	return d.health.err()
 }
 

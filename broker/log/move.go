@@ -122,12 +122,29 @@ func (m *Manager) CreateFuture(tp wire.TopicPartition, dir string) (*Log, error)
 		return nil, fmt.Errorf("move %s: %w", tp, err)
 	}
 	h := &held{log: l, dir: d, hw: -1}
-	m.serve(h)
-	m.mu.Lock()
-	m.futures[tp] = h
-	m.mu.Unlock()
+	m.holdFuture(h)
 	m.env.Emit(env.Event{Kind: evFutureMade, Topic: tp.Topic, Partition: tp.Partition, Text: d.path})
 	return l, nil
+}
+
+// holdFuture takes an opened copy in, releaseFuture lets it out again: nil if there was none.
+func (m *Manager) holdFuture(h *held) {
+	m.serve(h)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.futures[h.log.tp] = h
+	h.dir.logs++
+}
+
+func (m *Manager) releaseFuture(tp wire.TopicPartition) *held {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	h := m.futures[tp]
+	if h != nil {
+		delete(m.futures, tp)
+		h.dir.logs--
+	}
+	return h
 }
 
 // DeleteFuture gives a copy up. None is no error. Nobody may be using it.
@@ -139,10 +156,7 @@ func (m *Manager) DeleteFuture(tp wire.TopicPartition) error {
 
 // dropFuture is DeleteFuture with changing held. In a directory that has failed the copy stays; the next start goes on with it.
 func (m *Manager) dropFuture(tp wire.TopicPartition) error {
-	m.mu.Lock()
-	h := m.futures[tp]
-	delete(m.futures, tp)
-	m.mu.Unlock()
+	h := m.releaseFuture(tp)
 	if h == nil {
 		return nil
 	}
@@ -197,6 +211,17 @@ func (m *Manager) Promote(tp wire.TopicPartition, hw int64) (l *Log, retire func
 
 // finishCopy makes the copy all that the log is, durably.
 func (m *Manager) finishCopy(from, to *held, hw int64) error {
+	for _, l := range []*Log{from.log, to.log} { // there must be directories to rename, and to put notes into
+		l.mu.Lock()
+		err := l.usable()
+		if err == nil {
+			err = l.bear()
+		}
+		l.unlock()
+		if err != nil {
+			return err
+		}
+	}
 	if start := from.log.StartOffset(); start > to.log.StartOffset() {
 		if err := to.log.AdvanceStartOffset(start); err != nil {
 			return err
@@ -273,11 +298,10 @@ func (m *Manager) openMoved(from, to *held) (*Log, error) {
 	l.mu.Lock()
 	l.verifying = verifying // transactions that the coordinator is being asked about
 	l.mu.Unlock()
-	h := &held{log: l, dir: to.dir, hw: to.hw}
-	m.serve(h)
+	m.releaseFuture(l.tp)
+	m.hold(&held{log: l, dir: to.dir, hw: to.hw})
 	m.mu.Lock()
-	m.logs[l.tp] = h
-	delete(m.futures, l.tp)
+	from.dir.logs--
 	m.mu.Unlock()
 	return l, nil
 }
@@ -296,11 +320,7 @@ func (m *Manager) retire(from *held, to *logDir, l *Log) {
 }
 
 func (m *Manager) forgetFuture(tp wire.TopicPartition) {
-	m.mu.Lock()
-	h := m.futures[tp]
-	delete(m.futures, tp)
-	m.mu.Unlock()
-	if h != nil {
+	if h := m.releaseFuture(tp); h != nil {
 		h.log.abandon()
 	}
 }
@@ -326,11 +346,7 @@ func (m *Manager) loadFutures(d *logDir, in inDir, recoveryPoints, starts map[wi
 		if err != nil {
 			return err
 		}
-		h := &held{log: l, dir: d, hw: -1}
-		m.serve(h)
-		m.mu.Lock()
-		m.futures[tp] = h
-		m.mu.Unlock()
+		m.holdFuture(&held{log: l, dir: d, hw: -1})
 	}
 	return nil
 }
