@@ -131,11 +131,14 @@ func reassigns(mean time.Duration) func(*operator) {
 }
 
 // movesDirs moves replicas between the log directories of their brokers, turns some back on their way, and asks at times for the directory
-// of a replica that may not be there.
-func movesDirs(mean time.Duration) func(*operator) {
+// of a replica that may not be there. Of the internal topics that are named it moves the first partition.
+func movesDirs(mean time.Duration, internal ...string) func(*operator) {
 	return func(o *operator) {
 		o.every(mean, func() error {
 			tp := wire.TopicPartition{Topic: topic, Partition: o.rand.Int32N(o.plan.Partitions)}
+			if i := o.rand.IntN(2 * (len(internal) + 1)); i < len(internal) {
+				tp = wire.TopicPartition{Topic: internal[i]}
+			}
 			ids := o.on.brokerIDs()
 			broker := ids[o.rand.IntN(len(ids))]
 			if _, err := o.conn.Conn(broker); err != nil {
