@@ -441,3 +441,30 @@ func TestMoveSurvivesAFailingDirectory(t *testing.T) {
 		}
 	}
 }
+
+// A log that nothing was ever written to moves too, and is written to afterwards.
+func TestEmptyReplicaMoves(t *testing.T) {
+	for seed := range uint64(10) {
+		cluster.Test(t, seed, func(e env.Env) {
+			m := openMover(e)
+			m.logs.Start()
+			m.logs.Delete(moved) // the one that openMover made before there was a background
+			l, err := m.logs.Host(moved, movedID, moveConfig().Topic, true)
+			m.must(err)
+			m.p = partition.New(partition.Options{Env: e, TP: moved, Log: l, BrokerID: 1, BrokerEpoch: func() int64 { return 1 },
+				Alive: func(int32) bool { return true }, ReplicaLagTimeMax: time.Second, MinInsyncReplicas: 1,
+				Notify: func(wire.TopicPartition) {}, RequestAlter: func(wire.TopicPartition) {}})
+			m.lead(1)
+			from := m.p.Log().Dir()
+			m.must(m.finish(m.begin()))
+			if m.p.Log().Dir() == from || len(m.p.Log().Epochs()) != 1 {
+				t.Fatal(m.p.Log().Dir(), m.p.Log().Epochs())
+			}
+			m.write(5)
+			m.check(0, 5)
+			m.must(m.logs.Shutdown(seed%2 == 0))
+			m = openMover(e)
+			m.check(0, 5)
+		})
+	}
+}
