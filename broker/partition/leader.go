@@ -81,8 +81,7 @@ func (p *Partition) Replicated(requiredOffset int64, leaderEpoch int32) (done bo
 		markReplicatedNotLeaderForPartition.Hit()
 		return true, p.fail("replicate", kerr.NotLeaderForPartition)
 	}
-	if p.o.Bugs.Has(bug.AckBeforeISR) {
-		p.acked = max(p.acked, requiredOffset)
+	if p.o.Bugs.Has(bug.AckBeforeISR) { // not noted as acknowledged: that it is lost, clients see
 		return true, nil
 	}
 	if p.hw < requiredOffset {
