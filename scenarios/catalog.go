@@ -57,6 +57,7 @@ var catalog = append([]*Scenario{
 		Draw: func(r *rand.Rand, p *Plan) {
 			p.weigh(map[faults.Kind]int{faults.ZooKeeperOutage: 4, faults.ZooKeeperRestart: 3, faults.ZooKeeperExpire: 5, faults.Crash: 2})
 			p.Faults.Must = []faults.Kind{faults.ZooKeeperExpire, faults.ZooKeeperRestart}
+			p.ZKClients = 3
 			p.Least.FiredAny = 1
 		},
 	},

@@ -67,6 +67,7 @@ var trialCatalog = []*Scenario{
 		Draw: func(r *rand.Rand, p *Plan) {
 			p.weigh(map[faults.Kind]int{faults.ZooKeeperPause: 4, faults.ZooKeeperLoseWatch: 6, faults.ZooKeeperExpire: 3, faults.Crash: 4, faults.Pause: 1})
 			p.Faults.Must = []faults.Kind{faults.ZooKeeperLoseWatch, faults.Crash}
+			p.ZKClients = 2
 			p.Operators = append(p.Operators, reassigns(2*time.Second), churns(1500*time.Millisecond))
 			p.Least.FiredAny = 1
 		},

@@ -22,6 +22,7 @@ var (
 	markIsrAnswerTooLate                        = env.NewMark("isr-answer-too-late")
 	markIsrChangeNotAttempted                   = env.NewMark("isr-change-not-attempted")
 	markIsrShrunk                               = env.NewMark("isr-shrunk")
+	markLeaderAgainAfterOthers                  = env.NewMark("leader-again-after-others")
 	markLeaderEndsBeforeFollower                = env.NewMark("leader-ends-before-follower")
 	markLeaderKnowsNoEpoch                      = env.NewMark("leader-knows-no-epoch")
 	markLeaderStartsAfterFollower               = env.NewMark("leader-starts-after-follower")
