@@ -23,7 +23,6 @@ var (
 	markIsrChangeNotAttempted                   = env.NewMark("isr-change-not-attempted")
 	markIsrShrunk                               = env.NewMark("isr-shrunk")
 	markLeaderAgainAfterMissedEpochs            = env.NewMark("leader-again-after-missed-epochs")
-	markLeaderAgainAfterOthers                  = env.NewMark("leader-again-after-others")
 	markLeaderEndsBeforeFollower                = env.NewMark("leader-ends-before-follower")
 	markLeaderKnowsNoEpoch                      = env.NewMark("leader-knows-no-epoch")
 	markLeaderStartsAfterFollower               = env.NewMark("leader-starts-after-follower")

@@ -135,12 +135,6 @@ func (p *Partition) resetFollowers(a Assignment, now env.Instant, start int64, n
 		switch {
 		case known == nil || p.role != Leader || missedEpochs:
 			followers = append(followers, newReplica(id, now, inISR))
-		case a.LeaderEpoch > p.leaderEpoch+1:
-			// DEVIATION(KIP-101): Kafka goes on from what a follower had when it last fetched. But between the two epochs others may
-			// have led, whom we have not heard of and for whom the follower cut its log: the high watermark would go up to what
-			// it has no more.
-			markLeaderAgainAfterOthers.Hit()
-			followers = append(followers, newReplica(id, now, inISR))
 		case newEpoch:
 			followers = append(followers, known.newEpoch(now, start, inISR))
 		default:
