@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -44,7 +45,7 @@ func SoakPage(w io.Writer, s *Soak) error {
 		{thousands(faults), "faults that hit something"},
 		{fmt.Sprintf("%.0f×", n.Virtual.Seconds()/math.Max(1e-9, computed.Seconds())), "real time, on each core"},
 	}
-	return soakTemplate.Execute(w, page)
+	return soakTemplate().Execute(w, page)
 }
 
 // trend draws the soaks so far: a bar each, as high as its runs, with what failed in it on top.
@@ -84,25 +85,27 @@ func trend(nights []Night) string {
 	return b.String()
 }
 
-var soakTemplate = template.Must(template.New("soak").Funcs(template.FuncMap{
-	"timeline":  func(r *Run) template.HTML { return template.HTML(Timeline(r)) },
-	"seconds":   seconds,
-	"thousands": thousands,
-	"round":     round,
-	"lifetime":  lifetime,
-	"seeds":     seedList,
-	"clock":     func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") },
-	"short": func(s string) string {
-		if len(s) > 240 {
-			return s[:240] + "…"
-		}
-		return s
-	},
-	"percent": func(a, b int) string { return fmt.Sprintf("%.0f%%", 100*float64(a)/math.Max(1, float64(b))) },
-	"speed": func(r SoakScenario) string {
-		return fmt.Sprintf("%.0f×", r.Virtual.Seconds()/math.Max(1e-9, r.Wall.Seconds()))
-	},
-}).Parse(soakHTML))
+var soakTemplate = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("soak").Funcs(template.FuncMap{
+		"timeline":  func(r *Run) template.HTML { return template.HTML(Timeline(r)) },
+		"seconds":   seconds,
+		"thousands": thousands,
+		"round":     round,
+		"lifetime":  lifetime,
+		"seeds":     seedList,
+		"clock":     func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") },
+		"short": func(s string) string {
+			if len(s) > 240 {
+				return s[:240] + "…"
+			}
+			return s
+		},
+		"percent": func(a, b int) string { return fmt.Sprintf("%.0f%%", 100*float64(a)/math.Max(1, float64(b))) },
+		"speed": func(r SoakScenario) string {
+			return fmt.Sprintf("%.0f×", r.Virtual.Seconds()/math.Max(1e-9, r.Wall.Seconds()))
+		},
+	}).Parse(soakHTML))
+})
 
 const soakHTML = `<!DOCTYPE html>
 <html lang="en">
