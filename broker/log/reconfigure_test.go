@@ -19,6 +19,7 @@ func TestReconfigurationTakesEffect(t *testing.T) {
 		cfg.LogCleanerBackoff = 24 * time.Hour
 		m := manager(t, e, cfg)
 		m.Start()
+		e.Sleep(time.Second) // the cleaner has looked once, and rests
 		l, err := m.GetOrCreate(topic("t", 0), [16]byte{1}, cfg.Topic)
 		if err != nil {
 			t.Fatal(err)
