@@ -209,13 +209,25 @@ func (c *Coordinator) Sync(group string, r SyncRequest) *coordinator.Promise[Syn
 		p.Set(SyncResult{Err: err})
 		return p
 	}
+	now := c.now()
+	answer := p.Set
+	if now.Mono < s.heir {
+		// DEVIATION(KIP-62): Kafka says UNKNOWN_MEMBER_ID, of which clients lose what they own, or give up. The coordinator before us let the member
+		// join, and died before the generation was written: it need but join again, and hears then that its id is of the past.
+		answer = func(r SyncResult) {
+			if r.Err == kerr.UnknownMemberID {
+				r.Err = kerr.RebalanceInProgress
+			}
+			p.Set(r)
+		}
+	}
 	g := s.groups[group]
 	if g == nil {
 		s.mu.Unlock()
-		p.Set(SyncResult{Err: kerr.UnknownMemberID})
+		answer(SyncResult{Err: kerr.UnknownMemberID})
 		return p
 	}
-	g.Sync(c.now(), r, p.Set)
+	g.Sync(now, r, answer)
 	s.leave(g)
 	return p
 }

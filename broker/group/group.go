@@ -77,8 +77,9 @@ type Group struct {
 
 	offsets offsets
 	writes  []Write
-	next    env.Instant // nothing is due before: a lower bound
-	armed   env.Instant // when the coordinator will call Tick at the latest; its own
+	written *kmsg.GroupMetadataValue // last, or about to be; nil for never
+	next    env.Instant              // nothing is due before: a lower bound
+	armed   env.Instant              // when the coordinator will call Tick at the latest; its own
 }
 
 // Protocol is an assignor that a member knows, and what it says to it.

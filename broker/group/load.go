@@ -27,6 +27,9 @@ const (
 	loadRetry = time.Second
 )
 
+// heirPatience is for how long after its load a coordinator takes strangers for members of its predecessor's last generation.
+const heirPatience = 30 * time.Second
+
 // rareSlowLoad lets clients wait for the groups of a new coordinator.
 var rareSlowLoad = env.NewRare("groups-load-slowly")
 
@@ -100,6 +103,9 @@ func (s *shard) publish(l *loading) {
 	}
 	now := s.c.now()
 	s.groups, s.active = l.groups, true
+	if s.epoch.Load() > 0 { // somebody led before us
+		s.heir = now.Mono.Add(heirPatience)
+	}
 	for _, id := range s.names() {
 		g := s.groups[id]
 		g.loaded(now)

@@ -28,6 +28,7 @@ type shard struct {
 	p      *partition.Partition
 	groups map[string]*Group
 	txns   map[int64]map[string]bool // by producer id: groups with offsets of its open transaction
+	heir   env.Instant               // until when members may come that joined the coordinator before us
 
 	waiting []waiting // appended and not replicated; by required. Under the coordinator's mutex
 }
