@@ -147,12 +147,7 @@ func checkProduced(records []byte, version int16) error {
 	return nil
 }
 
-var evH5 = env.NewKind("h5-refused", env.Info, "code")
-
 func (p *produced) fail(out *kmsg.ProduceResponseTopicPartition, err error) {
-	if c := wire.Code(err); c == kerr.InvalidTxnState.Code || c == kerr.UnknownServerError.Code || c == kerr.InvalidProducerEpoch.Code || c == kerr.OutOfOrderSequenceNumber.Code || c == kerr.InvalidProducerIDMapping.Code {
-		p.api.Env.Emit(env.Event{Kind: evH5, Text: err.Error()})
-	}
 	p.failed = true
 	out.ErrorCode, out.ErrorMessage = wire.Code(err), text(err)
 }

@@ -396,6 +396,21 @@ func TestProduceIsVerified(t *testing.T) {
 	})
 }
 
+// A broker that begins to lead a partition while a request for it is under way refuses it in a way that producers try again: it has not
+// been verified.
+func TestLeaderTakesOverDuringVerification(t *testing.T) {
+	onTxns(t, 3, nil, func(d *desk, p *producer) {
+		wants(t, "add", p.add(3, "t", 0)[0], nil)
+		d.takenOver = wire.TopicPartition{Topic: "t", Partition: 0}
+		wants(t, "in between", p.produce(11, 0, "v"), kerr.NotLeaderForPartition)
+		wants(t, "again", p.produce(11, 0, "v"), nil)
+		wants(t, "add offsets", p.addOffsets(), nil)
+		d.takenOver = wire.TopicPartition{Topic: group.Topic, Partition: d.groups.PartitionFor("g")}
+		wants(t, "offsets in between", d.commitOffsets(p.offsetsRequest(3, 1)), kerr.NotCoordinator)
+		wants(t, "offsets again", d.commitOffsets(p.offsetsRequest(3, 1)), nil)
+	})
+}
+
 // The zoo: without the verification the late record gets in, and the last stable offset hangs.
 func TestLateProduceHangs(t *testing.T) {
 	onDeskWith(t, "txn-late-produce", func(d *desk, p *producer) {

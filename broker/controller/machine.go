@@ -117,9 +117,6 @@ func (m *machine) startup(l loaded) error {
 	if err := m.startDeletions(l.deletions); err != nil {
 		return err
 	}
-	// Brokers must hear of the live brokers before they are told whom to follow.
-	m.addMetadata(m.partitions())
-	m.flush()
 	if err := m.dropRestarted(restarted); err != nil {
 		return err
 	}
@@ -132,6 +129,11 @@ func (m *machine) startup(l loaded) error {
 	if err := m.replicasOffline(dead, false); err != nil {
 		return err
 	}
+	// Brokers must hear of the live brokers before they are told whom to follow.
+	// DEVIATION(KIP-291): Kafka says who lives before it elects. In between, clients are told that the dead ones' partitions have no leader and
+	// their groups no coordinator, for as long as the elections take: some give up on it. Ours hear of both at once.
+	m.addMetadata(m.partitions())
+	m.flushMetadata()
 	if err := m.resumeDeletions(); err != nil {
 		return err
 	}
