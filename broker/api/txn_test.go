@@ -288,10 +288,7 @@ func TestTransactionRefusals(t *testing.T) {
 			change(&q)
 			return &q
 		}
-		unknown := bad(func(q *producer) { q.txn = "x" + string(rune(0)) })
-		for i := 0; coordinator.PartitionFor(unknown.txn, 50) != coordinator.PartitionFor("x", 50); i++ {
-			unknown.txn = fmt.Sprint("unknown", i)
-		}
+		unknown := bad(func(q *producer) { q.txn = sameHome("x") })
 		elsewhere := bad(func(q *producer) { q.txn = "somebody else's" })
 		stale, other, nobody := bad(func(q *producer) { q.epoch-- }), bad(func(q *producer) { q.id++ }), bad(func(q *producer) { q.txn = "" })
 		for _, c := range []struct {
@@ -329,6 +326,15 @@ func TestTransactionRefusals(t *testing.T) {
 		wants(t, "abort of what is committed", p.end(4, false).ErrorCode, kerr.InvalidTxnState)
 		wants(t, "commit again", p.end(4, true).ErrorCode, nil)
 	})
+}
+
+// sameHome is another transactional id that lives in the same partition.
+func sameHome(id string) string {
+	for i := 0; ; i++ {
+		if other := fmt.Sprint("unknown", i); coordinator.PartitionFor(other, 50) == coordinator.PartitionFor(id, 50) {
+			return other
+		}
+	}
 }
 
 // InitProducerId refuses what is out of bounds, and fences.

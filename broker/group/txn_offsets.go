@@ -139,7 +139,7 @@ func (s *shard) txnCommit(g *Group, r TxnCommitRequest, answers []*kerr.Error, t
 	var b batch
 	for i := range r.Offsets {
 		o := &r.Offsets[i]
-		if len(o.Metadata) > s.c.o.Config.OffsetMetadataBytesMax {
+		if wire.UTF16Len(o.Metadata) > s.c.o.Config.OffsetMetadataBytesMax {
 			answers[i] = kerr.OffsetMetadataTooLarge
 			continue
 		}
