@@ -48,6 +48,9 @@ type Deps struct {
 	// LeaderThrottle bounds what followers that catch up are sent (KIP-73). nil: nothing does.
 	LeaderThrottle *quota.Replication
 	Offsets        ConsumerOffsets
+	// FeaturesEpoch is the version of /feature, -1 without one. No features are finalized there that this broker could tell of: it supports
+	// none. nil: there is none.
+	FeaturesEpoch func() int64
 }
 
 // Configs is where configs set at run time are kept (/config in ZooKeeper): *zookeeper.Store is nearly one. Both methods wait for
@@ -101,6 +104,7 @@ type Controller interface {
 	AlterPartitionReassignments(*kmsg.AlterPartitionAssignmentsRequest) *kmsg.AlterPartitionAssignmentsResponse
 	ListPartitionReassignments(*kmsg.ListPartitionReassignmentsRequest) *kmsg.ListPartitionReassignmentsResponse
 	ElectLeaders(*kmsg.ElectLeadersRequest) *kmsg.ElectLeadersResponse
+	UpdateFeatures(*kmsg.UpdateFeaturesRequest) *kmsg.UpdateFeaturesResponse
 }
 
 // API answers requests. Its Handle is what a server.Server calls; many tasks may be in it at once.
@@ -154,7 +158,7 @@ var routes = index(
 	offsetForLeaderEpochRoute, describeConfigsRoute, alterPartitionRoute, describeClusterRoute, allocateProducerIDsRoute,
 	offsetCommitRoute, offsetFetchRoute, findCoordinatorRoute, joinGroupRoute, heartbeatRoute, leaveGroupRoute, syncGroupRoute,
 	describeGroupsRoute, listGroupsRoute, deleteGroupsRoute, offsetDeleteRoute,
-	createPartitionsRoute, alterReassignmentsRoute, listReassignmentsRoute, electLeadersRoute, alterConfigsRoute,
+	createPartitionsRoute, alterReassignmentsRoute, listReassignmentsRoute, electLeadersRoute, updateFeaturesRoute, alterConfigsRoute,
 	incrementalAlterConfigsRoute,
 	deleteRecordsRoute, describeLogDirsRoute,
 	addPartitionsToTxnRoute, addOffsetsToTxnRoute, endTxnRoute, writeTxnMarkersRoute, txnOffsetCommitRoute,

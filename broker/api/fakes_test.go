@@ -451,6 +451,10 @@ func (c *fakeController) ElectLeaders(req *kmsg.ElectLeadersRequest) *kmsg.Elect
 	return req.ResponseKind().(*kmsg.ElectLeadersResponse)
 }
 
+func (c *fakeController) UpdateFeatures(req *kmsg.UpdateFeaturesRequest) *kmsg.UpdateFeaturesResponse {
+	return req.ResponseKind().(*kmsg.UpdateFeaturesResponse)
+}
+
 // fakeConfigs keeps configs in memory, by "type/entity".
 type fakeConfigs map[string]map[string]string
 

@@ -29,6 +29,8 @@ type znodes interface {
 	AllocateProducerIDs(f zookeeper.Fence, brokerID int32) (zookeeper.ProducerIDBlock, error)
 	SetReassignment(f zookeeper.Fence, wanted map[wire.TopicPartition][]int32) error
 	ClearPreferredElection(f zookeeper.Fence) error
+	Feature() (zookeeper.Feature, int32, error)
+	SetFeature(f zookeeper.Fence, feature zookeeper.Feature, version int32) error
 }
 
 // Events of the trace.
@@ -57,6 +59,8 @@ type machine struct {
 	store  znodes
 	emit   func(env.Event)
 	newID  func() [16]byte // a random topic id
+
+	features map[string]featureRange // that this broker supports: none, as Kafka's in ZooKeeper mode (decision 010)
 
 	asked  map[wire.TopicPartition][]int32 // what stands in /admin/reassign_partitions, nil without it
 	batch  batch
