@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"barnabas/broker/assert"
+	"barnabas/broker/coordinator"
 	"barnabas/broker/env"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -32,10 +33,7 @@ func (s State) String() string {
 }
 
 // Now is the time as a group is told it.
-type Now struct {
-	Mono env.Instant
-	Wall int64 // ms since 1970
-}
+type Now = coordinator.Now
 
 // Limits are what the configuration says of groups.
 type Limits struct {
