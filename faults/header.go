@@ -24,11 +24,14 @@ const None = -1
 // Changes are what a run does otherwise than its seed says, to be smaller or to take another way. The zero value
 // changes nothing. In the header each is a word: "brokers=3 partitions=1 producers=1 consumers=0 records=12".
 type Changes struct {
-	Brokers, Partitions, Producers, Consumers int
-	Records                                   int           // handed over by all producers together
-	Pause                                     time.Duration // mean time between two records of one producer
-	Begin                                     time.Duration // no client starts before
-	Heal                                      time.Duration // when the faults end
+	Brokers, Partitions, Producers, Consumers  int
+	Transactional, Processors, Members, Legacy int           // clients of these kinds
+	Operators                                  int           // administrators at work
+	Records                                    int           // handed over by all producers together
+	Pause                                      time.Duration // mean time between two records of one producer
+	Begin                                      time.Duration // no client starts before
+	Heal                                       time.Duration // when the faults end
+	Settle                                     time.Duration // how long clients go on once the cluster is well again
 	// Beyond, if not zero, lets the faults do more than Kafka promises to bear.
 	Beyond int
 	// Redraw, if not zero, redraws every random choice but the plan and the schedule: another way through the same
@@ -48,9 +51,11 @@ type changeField struct {
 func (c *Changes) fields() []changeField {
 	return []changeField{
 		{key: "brokers", count: &c.Brokers}, {key: "partitions", count: &c.Partitions}, {key: "producers", count: &c.Producers},
-		{key: "consumers", count: &c.Consumers}, {key: "records", count: &c.Records}, {key: "pause", duration: &c.Pause},
+		{key: "consumers", count: &c.Consumers}, {key: "transactional", count: &c.Transactional}, {key: "processors", count: &c.Processors},
+		{key: "members", count: &c.Members}, {key: "legacy", count: &c.Legacy}, {key: "operators", count: &c.Operators},
+		{key: "records", count: &c.Records}, {key: "pause", duration: &c.Pause},
 		{key: "beyond", count: &c.Beyond},
-		{key: "begin", duration: &c.Begin}, {key: "heal", duration: &c.Heal},
+		{key: "begin", duration: &c.Begin}, {key: "heal", duration: &c.Heal}, {key: "settle", duration: &c.Settle},
 		{key: "redraw", number: &c.Redraw}, {key: "redraw-at", duration: &c.RedrawAt},
 	}
 }
@@ -122,6 +127,11 @@ func parseHeader(text string) (h Header, err *ParseError) {
 
 const countMax = 1_000_000
 
+// mayBeNone tells whether a trial can do without.
+func mayBeNone(key string) bool {
+	return !slices.Contains([]string{"brokers", "partitions", "records", "beyond"}, key)
+}
+
 func (c *Changes) parse(key, value string) *ParseError {
 	for _, f := range c.fields() {
 		switch {
@@ -142,7 +152,7 @@ func (c *Changes) parse(key, value string) *ParseError {
 			return nil
 		default:
 			n, err := strconv.Atoi(value)
-			if err != nil || n < 0 || n > countMax || n == 0 && key != "consumers" {
+			if err != nil || n < 0 || n > countMax || n == 0 && !mayBeNone(key) {
 				return wrong("%s=%s is not such a number", key, value)("write a number from 1 to %d", countMax)
 			}
 			if *f.count = n; n == 0 {

@@ -92,7 +92,7 @@ func TestParseNamesTheMistake(t *testing.T) {
 		"1s loss from=1 to=2 one-in=1":       `one-in=1 is not a number of segments; write a whole number from 2 to 1000000`,
 		"1s bandwidth from=1 to=2 bytes=9":   `bytes=9 is not a number of bytes a second; write a whole number from 1024 to 1099511627776`,
 		"# seed=x":                           `seed "x" is not a number; write a number from 0 to 2^64-1`,
-		"# scenario=a sede=1":                `unknown header field "sede=1"; the header has scenario=, seed=, commit=, bugs=, invariant=, brokers=, partitions=, producers=, consumers=, records=, pause=, beyond=, begin=, heal=, redraw=, redraw-at=`,
+		"# scenario=a sede=1":                `unknown header field "sede=1"; the header has scenario=, seed=, commit=, bugs=, invariant=, brokers=, partitions=, producers=, consumers=, transactional=, processors=, members=, legacy=, operators=, records=, pause=, beyond=, begin=, heal=, settle=, redraw=, redraw-at=`,
 		"1s crash node=1" + strings.Repeat(" ", 1) + strings.Repeat("x", lineMax): `a line of 4112 bytes; keep lines below 4096 bytes`,
 	} {
 		_, err := Parse("a.schedule", []byte("# first line\n"+text+"\n"))

@@ -39,6 +39,10 @@ document.getElementById('all').click(); seen.push('whole ' + range.textContent);
 let tips = new Set(); for (let y = 20; y < lane.offsetHeight; y += 2) { fire('mousemove', GUTTERX(6), y); const tip = document.getElementById('tip'); if (tip.style.display === 'block') tips.add(tip.textContent); }
 function GUTTERX(t) { return 118 + t / 24.48 * (lane.clientWidth - 130); }
 seen.push('tips ' + [...tips].join(' | '));
+document.querySelector('#jumps .hot').click(); seen.push('violation ' + range.textContent); document.getElementById('all').click();
+const tipAt = () => { let all = ''; for (let y = 20; y < lane.offsetHeight; y += 2) { fire('mousemove', GUTTERX(8.55), y); all += document.getElementById('tip').style.display === 'block' ? document.getElementById('tip').textContent : ''; } return all.includes('#43'); };
+const find = document.getElementById('find'), outcome = document.getElementById('outcome'), look = (e, v) => { e.value = v; e.dispatchEvent(new Event('input')); const hit = tipAt(); e.value = ''; e.dispatchEvent(new Event('input')); return hit; };
+seen.push('unknown shown ' + look(outcome, 'unknown') + ', hidden among ok ' + !look(outcome, 'ok') + ', found ' + look(find, '43') + ', lost ' + !look(find, '99'));
 const p = document.getElementById('partition'); p.value = 't-1'; const before = lane.height; p.dispatchEvent(new Event('input')); seen.push('filtered ' + (lane.height < before));
 document.body.append(Object.assign(document.createElement('pre'), { id: 'seen', textContent: seen.join('\n') }));
 </script></body>`
@@ -53,7 +57,7 @@ document.body.append(Object.assign(document.createElement('pre'), { id: 'seen', 
 		t.Skipf("chromium does not run here: %v", err)
 	}
 	_, seen, _ := strings.Cut(string(dump), `<pre id="seen">`)
-	for _, want := range []string{"opened 4.0s to 10.0s of 24.480s", "zoomed", "whole 0.0s to 24.480s", "crash node=1 for=5s", "b1 is down since", "leader 1 in epoch 0", "p1 produce t-0 #42", "named by the violation", "filtered true"} {
+	for _, want := range []string{"opened 4.0s to 10.0s of 24.480s", "zoomed", "whole 0.0s to 24.480s", "crash node=1 for=5s", "b1 is down since", "leader 1 in epoch 0", "p1 produce t-0 #42", "named by the violation", "b1 → b2\n6.000s partition", "violation 7.6s to 9.6s", "unknown shown true, hidden among ok true, found true, lost true", "filtered true"} {
 		if !strings.Contains(seen, want) {
 			t.Errorf("no %q in what was seen:\n%s", want, seen[:min(len(seen), 1500)])
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"html/template"
 	"io"
+	"sync"
 
 	_ "embed"
 )
@@ -44,7 +45,7 @@ func Explore(w io.Writer, r *Run, ops []Op) error {
 	if err != nil {
 		return err
 	}
-	return exploreTemplate.Execute(w, struct {
+	return exploreTemplate().Execute(w, struct {
 		Title   string
 		Run     *Run
 		Replay  string
@@ -100,7 +101,8 @@ var exploreScript string
 //go:embed explore.css
 var exploreStyle string
 
-var exploreTemplate = template.Must(template.New("explore").Parse(`<!DOCTYPE html>
+var exploreTemplate = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("explore").Parse(`<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -128,3 +130,4 @@ var exploreTemplate = template.Must(template.New("explore").Parse(`<!DOCTYPE htm
 {{.Script}}</script>
 </body></html>
 `))
+})

@@ -15,7 +15,8 @@ const ops = DATA.ops.map(o => ({ client: o[0], part: o[1], what: o[2], call: o[3
 const byClient = DATA.clients.map(() => []);
 ops.forEach(o => byClient[o.client].push(o));
 const order = DATA.clients.map((name, i) => ({ name, i })).sort((a, b) => rank(a.name) - rank(b.name) || a.name.localeCompare(b.name, 'en', { numeric: true }));
-function rank(name) { return name[0] === 'p' ? 0 : name[0] === 'c' ? 1 : 2; }
+function rank(name) { return name === 'drain' ? 9 : Math.max(0, 'pcxfm'.indexOf(name[0])); }
+const DOES = { p: ' produces', c: ' reads', x: ' transacts', f: ' processes' };
 byClient.forEach(list => list.sort((a, b) => a.call - b.call));
 const longest = byClient.map(list => list.reduce((m, o) => Math.max(m, o.ret - o.call), 0));
 const faults = (RUN.faults || []).map(f => ({ ...f, from: f.start_ns / NS, to: Math.max(f.end_ns, f.start_ns) / NS })).sort((a, b) => a.from - b.from);
@@ -25,6 +26,14 @@ const nodeChanges = {}; (RUN.nodes || []).forEach(c => (nodeChanges[c.node] = no
 const nodes = Object.keys(nodeChanges).sort((a, b) => (a === 'zk') - (b === 'zk') || a.localeCompare(b, 'en', { numeric: true }));
 const led = {}; (RUN.leadership || []).forEach(l => (led[l.partition] = led[l.partition] || []).push({ at: l.at_ns / NS, leader: l.leader, epoch: l.epoch, isr: l.isr || [] }));
 const partitions = Object.keys(led).sort();
+// A link is a pair of nodes that some fault struck, with what struck each way; of very many those that were struck longest.
+const byLink = {};
+faults.filter(f => f.outcome === 'applied').forEach(f => (f.links || []).forEach(l => {
+  const [a, b] = l.split('>'), forth = a.localeCompare(b, 'en', { numeric: true }) < 0, key = forth ? a + ' ' + b : b + ' ' + a;
+  (byLink[key] = byLink[key] || { ends: key.split(' '), struck: [] }).struck.push({ f, forth });
+}));
+const links = Object.values(byLink).map(l => ({ ...l, name: l.ends.join(' – '), time: l.struck.reduce((t, s) => t + s.f.to - s.f.from, 0) }))
+  .sort((a, b) => b.time - a.time).slice(0, 28).sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }));
 const brokers = [...new Set((RUN.leadership || []).flatMap(l => l.isr || []))].sort((a, b) => a - b);
 
 // The view, and what is filtered.
@@ -57,6 +66,8 @@ function layout() {
   });
   rows.push({ kind: 'faults', name: 'faults', y, h: Math.max(1, busy.length) * 17 }); y += Math.max(1, busy.length) * 17 + 8;
   nodes.forEach(n => { rows.push({ kind: 'node', name: n, y, h: 15 }); y += 18; });
+  y += 4;
+  links.forEach(l => { rows.push({ kind: 'link', name: l.name, link: l, y, h: 9 }); y += 11; });
   y += 6;
   partitions.forEach(p => {
     if (chosen.partition && p !== chosen.partition) return;
@@ -94,7 +105,7 @@ function draw() {
   const g = size(lanes, height);
   grid(g);
   bands(g);
-  rows.forEach(r => ({ faults: drawFaults, node: drawNode, partition: drawPartition, client: drawClient })[r.kind](g, r));
+  rows.forEach(r => ({ faults: drawFaults, node: drawNode, link: drawLink, partition: drawPartition, client: drawClient })[r.kind](g, r));
   moments(g);
   drawMap();
   $('range').textContent = secs(from) + ' to ' + secs(to) + ' of ' + secs(END);
@@ -118,11 +129,11 @@ function grid(g) {
 function bands(g) {
   faults.forEach(f => {
     if (f.outcome !== 'applied') return;
-    (f.nodes || []).forEach(name => rows.filter(r => r.kind === 'node' && r.name === name).forEach(r => bar(g, f.from, f.to, r.y - 2, r.h + 4, '#f2b187', 0.55)));
+    (f.nodes || []).forEach(name => rows.filter(r => (r.kind === 'node' || r.kind === 'client') && r.name === name).forEach(r => bar(g, f.from, f.to, r.y - 2, r.h + 4, '#f2b187', 0.55)));
   });
 }
 
-function name(g, r, s) { text(g, s || r.name, GUTTER - 10, r.y + (r.kind === 'faults' ? 16 : r.h) / 2 + 4, '#1b1f24', 'right'); }
+function name(g, r, s) { const small = r.kind === 'link'; text(g, s || r.name, GUTTER - (r.kind === 'partition' ? 16 : 10), r.y + (r.kind === 'faults' ? 16 : r.h) / 2 + (small ? 3 : 4), small ? '#6b7680' : '#1b1f24', 'right', small ? '9.5px ' + FONT : undefined); }
 
 function drawFaults(g, r) {
   name(g, r);
@@ -146,6 +157,14 @@ function drawNode(g, r) {
     const n = Number(r.name.slice(1));
     bar(g, c.at, until, r.y + 3, r.h - 6, c.state === 'paused' ? '#e9c46a' : r.name[0] === 'b' ? BROKER[(n - 1) % 8] : '#6b7680', c.state === 'paused' ? 1 : 0.75);
   });
+}
+
+// A link has two halves: above what its first end says, below what the other does. What is cut is dark, what is only slow pale.
+const CUTS = /^(partition|partition-oneway|isolate|halves|ring|zookeeper-cut|reset|half-open)$/;
+function drawLink(g, r) {
+  name(g, r);
+  bar(g, 0, END, r.y, 9, '#eef2f0');
+  r.link.struck.forEach(s => bar(g, s.f.from, Math.max(s.f.to, s.f.from + (to - from) / 600), s.forth ? r.y : r.y + 4.5, 4.5, CUTS.test(s.f.kind) ? '#a4501f' : '#e0a472'));
 }
 
 function drawPartition(g, r) {
@@ -175,8 +194,8 @@ function firstIn(list, client) {
 
 function drawClient(g, r) {
   const list = byClient[r.client];
-  name(g, r, r.name === 'drain' ? 'final drain' : r.name + (r.name[0] === 'p' ? ' produces' : ' reads'));
-  bar(g, 0, END, r.y, r.h, '#f7f9fa');
+  name(g, r, r.name === 'drain' ? 'final drain' : r.name + (DOES[r.name[0]] && /\d$/.test(r.name) ? DOES[r.name[0]] : ''));
+  bar(g, 0, END, r.y, r.h, '#f2f5f7', 0.55);
   const late = [];
   for (let i = firstIn(list, r.client); i < list.length && list[i].call <= to; i++) {
     const o = list[i];
@@ -245,6 +264,11 @@ function under(px, py) {
     const c = nodeChanges[r.name].filter(q => q.at <= t).pop();
     const hit = faults.filter(f => f.outcome === 'applied' && (f.nodes || []).includes(r.name) && t >= f.from && t <= f.to).map(f => f.text);
     return r.name + ' is ' + (c ? c.state + ' since ' + secs(c.at) : 'not started') + (hit.length ? '\n' + hit.join('\n') : '');
+  }
+  if (r.kind === 'link') {
+    const [a, b] = r.link.ends, forth = py < r.y + 4.5;
+    const hit = r.link.struck.filter(s => s.forth === forth && t >= s.f.from - near && t <= s.f.to + near).map(s => s.f.text);
+    return (forth ? a + ' → ' + b : b + ' → ' + a) + (hit.length ? '\n' + hit.join('\n') : ': as it should be');
   }
   if (r.kind === 'partition') {
     const l = led[r.name].filter(q => q.at <= t).pop();
@@ -320,7 +344,7 @@ if (broken.length) {
   jump('violation', broken[0].at, true);
   if (evidence.length && Math.abs(evidence[0].call - broken[0].at) > 2e6) jump('its first operation', evidence[0].call, true);
 } else $('why').textContent = RUN.reason || 'every promise was kept';
-[['#f2b187', 'fault, and whom it strikes'], ['#e9c46a', 'paused'], [OUTCOME.ok, 'ok'], [OUTCOME.failed, 'failed'], [OUTCOME.unknown, 'unknown'], ['#b3000c', 'named by the violation']].forEach(([c, s]) => {
+[['#f2b187', 'fault, and whom it strikes'], ['#a4501f', 'link cut'], ['#e0a472', 'link hampered'], ['#e9c46a', 'paused'], [OUTCOME.ok, 'ok'], [OUTCOME.failed, 'failed'], [OUTCOME.unknown, 'unknown'], ['#b3000c', 'named by the violation']].forEach(([c, s]) => {
   const e = element('span'), i = element('i'); i.style.background = c; e.append(i, s); $('legend').append(e);
 });
 $('legend').append(element('span', 'partitions: a row a broker, strong while it leads (e: epoch), pale while in the ISR'), element('span', 'wheel zooms, drag moves, double click dives, + − 0 ← →'));

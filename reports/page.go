@@ -5,13 +5,14 @@ import (
 	"html/template"
 	"io"
 	"sort"
+	"sync"
 	"time"
 )
 
 // Page writes one HTML file that stands alone: the verdict over all runs, the runs by scenario, every failure with
 // its picture, and the picture of one run that passed.
 func Page(w io.Writer, runs []*Run) error {
-	return pageTemplate.Execute(w, newPage(runs))
+	return pageTemplate().Execute(w, newPage(runs))
 }
 
 type page struct {
@@ -133,15 +134,17 @@ func newScenarioRow(name string, runs []*Run) scenarioRow {
 	return row
 }
 
-var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"timeline":  func(r *Run) template.HTML { return template.HTML(Timeline(r)) },
-	"seconds":   seconds,
-	"thousands": thousands,
-	"round":     round,
-	"faultline": faultLine,
-	"converged": convergence,
-	"bad":       func(r *Run) bool { return r.Verdict != Pass },
-}).Parse(pageHTML))
+var pageTemplate = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("page").Funcs(template.FuncMap{
+		"timeline":  func(r *Run) template.HTML { return template.HTML(Timeline(r)) },
+		"seconds":   seconds,
+		"thousands": thousands,
+		"round":     round,
+		"faultline": faultLine,
+		"converged": convergence,
+		"bad":       func(r *Run) bool { return r.Verdict != Pass },
+	}).Parse(pageHTML))
+})
 
 // pageStyle is shared by all pages.
 const pageStyle = `:root { --ink:#1b1f24; --soft:#5b6570; --line:#d9dee3; --paper:#fff; --ok:#00735c; --bad:#b3400a; }

@@ -19,7 +19,7 @@ func sample(verdict Verdict) *Run {
 		Counts:   Counts{OK: 4100, Failed: 20, Unknown: 6, RecordsAcked: 3000, RecordsRead: 9000, RecordsDrained: 3004, Elections: 4, ISRChanges: 9, Controllers: 2},
 		Faults: []Fault{
 			{Text: "4.000s crash node=1 for=5s", Kind: "crash", Start: 4 * time.Second, End: 9 * time.Second, Outcome: "applied"},
-			{Text: "6.000s partition from=2 to=1,3 for=4s", Kind: "partition", Start: 6 * time.Second, End: 10 * time.Second, Outcome: "applied"},
+			{Text: "6.000s partition from=2 to=1,3 for=4s", Kind: "partition", Start: 6 * time.Second, End: 10 * time.Second, Outcome: "applied", Links: []string{"b2>b1", "b1>b2", "b2>b3", "b3>b2"}},
 			{Text: "12.000s power node=3 for=2s", Kind: "power", Start: 12 * time.Second, End: 14 * time.Second, Outcome: "withheld", Why: "the only <copy>"},
 		},
 		Fired: []FaultCount{{"crash", 1, 1, 1, 0}, {"partition", 1, 1, 40, 0}, {"power", 1, 0, 0, 1}},
@@ -125,5 +125,32 @@ func TestRunRoundTrips(t *testing.T) {
 		if v.ExitCode() != want {
 			t.Errorf("%s exits with %d", v, v.ExitCode())
 		}
+	}
+}
+
+// Goal: what broke the same is told apart by where: of a panic by the function, not its lines and arguments, of a cluster that did
+// not get well by what it lacked, not by how much of it.
+func TestTopOfTheTrace(t *testing.T) {
+	stack := "goroutine 5 [running]:\nruntime/debug.Stack()\n\t/go/debug/stack.go:26 +0x5e\npanic({0x1, 0x2})\n\t/go/panic.go:783 +0x132\n" +
+		"barnabas/broker/assert.That(...)\n\t/b/assert.go:9\nbarnabas/broker/log.(*Log).cut(0xc000, 0x1)\n\t/b/truncate.go:99 +0x1\nbarnabas/broker/log.(*Log).TruncateTo(0xc000)\n"
+	for _, c := range []struct {
+		r    Run
+		want string
+	}{
+		{Run{Verdict: Crash, Stack: stack}, "barnabas/broker/log.(*Log).cut"},
+		{Run{Verdict: Crash}, ""},
+		{Run{Verdict: Liveness, Reason: "20s after everything healed, t-3 has ISR [1 2]"}, "after everything healed has ISR"},
+		{Run{Verdict: Safety, Reason: "INV-X: 3"}, ""},
+	} {
+		if got := c.r.Top(); got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
+		}
+	}
+	var s Soak
+	for _, at := range []string{"cut", "drop", "cut"} {
+		s.Add(&Run{Scenario: "a", Verdict: Crash, Stack: strings.ReplaceAll(stack, "cut", at)}, "", 1)
+	}
+	if len(s.Failures) != 2 || s.Failures[0].Count != 2 || s.Failures[0].Signature() == s.Failures[1].Signature() {
+		t.Errorf("%+v", s.Failures)
 	}
 }

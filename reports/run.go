@@ -43,15 +43,16 @@ func (v Verdict) ExitCode() int {
 // Run is the record of one judged run. Moments are virtual nanoseconds since the run began. It holds nothing that
 // differs between two runs of the same seed and commit but Wall.
 type Run struct {
-	Scenario string  `json:"scenario"`
-	Summary  string  `json:"summary"` // of the scenario, one line
-	Seed     uint64  `json:"seed"`
-	World    string  `json:"world"` // sim or real
-	Commit   string  `json:"commit,omitempty"`
-	Bugs     string  `json:"bugs,omitempty"`    // switches that were on, comma-separated
-	Changes  string  `json:"changes,omitempty"` // what is otherwise than the seed says, as in a schedule's header
-	Verdict  Verdict `json:"verdict"`
-	Reason   string  `json:"reason,omitempty"` // one line, for every verdict but pass
+	Scenario string   `json:"scenario"`
+	Summary  string   `json:"summary"` // of the scenario, one line
+	Seed     uint64   `json:"seed"`
+	World    string   `json:"world"` // sim or real
+	Commit   string   `json:"commit,omitempty"`
+	Bugs     string   `json:"bugs,omitempty"`    // switches that were on, comma-separated
+	Changes  string   `json:"changes,omitempty"` // what is otherwise than the seed says, as in a schedule's header
+	Masked   []string `json:"masked,omitempty"`  // invariants that did not end the run, and come last in what it broke
+	Verdict  Verdict  `json:"verdict"`
+	Reason   string   `json:"reason,omitempty"` // one line, for every verdict but pass
 	// Expected is what the run was expected to come to, where that is not simply a pass: a protocol known to be unsafe is to be seen
 	// so. Met are the violations that were expected, and came.
 	Expected  string        `json:"expected,omitempty"`
@@ -134,6 +135,7 @@ type Fault struct {
 	End     time.Duration `json:"end_ns"`
 	Outcome string        `json:"outcome"`         // applied, withheld, or void
 	Nodes   []string      `json:"nodes,omitempty"` // whom it strikes
+	Links   []string      `json:"links,omitempty"` // which it strikes, directed: b1>b2
 	Why     string        `json:"why,omitempty"`
 }
 
@@ -215,6 +217,47 @@ func (r *Run) Broken() string {
 		return r.Failures[0].ID
 	}
 	return string(r.Verdict)
+}
+
+// Top tells failures apart that broke the same: of a crash the function that panicked, of a cluster that did not get well what
+// it lacked, without the numbers; "" for a broken invariant.
+func (r *Run) Top() string {
+	switch r.Verdict {
+	case Crash:
+		return topFrame(r.Stack)
+	case Liveness, Error:
+		return wordsOf(r.Reason)
+	}
+	return ""
+}
+
+// topFrame is the first function of ours in a stack that is not the assertion itself.
+func topFrame(stack string) string {
+	panicked := strings.LastIndex(stack, "\npanic(")
+	for _, line := range strings.Split(stack[max(0, panicked):], "\n") {
+		name, _, call := strings.Cut(line, "(0x")
+		if !call {
+			name, _, call = strings.Cut(line, "(...)")
+		}
+		if !call {
+			name, call = strings.CutSuffix(line, "()")
+		}
+		if call && strings.HasPrefix(name, "barnabas/") && !strings.HasPrefix(name, "barnabas/broker/assert.") {
+			return name
+		}
+	}
+	return ""
+}
+
+// wordsOf is a text without the words that hold a number, and no more of it than tells what it is about.
+func wordsOf(s string) string {
+	var out []string
+	for _, w := range strings.Fields(s) {
+		if !strings.ContainsAny(w, "0123456789[]") && len(out) < 8 {
+			out = append(out, strings.Trim(w, ",.:"))
+		}
+	}
+	return strings.Join(out, " ")
 }
 
 // Breaks reports whether the run broke that invariant, or ended in that verdict.

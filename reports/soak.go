@@ -59,10 +59,11 @@ const (
 	StandingGone    = "gone"  // the last soak had it, this one not
 )
 
-// SoakFailure is all failures with one signature: what broke, in which scenario.
+// SoakFailure is all failures with one signature: what broke, in which scenario, and the top of its trace.
 type SoakFailure struct {
 	Broken   string   `json:"broken"` // an invariant, or a verdict
 	Scenario string   `json:"scenario"`
+	Top      string   `json:"top,omitempty"` // of its trace: Run.Top
 	Standing string   `json:"standing"`
 	Note     string   `json:"note,omitempty"` // why it is known
 	Verdict  Verdict  `json:"verdict"`
@@ -75,7 +76,9 @@ type SoakFailure struct {
 }
 
 // Signature is what failures are told apart by.
-func (f *SoakFailure) Signature() string { return f.Scenario + " " + f.Broken }
+func (f *SoakFailure) Signature() string {
+	return strings.TrimSpace(f.Scenario + " " + f.Broken + " " + f.Top)
+}
 
 // Night is one soak in the trend.
 type Night struct {
@@ -140,7 +143,7 @@ func (s *Soak) kind(f FaultCount) {
 func (s *Soak) fail(r *Run) *SoakFailure {
 	for i := range s.Failures {
 		f := &s.Failures[i]
-		if f.Scenario == r.Scenario && f.Broken == r.Broken() && f.Standing != StandingGone {
+		if f.Scenario == r.Scenario && f.Broken == r.Broken() && f.Top == r.Top() && f.Standing != StandingGone {
 			f.Count++
 			if len(f.Seeds) < seedsKept {
 				f.Seeds = append(f.Seeds, r.Seed)
@@ -148,7 +151,7 @@ func (s *Soak) fail(r *Run) *SoakFailure {
 			return f
 		}
 	}
-	s.Failures = append(s.Failures, SoakFailure{Broken: r.Broken(), Scenario: r.Scenario, Standing: StandingNew, Verdict: r.Verdict,
+	s.Failures = append(s.Failures, SoakFailure{Broken: r.Broken(), Scenario: r.Scenario, Top: r.Top(), Standing: StandingNew, Verdict: r.Verdict,
 		Count: 1, Seeds: []uint64{r.Seed}, Reason: r.Reason, First: r})
 	return &s.Failures[len(s.Failures)-1]
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -44,7 +45,7 @@ func SoakPage(w io.Writer, s *Soak) error {
 		{thousands(faults), "faults that hit something"},
 		{fmt.Sprintf("%.0f×", n.Virtual.Seconds()/math.Max(1e-9, computed.Seconds())), "real time, on each core"},
 	}
-	return soakTemplate.Execute(w, page)
+	return soakTemplate().Execute(w, page)
 }
 
 // trend draws the soaks so far: a bar each, as high as its runs, with what failed in it on top.
@@ -84,25 +85,27 @@ func trend(nights []Night) string {
 	return b.String()
 }
 
-var soakTemplate = template.Must(template.New("soak").Funcs(template.FuncMap{
-	"timeline":  func(r *Run) template.HTML { return template.HTML(Timeline(r)) },
-	"seconds":   seconds,
-	"thousands": thousands,
-	"round":     round,
-	"lifetime":  lifetime,
-	"seeds":     seedList,
-	"clock":     func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") },
-	"short": func(s string) string {
-		if len(s) > 240 {
-			return s[:240] + "…"
-		}
-		return s
-	},
-	"percent": func(a, b int) string { return fmt.Sprintf("%.0f%%", 100*float64(a)/math.Max(1, float64(b))) },
-	"speed": func(r SoakScenario) string {
-		return fmt.Sprintf("%.0f×", r.Virtual.Seconds()/math.Max(1e-9, r.Wall.Seconds()))
-	},
-}).Parse(soakHTML))
+var soakTemplate = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("soak").Funcs(template.FuncMap{
+		"timeline":  func(r *Run) template.HTML { return template.HTML(Timeline(r)) },
+		"seconds":   seconds,
+		"thousands": thousands,
+		"round":     round,
+		"lifetime":  lifetime,
+		"seeds":     seedList,
+		"clock":     func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") },
+		"short": func(s string) string {
+			if len(s) > 240 {
+				return s[:240] + "…"
+			}
+			return s
+		},
+		"percent": func(a, b int) string { return fmt.Sprintf("%.0f%%", 100*float64(a)/math.Max(1, float64(b))) },
+		"speed": func(r SoakScenario) string {
+			return fmt.Sprintf("%.0f×", r.Virtual.Seconds()/math.Max(1e-9, r.Wall.Seconds()))
+		},
+	}).Parse(soakHTML))
+})
 
 const soakHTML = `<!DOCTYPE html>
 <html lang="en">
@@ -129,7 +132,7 @@ td.n, td.seeds { white-space:nowrap } td .tag { white-space:nowrap } a { color:#
 <section><table>
 <tr><th></th><th>Broken</th><th>Scenario</th><th class="n">Runs</th><th>Seeds</th><th>Since</th><th>Run it again</th></tr>
 {{range .Failures}}<tr><td><span class="tag {{.Standing}}">{{.Standing}}</span></td>
-<td><b>{{.Broken}}</b><br><span class="small">{{short .Reason}}{{if .Note}} — {{.Note}}{{end}}</span></td><td>{{.Scenario}}</td><td class="n">{{.Count}}</td><td>{{seeds .Seeds}}</td><td class="small">{{.Since}}</td>
+<td><b>{{.Broken}}</b>{{if .Top}} <code>{{.Top}}</code>{{end}}<br><span class="small">{{short .Reason}}{{if .Note}} — {{.Note}}{{end}}</span></td><td>{{.Scenario}}</td><td class="n">{{.Count}}</td><td>{{seeds .Seeds}}</td><td class="small">{{.Since}}</td>
 <td>{{if ne .Standing "gone"}}<code>{{.Replay}}</code>{{if .Dir}}<br><a href="{{.Dir}}/timeline.html">timeline</a> · <a href="{{.Dir}}/report.html">report</a> · <a href="{{.Dir}}/schedule.txt">schedule</a>{{end}}{{end}}</td></tr>
 {{end}}</table></section>{{end}}
 <h2>What ran</h2>

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"barnabas/broker/client"
 	"barnabas/broker/config"
 	"barnabas/faults"
 )
@@ -68,7 +69,6 @@ var catalog = append([]*Scenario{
 			p.Faults.Budget.PowerLosses = 6
 			if r.IntN(3) == 0 {
 				p.SyncEveryAppend = true
-				p.Faults.Weights[faults.FailSync] = 0 // what a failed sync leaves in the cache is synced by nobody again
 				p.Faults.Budget.PowerAlone = false
 				p.Faults.Budget.Impaired = 3
 			}
@@ -223,6 +223,17 @@ var catalog = append([]*Scenario{
 			}
 		},
 	},
+	{
+		Name:    "compaction",
+		Summary: "keys are written over and deleted while cleaners run and brokers crash and lose power; the last word of each key stays",
+		Weight:  2,
+		Draw: func(r *rand.Rand, p *Plan) {
+			p.compact(r)
+			p.weigh(map[faults.Kind]int{faults.Crash: 5, faults.Power: 4, faults.Pause: 2, faults.PartitionOneWay: 2, faults.SlowDisk: 2, faults.ZooKeeperExpire: 1})
+			p.Faults.Must = []faults.Kind{faults.Crash}
+			p.Least.FiredAny, p.Least.Cleaned = 1, 50
+		},
+	},
 }, slices.Concat(groupCatalog, trialCatalog, replicationCatalog, txnCatalog)...)
 
 // brokers sets how many there are.
@@ -243,6 +254,28 @@ func (p *Plan) retain(r *rand.Rand) {
 		c.Topic.SegmentBytes = min(c.Topic.SegmentBytes, 32<<10)
 		c.Topic.RetentionBytes = segments * int64(c.Topic.SegmentBytes)
 		c.LogRetentionCheck = check
+	})
+}
+
+// compact makes the topic a compacted one: some keys, written over and deleted again and again, small segments, cleaners that run
+// all the time. Tombstones are kept for seconds, or for longer than the run.
+func (p *Plan) compact(r *rand.Rand) {
+	p.Compacted = true
+	p.Load.Acks = client.AcksAll
+	p.Load.Keys, p.Load.DeleteEvery = 8+r.IntN(40), 2+r.IntN(6)
+	p.DeleteRetention = time.Duration(3+r.IntN(8)) * time.Second
+	segment := int32(8<<10) << r.IntN(3)
+	kept := p.DeleteRetention
+	if r.IntN(2) == 0 {
+		kept, p.DeleteRetention = 24*time.Hour, 0
+	}
+	every := time.Duration(100+r.IntN(900)) * time.Millisecond
+	p.Configure = append(p.Configure, func(c *config.Broker) {
+		t := &c.Topic
+		t.CleanupPolicyCompact, t.CleanupPolicyDelete = true, false
+		t.DeleteRetention, t.MinCleanableDirtyRatio = kept, 0.01
+		t.SegmentBytes = min(t.SegmentBytes, segment)
+		c.LogCleanerBackoff, c.LogRetentionCheck = every, time.Second
 	})
 }
 

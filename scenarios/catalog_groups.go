@@ -50,7 +50,7 @@ var groupCatalog = []*Scenario{
 			p.Churn = Churn{Gap: time.Duration(800+r.IntN(1000)) * time.Millisecond, Down: time.Duration(200+r.IntN(800)) * time.Millisecond}
 			p.weigh(map[faults.Kind]int{faults.Crash: 1, faults.Pause: 1, faults.SlowLink: 4, faults.SlowDisk: 2})
 			p.Faults.Gap = 5 * time.Second
-			p.Least.Owned = 12
+			p.Least.Owned, p.Least.Commits = 12, 1 // in a storm hardly anybody comes to commit
 		},
 	},
 	{

@@ -81,7 +81,7 @@ var replicationCatalog = []*Scenario{
 				p.Load.Pause = time.Duration(100+r.IntN(400)) * time.Millisecond
 				p.Partitions = 6 + r.Int32N(4)
 				p.Load.Partitions = p.Partitions
-				p.Least.Acked, p.Least.Read = 50, 50
+				p.Least.Acked, p.Least.Read = 20, 20
 			}
 			if r.IntN(2) == 0 {
 				p.ControlDelayMax = time.Duration(200+r.IntN(2500)) * time.Millisecond
@@ -185,7 +185,7 @@ func slowReboots(r *rand.Rand, p *Plan) (s faults.Schedule) {
 		}
 	}
 	s = append(s, slow)
-	for at += 1500 * time.Millisecond; at < p.Faults.End-6*time.Second; at += time.Duration(5000+r.IntN(1500)) * time.Millisecond {
+	for at += 1500 * time.Millisecond; at < p.Faults.End-6*time.Second; at += time.Duration(3500+r.IntN(1500)) * time.Millisecond {
 		s = append(s, faults.Fault{At: at + time.Duration(r.IntN(1000))*time.Millisecond, Kind: faults.Power, Node: one, For: time.Second,
 			Keep: []faults.Keep{faults.KeepRandom, faults.KeepNone}[r.IntN(2)]})
 	}

@@ -50,10 +50,10 @@ var trialCatalog = []*Scenario{
 	},
 	{
 		Name:    "blackout",
-		Summary: "several brokers, or all, lose power at one moment, with and without ZooKeeper; every append is synced",
+		Summary: "several brokers, or all, lose power at one moment, with and without ZooKeeper; every append is synced, and now and then a sync fails",
 		Draw: func(r *rand.Rand, p *Plan) {
 			p.SyncEveryAppend = true
-			p.weigh(map[faults.Kind]int{faults.Blackout: 6, faults.Power: 3, faults.SlowDisk: 2, faults.Crash: 2})
+			p.weigh(map[faults.Kind]int{faults.Blackout: 6, faults.Power: 3, faults.FailSync: 3, faults.SlowDisk: 2, faults.Crash: 2})
 			p.Faults.Must = []faults.Kind{faults.Blackout}
 			p.Faults.Gap = 4 * time.Second
 			p.Faults.Budget.PowerAlone, p.Faults.Budget.PowerLosses = false, 6

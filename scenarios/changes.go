@@ -48,6 +48,14 @@ func (p *Plan) change(c faults.Changes) {
 	count(&partitions, c.Partitions)
 	count(&p.Producers, c.Producers)
 	count(&p.Consumers, c.Consumers)
+	count(&p.Transactional, c.Transactional)
+	count(&p.Processors, c.Processors)
+	count(&p.Members, c.Members)
+	count(&p.Legacy, c.Legacy)
+	operators := len(p.Operators)
+	count(&operators, c.Operators)
+	p.Operators = p.Operators[:min(operators, len(p.Operators))]
+	p.Settled = cmp.Or(c.Settle, p.Settled)
 	p.Partitions = int32(partitions)
 	p.Load.Partitions = p.Partitions
 	p.Replicas = int16(min(int(p.Replicas), p.Brokers))
@@ -64,15 +72,17 @@ func (p *Plan) change(c faults.Changes) {
 
 // Size is how large a seed's trial is, for whoever wants a smaller one.
 type Size struct {
-	Brokers, Partitions, Producers, Consumers int
-	Pause, Heal                               time.Duration
+	Brokers, Partitions, Producers, Consumers             int
+	Transactional, Processors, Members, Legacy, Operators int
+	Pause, Heal, Settle                                   time.Duration
 }
 
 // SizeOf draws the seed's plan and tells its size with the changes.
 func SizeOf(s *Scenario, seed uint64, c faults.Changes) Size {
 	p := drawPlan(s, seed)
 	p.change(c)
-	return Size{Brokers: p.Brokers, Partitions: int(p.Partitions), Producers: p.Producers, Consumers: p.Consumers, Pause: p.Load.Pause, Heal: p.HealAt}
+	return Size{Brokers: p.Brokers, Partitions: int(p.Partitions), Producers: p.Producers, Consumers: p.Consumers, Transactional: p.Transactional,
+		Processors: p.Processors, Members: p.Members, Legacy: p.Legacy, Operators: len(p.Operators), Pause: p.Load.Pause, Heal: p.HealAt, Settle: p.Settled}
 }
 
 // describeState is every partition in ZooKeeper and every replica at this moment, a line each.

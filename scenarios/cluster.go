@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"barnabas/broker"
@@ -13,6 +14,7 @@ import (
 	zkserver "barnabas/broker/zookeeper/server"
 	"barnabas/reports"
 	"barnabas/sim/cluster"
+	"barnabas/sim/disk"
 )
 
 const (
@@ -30,6 +32,8 @@ type simCluster struct {
 	zk      *zkserver.Server // of its present life, nil while it is down
 	brokers []*brokerNode
 	nodes   []reports.NodeChange
+	// failedSyncs is how many syncs had failed on each broker's disk when its machine was rebooted for it.
+	failedSyncs map[string]int64
 	// zooKeeperUp is told of each new life of ZooKeeper.
 	zooKeeperUp func()
 	displaced   func()  // a disk's bytes will be others than were written
@@ -48,7 +52,7 @@ type brokerNode struct {
 }
 
 func newSimCluster(w *cluster.World, p *Plan, bugs bug.Set) *simCluster {
-	c := &simCluster{w: w, plan: p, bugs: bugs}
+	c := &simCluster{w: w, plan: p, bugs: bugs, failedSyncs: map[string]int64{}}
 	w.AddNode(zkName, c.runZooKeeper)
 	for i := range p.Brokers {
 		n := &brokerNode{id: int32(i + 1), name: fmt.Sprintf("b%d", i+1)}
@@ -75,8 +79,20 @@ func (c *simCluster) start() {
 }
 
 func (c *simCluster) startNode(name string) {
+	// A machine on which a sync has failed is rebooted before its broker starts again, where every append is to be synced: to the
+	// kernel what it could not write counts as clean, no later sync would write it, and the broker would take it for durable.
+	if c.plan.SyncEveryAppend && c.brokerNamed(name) {
+		if n := c.w.Disk(name).Fired().Fail[disk.OpSync]; n > c.failedSyncs[name] {
+			c.failedSyncs[name] = n
+			c.w.PowerLoss(name, disk.KeepRandom)
+		}
+	}
 	c.w.Start(name)
 	c.note(name, "up")
+}
+
+func (c *simCluster) brokerNamed(name string) bool {
+	return slices.ContainsFunc(c.brokers, func(n *brokerNode) bool { return n.name == name })
 }
 
 func (c *simCluster) note(name, state string) {

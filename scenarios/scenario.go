@@ -76,7 +76,10 @@ type Plan struct {
 	LogDirs int
 	// Retention lets the log lose its beginning.
 	Retention bool
-	Faults    schedule.Plan
+	// Compacted lets cleaners take what a later record of the same key supersedes, and tombstones after DeleteRetention.
+	Compacted       bool
+	DeleteRetention time.Duration
+	Faults          schedule.Plan
 
 	ReadyBy     time.Duration // the cluster must serve by then
 	HealAt      time.Duration // faults end
@@ -96,6 +99,7 @@ type Churn struct {
 // Least is what must have happened for a run to prove anything.
 type Least struct {
 	Acked, Read int           // records
+	Cleaned     int           // acked records that are gone in the end, since later ones superseded them
 	Commits     int           // of offsets by members of the group
 	Owned       int           // partitions that members owned and gave up
 	Kept        int           // static members that came back in the generation they had left

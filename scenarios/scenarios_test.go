@@ -87,8 +87,8 @@ func TestHashDependsOnTheSeedAlone(t *testing.T) {
 	}
 }
 
-// foundElsewhere are bugs that a test below finds, TestZoo of broker/log: they need a disk or a cleaner at close range.
-var foundElsewhere = bug.TombstoneEarly | bug.TornTailAccepted | bug.AppendAfterIOError | bug.FsyncIgnored | bug.ProducerStateDropped
+// foundElsewhere are bugs that a test below finds, TestZoo of broker/log: they need a disk at close range.
+var foundElsewhere = bug.TornTailAccepted | bug.AppendAfterIOError | bug.FsyncIgnored
 
 // finders says which scenario is to find each bug.
 var finders = map[string]string{
@@ -101,7 +101,10 @@ var finders = map[string]string{
 	"offset-early-expire": "offsets-expire",
 	"commit-unread":       "rebalance-storm",
 	"min-isr-ignored":     "isr-shrink",
-	"unclean-restart":     "controller-power-loss",
+	"tombstone-early":     "compaction",
+
+	"producer-state-dropped": "power-loss",
+	"unclean-restart":        "controller-power-loss",
 
 	"single-epoch-lookup": "rapid-elections",
 	"no-fetch-epoch":      "rapid-elections",

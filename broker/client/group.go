@@ -316,10 +316,13 @@ func (m *Member) heed(err error) {
 	defer m.mu.Unlock()
 	switch {
 	case errors.Is(err, kerr.UnknownMemberID), errors.Is(err, kerr.IllegalGeneration), errors.Is(err, kerr.FencedInstanceID):
+		markMemberIsToldThatItIsNone.Hit()
 		m.lost, m.rejoin = true, true
 	case errors.Is(err, kerr.RebalanceInProgress):
+		markMemberIsToldToJoinAgain.Hit()
 		m.rejoin = true
 	case errors.Is(err, kerr.NotCoordinator), errors.Is(err, kerr.CoordinatorNotAvailable):
+		markMemberLooksForItsCoordinator.Hit()
 		m.dropConn()
 	}
 }

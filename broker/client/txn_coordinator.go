@@ -145,6 +145,7 @@ func (t *Transactional) insist(k *coordinator, deadline env.Instant, build func(
 			p, maybe = patienceFor(err)
 			ambiguous = ambiguous || maybe
 			if p == elsewhere {
+				markTransactionalCoordinatorMoved.Hit()
 				k.moved(nil)
 			}
 		default:
@@ -165,6 +166,7 @@ func (t *Transactional) insist(k *coordinator, deadline env.Instant, build func(
 			t.c.mu.Unlock()
 		}
 		if t.e.Mono().Add(pause) >= deadline || t.closed() {
+			markTransactionalRequestGivenUp.Hit()
 			return nil, ambiguous, fmt.Errorf("%w: %w", env.ErrTimeout, err)
 		}
 		t.e.Sleep(pause)
@@ -251,6 +253,7 @@ func (t *Transactional) raise(deadline env.Instant) error {
 	case errors.Is(err, env.ErrTimeout):
 		t.p.mu.Lock()
 		defer t.p.mu.Unlock()
+		markEpochNotRaisedInTime.Hit()
 		t.state, t.started = txnAborting, false // the abort is done; called again, Abort only raises the epoch
 		return fmt.Errorf("raise the epoch of %s: %w", t.o.ID, err)
 	}
@@ -325,6 +328,7 @@ func (t *Transactional) end(commit bool, deadline env.Instant) error {
 		t.p.mu.Lock()
 		defer t.p.mu.Unlock()
 		t.state = txnOpen
+		markCommitToldToAbort.Hit()
 		t.fail(err, false)
 		return fmt.Errorf("%s of %s: %w: %w", what, t.o.ID, ErrMustAbort, err)
 	}

@@ -42,6 +42,7 @@ func (r *Runtime[S]) Elected(number, epoch int32) {
 		r.mu.Unlock()
 		return
 	case old != nil: // what ends a leadership takes the shard out: Resigned
+		markElectedAgainInPlace.Hit()
 		old.leaderEpoch.Store(max(old.leaderEpoch.Load(), epoch))
 		r.mu.Unlock()
 		return

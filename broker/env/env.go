@@ -102,7 +102,8 @@ type Conn interface {
 	Read(p []byte) (int, error)
 	// Write writes all of p or returns an error. It may wait while the peer does not read.
 	Write(p []byte) (int, error)
-	// WriteMore is Write with the hint that more follows at once, so a small header may wait for its body (MSG_MORE).
+	// WriteMore is Write with the hint that more follows at once: this, and what SendFile sends behind it, may be held back a while
+	// until the next Write, so that an answer in parts goes out in full packets. Who has nothing left to write then writes nothing.
 	WriteMore(p []byte) (int, error)
 	// SendFile sends n bytes of f from offset without passing through user space where the system can (sendfile(2)
 	// with an explicit offset). It returns how many bytes went out; fewer than n comes with an error.

@@ -41,6 +41,7 @@ func (c *Coordinator) Commit(group string, r CommitRequest) *coordinator.Promise
 	if g == nil {
 		if r.Generation >= 0 {
 			s.Unlock()
+			markCommitToAGroupThatIsGone.Hit()
 			return refuse(kerr.IllegalGeneration) // of a group that is gone
 		}
 		g = s.create(group, now)
@@ -247,8 +248,10 @@ func commitError(err error) *kerr.Error {
 	}
 	switch code := kerr.TypedErrorForCode(wire.Code(err)); code {
 	case kerr.UnknownTopicOrPartition, kerr.NotEnoughReplicas, kerr.NotEnoughReplicasAfterAppend:
+		markCommitNotReplicated.Hit()
 		return kerr.CoordinatorNotAvailable
 	case kerr.NotLeaderForPartition, kerr.KafkaStorageError, kerr.FencedLeaderEpoch, kerr.UnknownLeaderEpoch:
+		markCommitNotLeaderAnyMore.Hit()
 		return kerr.NotCoordinator
 	case kerr.MessageTooLarge, kerr.RecordListTooLarge, kerr.InvalidFetchSize:
 		return kerr.InvalidCommitOffsetSize

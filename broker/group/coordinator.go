@@ -73,10 +73,15 @@ func (c *Coordinator) Coordinates(group string) bool { return c.r.Leads(c.Partit
 // enter finds the shard of a group and locks it. Errors: those of coordinator.Runtime.Enter.
 func (c *Coordinator) enter(group string) (*shard, *kerr.Error) {
 	s, err := c.r.Enter(group)
-	if err != nil {
-		return nil, err
+	switch err {
+	case nil:
+		return s.State, nil
+	case kerr.NotCoordinator:
+		markAskedWhoIsNone.Hit()
+	case kerr.CoordinatorLoadInProgress:
+		markAskedWhileLoading.Hit()
 	}
-	return s.State, nil
+	return nil, err
 }
 
 // enterNamed is enter for requests that need a group's name.

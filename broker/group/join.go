@@ -54,10 +54,12 @@ func (g *Group) Join(now Now, r JoinRequest, answer func(JoinResult)) {
 	switch {
 	case !g.hasRoom(r.MemberID):
 		g.remove(r.MemberID)
+		markJoinRefusedGroupIsFull.Hit()
 		answer(refuseJoin("", kerr.GroupMaxSizeReached))
 	case g.state == Dead:
 		answer(refuseJoin(r.MemberID, kerr.CoordinatorNotAvailable))
 	case !g.supports(r.ProtocolType, r.Protocols):
+		markJoinRefusedNoCommonProtocol.Hit()
 		answer(refuseJoin(r.MemberID, kerr.InconsistentGroupProtocol))
 	case r.MemberID == "":
 		g.joinNew(now, r, answer)
@@ -93,6 +95,7 @@ func (g *Group) joinNew(now Now, r JoinRequest, answer func(JoinResult)) {
 	assert.That(r.NewID != "", "INV-GROUP-MEMBER: a new member of group %s has an id", g.ID)
 	if r.InstanceID != nil {
 		if old, ok := g.static[*r.InstanceID]; ok {
+			markStaticMemberComesBack.Hit()
 			g.replaceStatic(now, r, old, answer)
 			return
 		}
@@ -103,6 +106,7 @@ func (g *Group) joinNew(now Now, r JoinRequest, answer func(JoinResult)) {
 		deadline := now.Mono.Add(r.Session)
 		g.pending = append(g.pending, pendingMember{id: r.NewID, deadline: deadline})
 		g.due(deadline)
+		markJoinToldItsIdFirst.Hit()
 		answer(refuseJoin(r.NewID, kerr.MemberIDRequired))
 		return
 	}
@@ -119,6 +123,7 @@ func (g *Group) joinKnown(now Now, r JoinRequest, answer func(JoinResult)) {
 		return
 	}
 	if err := g.validate(r.MemberID, r.InstanceID); err != nil {
+		markJoinOfAStranger.Hit()
 		answer(refuseJoin(r.MemberID, err))
 		return
 	}
@@ -129,6 +134,7 @@ func (g *Group) joinKnown(now Now, r JoinRequest, answer func(JoinResult)) {
 	case CompletingRebalance:
 		// The same words again: its first answer was lost, most likely.
 		if m.matches(r.Protocols) {
+			markJoinSaidAgain.Hit()
 			answer(g.joined(m, m.id == g.leader))
 			return
 		}
@@ -139,6 +145,7 @@ func (g *Group) joinKnown(now Now, r JoinRequest, answer func(JoinResult)) {
 			g.updateAndRebalance(now, m, r, answer)
 			return
 		}
+		markJoinOfAStableMember.Hit()
 		answer(g.joined(m, false))
 	default:
 		answer(refuseJoin(r.MemberID, kerr.UnknownMemberID))
@@ -175,6 +182,7 @@ func (g *Group) update(m *member, r JoinRequest, answer func(JoinResult)) {
 	if old := m.join; old != nil && answer != nil {
 		// DEVIATION(KIP-62): Kafka forgets whoever waited in the member's name before, and leaves its connection waiting.
 		m.join = nil
+		markJoinDisplacesAnEarlierOne.Hit()
 		old(refuseJoin(m.id, kerr.RebalanceInProgress))
 	}
 	m.join = answer
@@ -199,6 +207,7 @@ func (g *Group) replaceStatic(now Now, r JoinRequest, oldID string, answer func(
 	switch g.state {
 	case Stable:
 		if g.selectProtocol() != g.protocol {
+			markStaticMemberChangesTheProtocol.Hit()
 			g.maybeRebalance(now)
 			return
 		}
@@ -210,6 +219,7 @@ func (g *Group) replaceStatic(now Now, r JoinRequest, oldID string, answer func(
 			g.replacedStatic(now, m, before, leaderBefore, r, err)
 		})
 	case CompletingRebalance:
+		markStaticMemberBackBeforeTheAssignment.Hit()
 		// The leader may know the old id, and would assign to it.
 		g.prepareRebalance(now)
 	}
@@ -217,9 +227,11 @@ func (g *Group) replaceStatic(now Now, r JoinRequest, oldID string, answer func(
 
 func (g *Group) replacedStatic(now Now, m *member, before member, leaderBefore string, r JoinRequest, err *kerr.Error) {
 	if m.id != r.NewID || g.member(m.id) != m || g.state == Dead {
+		markStaticMemberReplacedAgain.Hit()
 		return // replaced again, or gone; it has been answered
 	}
 	if err != nil {
+		markStaticMemberNotWritten.Hit()
 		m.answerJoin(refuseJoin("", err))
 		m.protocols, m.session, m.rebalance = before.protocols, before.session, before.rebalance
 		m.clientID, m.clientHost = before.clientID, before.clientHost
@@ -228,6 +240,7 @@ func (g *Group) replacedStatic(now Now, m *member, before member, leaderBefore s
 		return
 	}
 	if g.state != Stable {
+		markStaticMemberBackIntoARebalance.Hit()
 		return // a rebalance has begun: it is answered with the others
 	}
 	result := g.joined(m, false)

@@ -29,6 +29,7 @@ func (c *Coordinator) replay(s *shard, b record.Batch) error {
 		}
 		if marker.Type == record.ControlCommit {
 			for _, o := range s.open[b.ProducerID()] {
+				markLoadedACommittedTransaction.Hit()
 				s.get(o.group).SetOffset(o.Offset)
 			}
 		}
@@ -87,6 +88,7 @@ func (s *shard) replayGroup(e entry) error {
 	old := s.groups[e.group]
 	if e.value == nil {
 		if old != nil && len(old.offsets.committed) == 0 {
+			markLoadedATombstoneOfAGroup.Hit()
 			delete(s.groups, e.group)
 			return nil
 		}
@@ -116,6 +118,7 @@ func (c *Coordinator) loaded(led *coordinator.Shard[*shard], now Now) {
 	}
 	for producer, list := range s.open { // unordered: each goes to its own place
 		for _, o := range list {
+			markLoadedAnOpenTransaction.Hit()
 			s.get(o.group).addTxnOffset(producer, o.Offset)
 			s.openTxn(producer, o.group)
 		}

@@ -41,6 +41,7 @@ func (g *Group) ValidateCommit(now Now, memberID string, instance *string, gener
 	case g.state == Dead:
 		return kerr.CoordinatorNotAvailable
 	case generation < 0 && g.state == Empty:
+		markCommitWithoutAGroup.Hit()
 		return nil
 	case generation < 0 && memberID == "" && instance == nil:
 		return kerr.UnknownMemberID // the group has members: only they may commit
@@ -49,9 +50,11 @@ func (g *Group) ValidateCommit(now Now, memberID string, instance *string, gener
 		return err
 	}
 	if generation != g.generation {
+		markCommitOfAnotherGeneration.Hit()
 		return kerr.IllegalGeneration
 	}
 	if g.state == CompletingRebalance {
+		markCommitBeforeTheAssignment.Hit()
 		return kerr.RebalanceInProgress
 	}
 	g.beat(g.member(memberID), now)
@@ -89,6 +92,7 @@ func (g *Group) SetOffset(o Offset) {
 // (KIP-447).
 func (g *Group) Offset(key wire.TopicPartition, stable bool) (o Offset, ok bool, err *kerr.Error) {
 	if stable && (g.offsets.pending[key] > 0 || g.inTxn(key)) {
+		markOffsetUnstable.Hit()
 		return Offset{}, false, kerr.UnstableOffsetCommit
 	}
 	o, ok = g.offsets.committed[key]

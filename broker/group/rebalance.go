@@ -23,6 +23,7 @@ func (g *Group) maybeRebalance(now Now) {
 // Source: GroupCoordinator#prepareRebalance, InitialDelayedJoin.
 func (g *Group) prepareRebalance(now Now) {
 	if g.state == CompletingRebalance {
+		markRebalanceBeforeTheAssignment.Hit()
 		g.failAssignment(now, kerr.RebalanceInProgress)
 	}
 	g.syncBy = env.Never
@@ -54,6 +55,7 @@ func (g *Group) maybeCompleteJoin(now Now) {
 func (g *Group) joinExpired(now Now) {
 	if g.initial && g.newcomers && min(g.limits.InitialDelay, g.initialLeft) > 0 {
 		g.newcomers = false
+		markFirstRebalanceWaitsForMore.Hit()
 		wait := min(g.limits.InitialDelay, g.initialLeft)
 		g.initialLeft -= wait
 		g.joinBy = now.Mono.Add(wait)
@@ -71,10 +73,12 @@ func (g *Group) completeJoin(now Now) {
 	g.initial = false
 	for _, m := range slices.Clone(g.members) {
 		if m.join == nil && m.instance == nil {
+			markMemberDidNotJoinAgain.Hit()
 			g.remove(m.id)
 		}
 	}
 	if !g.electLeader() {
+		markNobodyToLead.Hit()
 		g.joinBy = now.Mono.Add(max(g.rebalanceTimeout(), time.Millisecond))
 		g.due(g.joinBy)
 		return
@@ -112,6 +116,7 @@ func (g *Group) electLeader() bool {
 	}
 	for _, m := range g.members {
 		if m.join != nil {
+			markAnotherLeader.Hit()
 			g.leader = m.id
 			return true
 		}
@@ -128,6 +133,7 @@ func (g *Group) syncExpired(now Now) {
 	gone := false
 	for _, m := range slices.Clone(g.members) {
 		if m.pendingSync {
+			markMemberDidNotSync.Hit()
 			g.remove(m.id)
 			gone = true
 		}
@@ -160,6 +166,7 @@ func (g *Group) Tick(now Now) {
 			continue
 		}
 		if !m.isNew && (m.join != nil || m.sync != nil) {
+			markSessionOverWhileWaiting.Hit()
 			m.deadline = env.Never // who waits for the rebalance is there; its session begins anew with the answer
 			continue
 		}
@@ -227,6 +234,7 @@ func (g *Group) removePending(now Now, id string) {
 func (g *Group) Unload(now Now) {
 	g.become(Dead, now)
 	for _, m := range g.members {
+		markUnloadedWithMembers.Hit()
 		m.answerJoin(refuseJoin(m.id, kerr.NotCoordinator))
 		m.answerSync(SyncResult{Err: kerr.NotCoordinator})
 	}

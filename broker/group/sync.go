@@ -33,6 +33,7 @@ func (g *Group) Sync(now Now, r SyncRequest, answer func(SyncResult)) {
 	m := g.member(r.MemberID)
 	switch g.state {
 	case PreparingRebalance:
+		markSyncInARebalance.Hit()
 		answer(SyncResult{Err: kerr.RebalanceInProgress})
 	case CompletingRebalance:
 		// DEVIATION(KIP-62): Kafka forgets whoever waited in the member's name before, and leaves its connection waiting.
@@ -44,6 +45,7 @@ func (g *Group) Sync(now Now, r SyncRequest, answer func(SyncResult)) {
 		}
 	case Stable:
 		g.synced(m)
+		markSyncOfAStableMember.Hit()
 		answer(g.assigned(m))
 		g.beat(m, now)
 	default:
@@ -60,10 +62,12 @@ func (g *Group) validateSync(r SyncRequest) *kerr.Error {
 	}
 	switch {
 	case r.Generation > g.generation && g.inherited:
+		markSyncOfAGenerationNeverWritten.Hit()
 		// DEVIATION(KIP-62): Kafka says ILLEGAL_GENERATION. The coordinator before us began a generation, answered the joins, and died before it was written:
 		// the member is one of ours, and need but join again.
 		return kerr.RebalanceInProgress
 	case r.Generation != g.generation:
+		markSyncOfAnotherGeneration.Hit()
 		return kerr.IllegalGeneration
 	case r.ProtocolType != nil && *r.ProtocolType != g.protocolType, r.Protocol != nil && *r.Protocol != g.protocol:
 		return kerr.InconsistentGroupProtocol
@@ -91,11 +95,13 @@ func (g *Group) storeAssignment(assignments map[string][]byte) {
 	}
 	generation := g.generation
 	g.write(g.value(given), func(now Now, err *kerr.Error) {
+		markAssignmentWritten.Hit()
 		// Another member may have joined meanwhile: then this assignment is of the past.
 		if g.state != CompletingRebalance || g.generation != generation {
 			return
 		}
 		if err != nil {
+			markAssignmentNotWritten.Hit()
 			g.failAssignment(now, err)
 			g.maybeRebalance(now)
 			return
@@ -138,12 +144,14 @@ func (g *Group) Heartbeat(now Now, memberID string, instance *string, generation
 		return err
 	}
 	if generation != g.generation {
+		markHeartbeatOfAnotherGeneration.Hit()
 		return kerr.IllegalGeneration
 	}
 	switch g.state {
 	case Empty:
 		return kerr.UnknownMemberID
 	case PreparingRebalance:
+		markHeartbeatInARebalance.Hit()
 		g.beat(g.member(memberID), now)
 		return kerr.RebalanceInProgress
 	default:
@@ -164,6 +172,7 @@ func (g *Group) Leave(now Now, memberID string, instance *string) *kerr.Error {
 		}
 		memberID = g.static[*instance]
 	case g.isPending(memberID):
+		markPendingMemberLeaves.Hit()
 		g.removePending(now, memberID)
 		return nil
 	default:
@@ -171,6 +180,7 @@ func (g *Group) Leave(now Now, memberID string, instance *string) *kerr.Error {
 			return err
 		}
 	}
+	markMemberLeaves.Hit()
 	g.removeMember(now, g.member(memberID))
 	return nil
 }

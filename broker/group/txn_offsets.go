@@ -42,6 +42,7 @@ func (g *Group) ValidateTxnCommit(memberID string, instance *string, generation 
 		return err
 	}
 	if generation != g.generation {
+		markTransactionalCommitOfAnotherGeneration.Hit()
 		return kerr.IllegalGeneration
 	}
 	return nil
@@ -72,6 +73,7 @@ func (g *Group) EndTxn(producer int64, commit bool, marker int64) {
 	list := g.offsets.txn[producer]
 	for key, o := range list { // unordered: each is another partition's
 		if o.at > marker {
+			markOffsetOfTheNextTransaction.Hit()
 			continue // of the next transaction
 		}
 		if delete(list, key); commit {
@@ -165,6 +167,7 @@ func (s *shard) txnCommit(g *Group, r TxnCommitRequest, answers []*kerr.Error, t
 		Done: func(_ Now, err error) {
 			if err != nil && !inLogForGood(err) {
 				for i := range kept {
+					markTransactionalCommitNotReplicated.Hit()
 					g.failTxnOffset(r.ProducerID, kept[i])
 				}
 			}
@@ -197,6 +200,7 @@ func (c *Coordinator) EndTxn(number int32, producer int64, commit bool, marker i
 		// Of a shard that is not there the next coordinator reads the marker; one that is being loaded may have begun before the marker was there, and
 		// hears of it when it is.
 		if err := c.endTxn(number, producer, commit, marker); err == kerr.CoordinatorLoadInProgress {
+			markTransactionEndsWhileLoading.Hit()
 			c.r.Do(func() { c.endTxn(number, producer, commit, marker) })
 		}
 	})

@@ -250,6 +250,9 @@ func (l *Log) write(batches []byte, end int64, c *change) error {
 	if err := l.learnEpochs(batches); err != nil {
 		return err
 	}
+	if err := l.bear(); err != nil {
+		return err
+	}
 	for at := l.end; len(batches) > 0; {
 		run, next, err := l.room(batches, at)
 		if err != nil {

@@ -6,12 +6,13 @@ import (
 	"barnabas/broker/env"
 )
 
-// background is the manager's own work: syncing segments that were rolled, at once; checkpoints, expiry of producers
+// background is the manager's own work: syncing segments that were rolled, and making directories for new logs, at once; checkpoints, expiry of producers
 // and flush.ms from time to time.
 type background struct {
-	rolled *env.Queue[*Log]
-	reaper *reaper
-	group  *env.Group
+	rolled   *env.Queue[*Log]
+	homeless *env.Queue[*Log] // new logs without a directory
+	reaper   *reaper
+	group    *env.Group
 }
 
 // producerCheck is how often silent producers are forgotten (producer.id.expiration.check.interval.ms).
@@ -22,11 +23,16 @@ const producerCheck = 10 * time.Minute
 // Source: LogManager#startup (kafka-log-flusher, kafka-recovery-point-checkpoint, kafka-log-start-offset-checkpoint, kafka-log-retention,
 // kafka-delete-logs).
 func (m *Manager) Start() {
-	b := &background{rolled: env.NewQueue[*Log](m.env, 0), reaper: newReaper(m.env), group: env.NewGroup(m.env)}
+	b := &background{rolled: env.NewQueue[*Log](m.env, 0), homeless: env.NewQueue[*Log](m.env, 0), reaper: newReaper(m.env), group: env.NewGroup(m.env)}
 	m.mu.Lock()
 	m.background = b
 	m.mu.Unlock()
 	b.group.Go("log-background", func() { m.work(b) })
+	b.group.Go("log-directories", func() {
+		for l, ok := b.homeless.Get(); ok && !b.homeless.Closed(); l, ok = b.homeless.Get() {
+			l.makeDir()
+		}
+	})
 	b.group.Go("log-retention", func() { m.retain(b.reaper) })
 	m.startCleaner()
 }
@@ -38,6 +44,7 @@ func (m *Manager) stopBackground() {
 	m.mu.Unlock()
 	if b != nil {
 		b.rolled.Close()
+		b.homeless.Close()
 		b.reaper.close()
 		b.group.Wait()
 	}

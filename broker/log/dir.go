@@ -18,6 +18,7 @@ type logDir struct {
 	health *health
 	meta   Meta
 	clean  bool // it was shut down cleanly
+	logs   int  // in it; guarded by the manager's mu
 
 	writing env.Mutex         // held while a checkpoint is written, so that an older one never replaces a newer
 	written map[string][]byte // by file name: what was last written, or read
@@ -128,14 +129,17 @@ func (d *logDir) checkpoint(name string, collect func() map[wire.TopicPartition]
 	return nil
 }
 
-// read reads a checkpoint and remembers its content.
+// read reads a checkpoint and remembers its content. One that is missing is as good as an empty one, which need not be written.
 func (d *logDir) read(name string) (map[wire.TopicPartition]int64, error) {
 	file := path.Join(d.path, name)
 	offsets, err := readOffsets(d.env, file)
 	if err != nil {
 		return nil, err
 	}
-	if data, err := env.ReadFile(d.env, file, smallFile); err == nil && bytes.Equal(data, encodeOffsets(offsets)) {
+	data, err := env.ReadFile(d.env, file, smallFile)
+	if errors.Is(err, env.ErrNotExist) {
+		d.written[name] = encodeOffsets(nil)
+	} else if err == nil && bytes.Equal(data, encodeOffsets(offsets)) {
 		d.written[name] = data
 	}
 	return offsets, nil

@@ -258,16 +258,17 @@ func writeFile(fsys env.FS, name string, data []byte, sync bool) error {
 // Close makes everything durable, writes a producer snapshot and closes the files. Slices stay readable until they are
 // released. A second Close does nothing.
 func (l *Log) Close() error {
-	err := l.Flush()
 	l.mu.Lock()
 	defer l.unlock()
 	if l.closed {
 		return nil
 	}
-	l.quiet()
-	if err == nil {
-		err = l.sealForGood()
+	if err := l.usable(); err != nil {
+		l.closeFiles()
+		return err
 	}
+	l.quiet()
+	err := l.sealForGood()
 	l.closeFiles()
 	return err
 }
@@ -285,30 +286,49 @@ func (l *Log) isAsFound() bool {
 		!slices.ContainsFunc(l.segments, func(g *segment) bool { return g.reindexed })
 }
 
-// sealForGood leaves everything so that the next Open needs to look at nothing: indexes and snapshot, synced.
+// sealForGood leaves everything durable, and so that the next Open needs to look at nothing: indexes and a producer snapshot.
+// All is written first, then each file is synced once.
 func (l *Log) sealForGood() error {
 	g := l.active()
-	if l.isAsFound() {
+	neverWritten := len(l.segments) == 1 && g.size == 0 && l.end == 0 && len(l.producers.byID) == 0
+	final := !l.isAsFound() && !neverWritten
+	if final {
+		if err := l.ensureIndexed(g); err != nil {
+			return err
+		}
+		if err := g.seal(); err != nil {
+			return l.fail("seal segment", err)
+		}
+		if err := l.writeSnapshot(false); err != nil {
+			return err
+		}
+		l.snapped = append(l.snapped, l.producers.end)
+	}
+	from := min(l.recoveryPoint.Load(), l.indexes.Load())
+	if !final && from >= l.end && len(l.snapped) == 0 {
 		return nil
 	}
-	if len(l.segments) == 1 && g.size == 0 && l.end == 0 && len(l.producers.byID) == 0 { // nothing was ever written
-		return nil
-	}
-	if err := l.ensureIndexed(g); err != nil {
+	dirty, err := l.dirty(from, l.end)
+	if err != nil {
 		return err
 	}
-	if err := g.seal(); err != nil {
-		return l.fail("seal segment", err)
+	for _, g := range dirty {
+		if err == nil {
+			err = g.sync()
+		}
+		g.release()
 	}
-	if err := g.sync(); err != nil {
-		return l.fail("sync segment", err)
+	if err == nil {
+		err = l.syncSnapshots(l.takeSnapped(l.end))
 	}
-	if err := l.writeSnapshot(true); err != nil {
-		return err
+	if err == nil && final { // the snapshot's name
+		err = l.env.SyncDir(l.path)
 	}
-	if err := l.env.SyncDir(l.path); err != nil {
-		return l.fail("sync directory", err)
+	if err != nil {
+		return l.fail("flush", err)
 	}
+	l.indexes.Store(l.end)
+	l.durable(l.end, l.unflushed, true)
 	return nil
 }
 

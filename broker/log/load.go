@@ -65,6 +65,15 @@ func (l *Log) load(o Options) (Recovery, error) {
 	if err != nil {
 		return Recovery{}, l.fail("open", err)
 	}
+	l.homeless = created
+	if isUnborn(o, files) {
+		l.unborn, created = true, true
+	}
+	if l.homeless && !(l.unborn && o.dirLater) {
+		if err := l.house(); err != nil {
+			return Recovery{}, l.fail("create", err)
+		}
+	}
 	if err := l.checkTopicID(o.TopicID, created); err != nil {
 		return Recovery{}, err
 	}
@@ -73,9 +82,15 @@ func (l *Log) load(o Options) (Recovery, error) {
 	}
 	l.start.Store(max(o.StartOffset, l.segments[0].base))
 	l.producers = newProducers(0)
-	if err := l.loadEpochs(); err != nil {
-		return Recovery{}, err
+	if !l.unborn {
+		if err := l.loadEpochs(); err != nil {
+			return Recovery{}, err
+		}
 	}
+	if l.listed = files; files == nil {
+		l.listed = []string{}
+	}
+	defer func() { l.listed = nil }()
 	r := Recovery{Clean: true}
 	trusted := int64(-1) // snapshots above are not
 	if o.CleanShutdown || created {
@@ -112,12 +127,14 @@ func (l *Log) load(o Options) (Recovery, error) {
 	if err := l.removeStrays(); err != nil {
 		return r, err
 	}
+	l.listed = nil
 	l.recoveryPoint.Store(min(o.RecoveryPoint, l.end))
 	if r.Clean {
 		l.recoveryPoint.Store(l.end)
 	}
 	l.indexes.Store(l.recoveryPoint.Load())
 	if l.end < l.start.Load() { // a restart of the log at a later offset was interrupted; here it is finished
+		markInterruptedRestartFinished.Hit()
 		if err := l.restartAt(l.start.Load()); err != nil {
 			return r, err
 		}
@@ -133,17 +150,14 @@ func (l *Log) load(o Options) (Recovery, error) {
 	return r, nil
 }
 
-// openDir makes the partition's directory if there is none, removes what an interrupted replacement left, and lists it.
+// openDir lists the partition's directory, if there is one, and removes what an interrupted replacement left.
 func (l *Log) openDir() (names []string, created bool, err error) { return l.listDir(false) }
 
 // listDir is openDir; again says that interrupted replacements are finished.
 func (l *Log) listDir(again bool) (names []string, created bool, err error) {
 	entries, err := l.env.ReadDir(l.path)
 	if errors.Is(err, env.ErrNotExist) {
-		if err := l.env.MkdirAll(l.path); err != nil {
-			return nil, true, err
-		}
-		return nil, true, l.env.SyncDir(path.Dir(l.path))
+		return nil, true, nil
 	}
 	if err != nil {
 		return nil, false, err
@@ -163,6 +177,7 @@ func (l *Log) listDir(again bool) (names []string, created bool, err error) {
 			return nil, false, err
 		}
 		if changed {
+			markInterruptedSwapFinished.Hit()
 			return l.listDir(true)
 		}
 	}
@@ -194,6 +209,10 @@ func (l *Log) setTopicID(id [16]byte) error {
 	}
 	if l.topicID != [16]byte{} {
 		return fmt.Errorf("%s: topic id is %x, not %x: %w", l.tp, l.topicID, id, kerr.InconsistentTopicID)
+	}
+	if l.unborn {
+		l.topicID = id
+		return nil
 	}
 	if err := env.ReplaceFile(l.env, path.Join(l.path, partitionFile), encodePartition(id)); err != nil {
 		return l.fail("write "+partitionFile, err)
@@ -234,6 +253,13 @@ func (l *Log) openSegments(names []string, first int64) error {
 	if len(l.segments) > 0 {
 		return nil
 	}
+	if l.unborn {
+		l.segments = append(l.segments, unbornSegment(l.env, l.path))
+		return nil
+	}
+	if err := l.env.SyncDir(path.Dir(l.path)); err != nil {
+		return err
+	}
 	g, err := createSegment(l.env, l.path, first, l.env.Now().UnixMilli())
 	if err != nil {
 		return err
@@ -263,6 +289,7 @@ func (l *Log) loadEpochs() error {
 
 // relearnEpochs reads all batches' headers for their epochs, because the checkpoint cannot be read.
 func (l *Log) relearnEpochs() error {
+	markEpochsRelearned.Hit()
 	var e epochs
 	for _, g := range l.segments {
 		err := g.walk(0, func(b record.Batch, _ int64) error {
@@ -304,6 +331,7 @@ func (l *Log) loadTail(r *Recovery) error {
 	if !isBad(err) {
 		return l.fail("open", err)
 	}
+	markCleanMarkerWasWrong.Hit()
 	// The marker said clean, the bytes say otherwise: believe the bytes.
 	r.Clean = false
 	r.CutReason = "the clean-shutdown marker was wrong"

@@ -33,7 +33,8 @@ type Options struct {
 	// OnFailure is told, once and with no lock held, that a write or sync failed and the log is offline.
 	OnFailure func(error)
 
-	health *health // of the log directory, when a manager shares it among logs
+	health   *health // of the log directory, when a manager shares it among logs
+	dirLater bool    // the manager calls MakeDir, or not
 }
 
 // Log is the log of one partition. It is safe for concurrent use.
@@ -58,6 +59,9 @@ type Log struct {
 	syncing   bool     // one is under way
 	mustSync  int64    // nothing is published before everything below this offset is durable
 	topicID   [16]byte
+	unborn    bool       // see bear
+	homeless  bool       // it has no directory yet
+	listed    []string   // the directory's files, while it is loaded and none has come or gone
 	segments  []*segment // ascending; the last one is active. Never empty while the log is open
 	end       int64      // LogEndOffset of what was written; published as leo once it may be seen
 	producers *producers
@@ -265,7 +269,8 @@ func (l *Log) EndOffsetForEpoch(epoch int32) (int32, int64) {
 	return l.epochs.Load().endOffset(epoch, l.leo.Load())
 }
 
-// AssignEpoch records that the leader epoch begins at startOffset: on becoming leader. Durable when it returns.
+// AssignEpoch records that the leader epoch begins at startOffset: on becoming leader. Durable when it returns, but for a log
+// that nothing was ever written to.
 //
 // Source: LeaderEpochFileCache#assign. KAFKA-7415 is what happens when it is not durable.
 func (l *Log) AssignEpoch(epoch int32, startOffset int64) error {
@@ -280,8 +285,13 @@ func (l *Log) AssignEpoch(epoch int32, startOffset int64) error {
 	return nil
 }
 
-// storeEpochs writes the leader epochs, durably, and only then lets them count.
+// storeEpochs writes the leader epochs, durably, and only then lets them count. Those of a log that nothing was written to are
+// written with its first record.
 func (l *Log) storeEpochs(e epochs) error {
+	if l.unborn {
+		l.epochs.Store(&e)
+		return nil
+	}
 	if err := env.ReplaceFile(l.env, path.Join(l.path, epochsFile), e.encode()); err != nil {
 		return l.fail("write leader epochs", err)
 	}

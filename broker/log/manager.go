@@ -81,12 +81,18 @@ func (m *Manager) Host(tp wire.TopicPartition, topicID [16]byte, cfg config.Topi
 	if err != nil {
 		return nil, fmt.Errorf("create %s: %w", tp, err)
 	}
-	l, _, err := Open(m.env, m.options(d, tp, Options{TopicID: topicID, Config: cfg}))
+	m.mu.Lock()
+	b := m.background
+	m.mu.Unlock()
+	l, _, err := Open(m.env, m.options(d, tp, Options{TopicID: topicID, Config: cfg, dirLater: b != nil}))
 	if err != nil {
 		d.health.tell()
 		return nil, fmt.Errorf("create %s: %w", tp, err)
 	}
 	m.hold(&held{log: l, dir: d, hw: -1})
+	if b != nil {
+		b.homeless.TryPut(l)
+	}
 	return l, nil
 }
 
@@ -104,6 +110,7 @@ func (m *Manager) hold(h *held) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.logs[h.log.tp] = h
+	h.dir.logs++
 }
 
 // leastUsed is the directory with the fewest logs, the first of them in the configuration, of those that are well. Where
@@ -111,10 +118,6 @@ func (m *Manager) hold(h *held) {
 func (m *Manager) leastUsed(isNew bool) (*logDir, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	count := map[*logDir]int{}
-	for _, h := range m.logs { // unordered: counting
-		count[h.dir]++
-	}
 	var best *logDir
 	var failed error
 	for _, d := range m.dirs {
@@ -122,7 +125,7 @@ func (m *Manager) leastUsed(isNew bool) (*logDir, error) {
 			failed = err
 			continue
 		}
-		if best == nil || count[d] < count[best] {
+		if best == nil || d.logs < best.logs {
 			best = d
 		}
 	}
@@ -144,17 +147,23 @@ func (m *Manager) Delete(tp wire.TopicPartition) error {
 	if err != nil || d == nil {
 		return err
 	}
-	m.doom(d, delay, []string{gone})
+	if gone != "" {
+		m.doom(d, delay, []string{gone})
+	}
 	return d.health.err()
 }
 
-// rename is Delete up to the point where only the files are left. d is nil if there was no log.
+// rename is Delete up to the point where only the files are left. d is nil if there was no log, gone empty if it
+// had no directory.
 func (m *Manager) rename(tp wire.TopicPartition) (gone string, d *logDir, delay time.Duration, err error) {
 	m.changing.Lock()
 	defer m.changing.Unlock()
 	m.mu.Lock()
 	h := m.logs[tp]
 	delete(m.logs, tp)
+	if h != nil {
+		h.dir.logs--
+	}
 	m.mu.Unlock()
 	if h == nil {
 		return "", nil, 0, nil
@@ -165,13 +174,15 @@ func (m *Manager) rename(tp wire.TopicPartition) (gone string, d *logDir, delay 
 	if err := d.health.err(); err != nil {
 		return "", nil, 0, err
 	}
-	gone = path.Join(d.path, m.deletedName(tp))
-	err = m.env.Rename(h.log.path, gone)
-	if err == nil {
-		err = m.env.SyncDir(d.path)
-	}
-	if err != nil {
-		return "", nil, 0, d.health.fail("delete "+tp.String(), err)
+	if !h.log.homeless { // else there is nothing, and will not be: it is abandoned
+		gone = path.Join(d.path, m.deletedName(tp))
+		err = m.env.Rename(h.log.path, gone)
+		if err == nil {
+			err = m.env.SyncDir(d.path)
+		}
+		if err != nil {
+			return "", nil, 0, d.health.fail("delete "+tp.String(), err)
+		}
 	}
 	err = m.checkpointDir(d)
 	if err == nil {

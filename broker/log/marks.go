@@ -2,7 +2,7 @@ package log
 
 import "barnabas/broker/env"
 
-// The points that a trial should reach, by the function they are in.
+// The points that a trial should reach.
 var (
 	markAddInvalidTxnState                      = env.NewMark("add-invalid-txn-state")
 	markAddMarkerTransactionCoordinatorFenced   = env.NewMark("add-marker-transaction-coordinator-fenced")
@@ -18,12 +18,24 @@ var (
 	markCheckSequenceOutOfOrderSequenceNumber2  = env.NewMark("check-sequence-out-of-order-sequence-number-2")
 	markCheckVerifiedInvalidTxnState            = env.NewMark("check-verified-invalid-txn-state")
 	markCheckVerifiedOutOfOrder                 = env.NewMark("check-verified-out-of-order")
+	markCleanMarkerWasWrong                     = env.NewMark("clean-marker-was-wrong")
+	markEpochsRelearned                         = env.NewMark("epochs-relearned")
+	markIndexOfBatchesThatWereCut               = env.NewMark("index-of-batches-that-were-cut")
+	markInterruptedRestartFinished              = env.NewMark("interrupted-restart-finished")
+	markInterruptedSwapFinished                 = env.NewMark("interrupted-swap-finished")
 	markJudgeCorruptMessage                     = env.NewMark("judge-corrupt-message")
 	markJudgeCorruptMessage2                    = env.NewMark("judge-corrupt-message-2")
 	markReadCorruptMessage                      = env.NewMark("read-corrupt-message")
+	markRecoveryCuts                            = env.NewMark("recovery-cuts")
+	markRecoveryFindsASegmentMissing            = env.NewMark("recovery-finds-a-segment-missing")
+	markRecoveryLearnsEpochs                    = env.NewMark("recovery-learns-epochs")
 	markSearchBatchCorruptMessage               = env.NewMark("search-batch-corrupt-message")
 	markSearchTimeCorruptMessage                = env.NewMark("search-time-corrupt-message")
+	markSegmentRemovedUnderAReader              = env.NewMark("segment-removed-under-a-reader")
 	markTruncateFullyAndStartAtOffsetOutOfRange = env.NewMark("truncate-fully-and-start-at-offset-out-of-range")
 	markTruncateToOffsetOutOfRange              = env.NewMark("truncate-to-offset-out-of-range")
+	markTruncatedBelowTheFirstSegment           = env.NewMark("truncated-below-the-first-segment")
+	markTruncatedBelowTheStart                  = env.NewMark("truncated-below-the-start")
+	markTruncatedUnderAReader                   = env.NewMark("truncated-under-a-reader")
 	markUsableNotLeaderForPartition             = env.NewMark("usable-not-leader-for-partition")
 )

@@ -17,6 +17,31 @@ var (
 	evLogFailed = env.NewKind("log-open-failed", env.Error)
 )
 
+// closeTasks is how many logs of a directory are closed at once: all that takes time is waiting for syncs, and what waits together
+// shares the device's flushes and the file system's commits.
+const closeTasks = 16
+
+// eachOf calls f for 0 to n-1 in several tasks, each taking the next, and returns when all are done.
+func (m *Manager) eachOf(n, tasks int, name string, f func(i int)) {
+	next := 0
+	group := env.NewGroup(m.env)
+	for task := range min(tasks, n) {
+		group.Go(fmt.Sprintf("%s-%d", name, task), func() {
+			for {
+				m.mu.Lock()
+				i := next
+				next++
+				m.mu.Unlock()
+				if i >= n {
+					return
+				}
+				f(i)
+			}
+		})
+	}
+	group.Wait()
+}
+
 // recoveryTasks is how many logs are opened at once (num.recovery.threads.per.data.dir is 1 by default in 3.9; ours are
 // cheap).
 const recoveryTasks = 4
@@ -88,44 +113,35 @@ func (m *Manager) openDir(d *logDir) error {
 func (m *Manager) loadLogs(d *logDir, tps []wire.TopicPartition, recoveryPoints, starts, cleaned map[wire.TopicPartition]int64) error {
 	var failed error
 	var cut int64
-	next := 0
-	group := env.NewGroup(m.env)
-	for task := range min(recoveryTasks, len(tps)) {
-		group.Go(fmt.Sprintf("log-recovery-%d", task), func() {
-			for {
-				m.mu.Lock()
-				i := next
-				next++
-				stop := i >= len(tps) || failed != nil
-				m.mu.Unlock()
-				if stop {
-					return
-				}
-				tp := tps[i]
-				l, r, err := Open(m.env, m.options(d, tp, Options{
-					Config: m.cfg.Topic, RecoveryPoint: recoveryPoints[tp], StartOffset: starts[tp], Cleaned: cleaned[tp], CleanShutdown: d.clean,
-				}))
-				if err == nil && m.Get(tp) != nil {
-					l.abandon()
-					err = fmt.Errorf("%s is in %s and in another log directory", tp, d.path)
-				}
-				if err == nil {
-					m.hold(&held{log: l, dir: d, hw: -1})
-				}
-				m.mu.Lock()
-				if err != nil && failed == nil {
-					failed = err
-				}
-				cut += r.CutBytes
-				m.recovers = append(m.recovers, Recovered{tp, r})
-				m.mu.Unlock()
-				if err != nil {
-					m.env.Emit(env.Event{Kind: evLogFailed, Topic: tp.Topic, Partition: tp.Partition, Text: err.Error()})
-				}
-			}
-		})
-	}
-	group.Wait()
+	m.eachOf(len(tps), recoveryTasks, "log-recovery", func(i int) {
+		m.mu.Lock()
+		stop := failed != nil
+		m.mu.Unlock()
+		if stop {
+			return
+		}
+		tp := tps[i]
+		l, r, err := Open(m.env, m.options(d, tp, Options{
+			Config: m.cfg.Topic, RecoveryPoint: recoveryPoints[tp], StartOffset: starts[tp], Cleaned: cleaned[tp], CleanShutdown: d.clean,
+		}))
+		if err == nil && m.Get(tp) != nil {
+			l.abandon()
+			err = fmt.Errorf("%s is in %s and in another log directory", tp, d.path)
+		}
+		if err == nil {
+			m.hold(&held{log: l, dir: d, hw: -1})
+		}
+		m.mu.Lock()
+		if err != nil && failed == nil {
+			failed = err
+		}
+		cut += r.CutBytes
+		m.recovers = append(m.recovers, Recovered{tp, r})
+		m.mu.Unlock()
+		if err != nil {
+			m.env.Emit(env.Event{Kind: evLogFailed, Topic: tp.Topic, Partition: tp.Partition, Text: err.Error()})
+		}
+	})
 	clean := int64(0)
 	if d.clean {
 		clean = 1
@@ -157,15 +173,21 @@ func (m *Manager) closeDir(d *logDir, clean bool) error {
 	m.mu.Lock()
 	tps := m.list(d)
 	m.mu.Unlock()
-	for _, tp := range tps {
-		l := m.Get(tp)
+	var failed error
+	m.eachOf(len(tps), closeTasks, "log-close", func(i int) {
+		l := m.Get(tps[i])
 		if !clean || d.health.err() != nil {
 			l.abandon()
-			continue
+			return
 		}
 		if err := l.Close(); err != nil && !errors.Is(err, kerr.KafkaStorageError) {
-			return err
+			m.mu.Lock()
+			failed = err
+			m.mu.Unlock()
 		}
+	})
+	if failed != nil {
+		return failed
 	}
 	if err := d.health.err(); err != nil || !clean {
 		return err

@@ -56,6 +56,7 @@ func (l *Log) recover(from int64, r *Recovery) error {
 	for i := first; i < len(l.segments); i++ {
 		g := l.segments[i]
 		if g.base != next && !(g.base > next && g.base <= l.cleaned.Load()) {
+			markRecoveryFindsASegmentMissing.Hit()
 			r.CutReason = fmt.Sprintf("segment %d does not begin at %d, where the one before ends", g.base, next)
 			if err := l.cutRecovered(i-1, l.segments[i-1].size, r); err != nil {
 				return err
@@ -69,6 +70,7 @@ func (l *Log) recover(from int64, r *Recovery) error {
 		}
 		next, e = v.next, v.epochs
 		if good < g.size {
+			markRecoveryCuts.Hit()
 			if err := l.cutRecovered(i, good, r); err != nil {
 				return err
 			}
@@ -87,6 +89,7 @@ func (l *Log) recover(from int64, r *Recovery) error {
 		return l.fail("recover", err)
 	}
 	if len(e) != len(*l.epochs.Load()) || e.latest() != l.epochs.Load().latest() {
+		markRecoveryLearnsEpochs.Hit()
 		return l.storeEpochs(e)
 	}
 	return nil
@@ -270,6 +273,7 @@ func (v *verifier) resume(from int64) (pos int64, found bool, err error) {
 		return 0, false, err
 	}
 	if b.LastOffset() != last.key+g.base || b.BaseOffset() < g.base {
+		markIndexOfBatchesThatWereCut.Hit()
 		return 0, false, errIndex // an entry of batches that were cut, say, whose own cut was not synced
 	}
 	base := b.BaseOffset()

@@ -270,6 +270,7 @@ func TestCorruptSnapshotIsPassedOver(t *testing.T) {
 func TestAnotherTopicsDirectoryIsRefused(t *testing.T) {
 	run(t, func(e env.Env) {
 		f := open(t, e, nil)
+		f.fill(1)
 		f.must(f.Log.Close())
 		f.o.TopicID = [16]byte{8}
 		_, _, err := log.Open(e, f.o)

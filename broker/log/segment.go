@@ -51,14 +51,21 @@ type segment struct {
 	reindexed    bool  // since it was opened
 }
 
-// openSegment opens the segment's file, making it if create is set. It is not indexed yet.
-func openSegment(fs env.FS, dir string, base int64, mode env.OpenMode) (*segment, error) {
+// newSegment is a segment without its file.
+func newSegment(fs env.FS, dir string, base int64) *segment {
 	g := &segment{
 		fs: fs, dir: dir, base: base, firstTime: -1, maxTime: -1,
 		places:  newIndex(fs, fileName(dir, base, suffixIndex), offsetEntrySize),
 		times:   newIndex(fs, fileName(dir, base, suffixTime), timeEntrySize),
 		aborted: newTxnIndex(fs, fileName(dir, base, suffixTxn), base),
 	}
+	g.refs.Store(1)
+	return g
+}
+
+// openSegment opens the segment's file, making it if create is set. It is not indexed yet.
+func openSegment(fs env.FS, dir string, base int64, mode env.OpenMode) (*segment, error) {
+	g := newSegment(fs, dir, base)
 	var err error
 	if g.file, err = fs.Open(fileName(dir, base, suffixLog), mode); err != nil {
 		return nil, err
@@ -67,7 +74,6 @@ func openSegment(fs env.FS, dir string, base int64, mode env.OpenMode) (*segment
 		g.file.Close()
 		return nil, err
 	}
-	g.refs.Store(1)
 	return g, nil
 }
 

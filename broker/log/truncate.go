@@ -45,6 +45,7 @@ func (l *Log) TruncateTo(offset int64) error {
 		return err
 	}
 	if offset < l.segments[0].base {
+		markTruncatedBelowTheFirstSegment.Hit()
 		return l.restartAt(offset)
 	}
 	before := l.end
@@ -70,6 +71,7 @@ func (l *Log) TruncateTo(offset int64) error {
 	}
 	l.end = end
 	if end < l.start.Load() { // or the next Open would take it for an interrupted restart
+		markTruncatedBelowTheStart.Hit()
 		l.start.Store(end)
 		if err := l.saveCheckpoint(); err != nil {
 			return err
@@ -114,6 +116,7 @@ func (l *Log) cut(i int, pos, end int64) error {
 		return l.fail("truncate transaction index", err)
 	}
 	if g.read() {
+		markTruncatedUnderAReader.Hit()
 		return l.leave(g, end)
 	}
 	return nil
@@ -163,6 +166,7 @@ func (l *Log) leave(g *segment, end int64) error {
 func (l *Log) drop(i int) error {
 	g := l.segments[i]
 	if i > 0 && g.read() {
+		markSegmentRemovedUnderAReader.Hit()
 		if err := g.file.Truncate(0); err != nil {
 			return l.fail("remove segment", err)
 		}
@@ -226,6 +230,9 @@ func (l *Log) TruncateFullyAndStartAt(offset int64) error {
 // tells the next Open to finish what a crash interrupted. Then the log is cut down to its first segment, that is
 // emptied and takes the new name in one step. Each state between is a shorter log.
 func (l *Log) restartAt(offset int64) error {
+	if err := l.bear(); err != nil {
+		return err
+	}
 	before := l.end
 	l.recoveryPoint.Store(min(l.recoveryPoint.Load(), offset, l.segments[0].base))
 	l.indexes.Store(min(l.indexes.Load(), l.recoveryPoint.Load()))
@@ -338,7 +345,7 @@ func (l *Log) removeSnapshots(gone func(offset int64) bool) error {
 		if err := l.env.Remove(fileName(l.path, offset, suffixSnapshot)); err != nil && !errors.Is(err, env.ErrNotExist) {
 			return l.fail("remove producer snapshot", err)
 		}
-		removed = true
+		removed, l.listed = true, nil
 	}
 	if !removed {
 		return nil
@@ -348,13 +355,19 @@ func (l *Log) removeSnapshots(gone func(offset int64) bool) error {
 
 // snapshots lists the offsets of the producer snapshots, ascending.
 func (l *Log) snapshots() ([]int64, error) {
-	entries, err := l.env.ReadDir(l.path)
-	if err != nil {
-		return nil, l.fail("list "+path.Base(l.path), err)
+	names := l.listed
+	if names == nil {
+		entries, err := l.env.ReadDir(l.path)
+		if err != nil {
+			return nil, l.fail("list "+path.Base(l.path), err)
+		}
+		for _, e := range entries {
+			names = append(names, e.Name)
+		}
 	}
 	var offsets []int64
-	for _, e := range entries {
-		if offset, suffix, ok := parseFileName(e.Name); ok && suffix == suffixSnapshot {
+	for _, name := range names {
+		if offset, suffix, ok := parseFileName(name); ok && suffix == suffixSnapshot {
 			offsets = append(offsets, offset)
 		}
 	}

@@ -2,9 +2,10 @@ package osenv
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
-	"syscall"
+	"sync/atomic"
 
 	"barnabas/broker/env"
 	"golang.org/x/sys/unix"
@@ -24,22 +25,30 @@ func (e *Env) Open(name string, mode env.OpenMode) (env.File, error) {
 		return nil, wrap("open", name, err)
 	}
 	defer call.end()
-	f, err := os.OpenFile(name, openFlags[mode], 0o644)
+	fd, err := openFD(name, openFlags[mode]|unix.O_CLOEXEC)
 	if err != nil {
 		return nil, wrap("open", name, err)
 	}
 	if mode == env.ReadOnly { // for the others the system refuses directories itself
-		if info, err := f.Stat(); err == nil && info.IsDir() {
-			f.Close()
-			return nil, wrap("open", name, syscall.EISDIR)
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR {
+			unix.Close(fd)
+			return nil, wrap("open", name, unix.EISDIR)
 		}
 	}
-	raw, err := f.SyscallConn()
-	if err != nil {
-		f.Close()
-		return nil, wrap("open", name, err)
+	f := &file{fd: fd, name: name, hook: e.hook}
+	f.refs.Store(1)
+	return f, nil
+}
+
+// openFD is open(2).
+func openFD(name string, flags int) (int, error) {
+	for {
+		fd, err := unix.Open(name, flags, 0o644)
+		if err != unix.EINTR {
+			return fd, err
+		}
 	}
-	return &file{f: f, raw: raw, name: name, hook: e.hook}, nil
 }
 
 // Rename replaces newName atomically. See env.FS.
@@ -115,19 +124,47 @@ func (e *Env) SyncDir(name string) error {
 		return wrap("fsync", name, err)
 	}
 	defer call.end()
-	dir, err := os.OpenFile(name, os.O_RDONLY|syscall.O_DIRECTORY, 0)
+	fd, err := openFD(name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC)
 	if err != nil {
 		return wrap("fsync", name, err)
 	}
-	return wrap("fsync", name, errors.Join(dir.Sync(), dir.Close()))
+	for {
+		if err = unix.Fsync(fd); err != unix.EINTR {
+			break
+		}
+	}
+	return wrap("fsync", name, errors.Join(err, unix.Close(fd)))
 }
 
-// file is an open file. Its descriptor stays valid while a call uses it, even if another task closes it meanwhile.
+// file is an open file: its descriptor itself, without the poller that an os.File is introduced to with six system calls and
+// that regular files cannot use.
 type file struct {
-	f    *os.File
-	raw  syscall.RawConn
-	name string
-	hook *Hook
+	fd     int
+	refs   atomic.Int64 // of the handle, and of each call in progress; the last closes the descriptor
+	closed atomic.Bool
+	name   string
+	hook   *Hook
+}
+
+// hold keeps the descriptor from being closed, and its number from being given to another file, until drop.
+func (f *file) hold() error {
+	for !f.closed.Load() {
+		n := f.refs.Load()
+		if n == 0 {
+			break
+		}
+		if f.refs.CompareAndSwap(n, n+1) {
+			return nil
+		}
+	}
+	return os.ErrClosed
+}
+
+func (f *file) drop() error {
+	if f.refs.Add(-1) == 0 {
+		return unix.Close(f.fd)
+	}
+	return nil
 }
 
 // ReadAt is pread(2) until p is full or the file ends.
@@ -137,23 +174,63 @@ func (f *file) ReadAt(p []byte, offset int64) (int, error) {
 		return 0, wrap("read", f.name, err)
 	}
 	defer call.end()
-	n, err := f.f.ReadAt(p, offset)
-	return n, wrap("read", f.name, err)
+	if err := f.hold(); err != nil {
+		return 0, wrap("read", f.name, err)
+	}
+	defer f.drop()
+	for read := 0; ; {
+		if read == len(p) {
+			return read, nil
+		}
+		n, err := unix.Pread(f.fd, p[read:min(len(p), read+ioMax)], offset+int64(read))
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return read, wrap("read", f.name, err)
+		case n == 0:
+			return read, io.EOF
+		default:
+			read += n
+		}
+	}
 }
+
+// ioMax bounds one read or write: the system does no more at once than 0x7ffff000 bytes.
+const ioMax = 1 << 30
 
 // WriteAt is pwrite(2) until p is written.
 func (f *file) WriteAt(p []byte, offset int64) (int, error) {
 	call, err := f.hook.before(opWrite, f.name, func() int64 { return f.grows(offset + int64(len(p))) })
 	if err == errTorn {
-		n, _ := f.f.WriteAt(p[:len(p)/2], offset)
+		n, _ := f.write(p[:len(p)/2], offset)
 		return n, wrap("write", f.name, err)
 	}
 	if err != nil {
 		return 0, wrap("write", f.name, err)
 	}
 	defer call.end()
-	n, err := f.f.WriteAt(p, offset)
+	n, err := f.write(p, offset)
 	return n, wrap("write", f.name, err)
+}
+
+func (f *file) write(p []byte, offset int64) (written int, err error) {
+	if err := f.hold(); err != nil {
+		return 0, err
+	}
+	defer f.drop()
+	for written < len(p) {
+		n, err := unix.Pwrite(f.fd, p[written:min(len(p), written+ioMax)], offset+int64(written))
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return written, err
+		case n == 0:
+			return written, io.ErrUnexpectedEOF
+		default:
+			written += n
+		}
+	}
+	return written, nil
 }
 
 // Truncate sets the size.
@@ -163,25 +240,38 @@ func (f *file) Truncate(size int64) error {
 		return wrap("truncate", f.name, err)
 	}
 	defer call.end()
-	return wrap("truncate", f.name, f.f.Truncate(size))
+	return wrap("truncate", f.name, f.do(func() error { return unix.Ftruncate(f.fd, size) }))
+}
+
+// do makes a system call on the descriptor, again while signals interrupt it.
+func (f *file) do(call func() error) error {
+	if err := f.hold(); err != nil {
+		return err
+	}
+	defer f.drop()
+	for {
+		if err := call(); err != unix.EINTR {
+			return err
+		}
+	}
 }
 
 // grows is by how much the file grows if it is to reach end.
 func (f *file) grows(end int64) int64 {
-	info, err := f.f.Stat()
+	size, err := f.Size()
 	if err != nil {
 		return 0
 	}
-	return end - info.Size()
+	return end - size
 }
 
 // Size is the current size.
 func (f *file) Size() (int64, error) {
-	info, err := f.f.Stat()
-	if err != nil {
+	var st unix.Stat_t
+	if err := f.do(func() error { return unix.Fstat(f.fd, &st) }); err != nil {
 		return 0, wrap("stat", f.name, err)
 	}
-	return info.Size(), nil
+	return st.Size, nil
 }
 
 // Sync is fdatasync(2): content and size, which is all that a reader needs to find it again, but not the times.
@@ -191,20 +281,17 @@ func (f *file) Sync() error {
 		return wrap("fdatasync", f.name, err)
 	}
 	defer call.end()
-	if cerr := f.raw.Control(func(fd uintptr) {
-		for {
-			if err = unix.Fdatasync(int(fd)); err != unix.EINTR {
-				return
-			}
-		}
-	}); cerr != nil {
-		err = os.ErrClosed // Control fails at nothing else, and says so in an error of its own
-	}
-	return wrap("fdatasync", f.name, err)
+	return wrap("fdatasync", f.name, f.do(func() error { return unix.Fdatasync(f.fd) }))
 }
 
-// Close ends the handle.
-func (f *file) Close() error { return wrap("close", f.name, f.f.Close()) }
+// Close ends the handle. A call in progress in another task ends as if nothing had happened; the descriptor is closed behind
+// the last of them.
+func (f *file) Close() error {
+	if f.closed.Swap(true) {
+		return wrap("close", f.name, os.ErrClosed)
+	}
+	return wrap("close", f.name, f.drop())
+}
 
 // Name is the path given to Open.
 func (f *file) Name() string { return f.name }

@@ -93,6 +93,7 @@ type conn struct {
 	tcp           *net.TCPConn
 	raw           syscall.RawConn
 	local, remote string
+	corked        bool // by WriteMore; of the task that writes
 
 	in      *inbound  // under a hook; nil without one
 	peer    string    // its host, under a hook
@@ -126,7 +127,14 @@ func (c *conn) Write(p []byte) (int, error) {
 	if err := c.beforeWrite(); err != nil {
 		return 0, err
 	}
-	n, err := c.tcp.Write(p)
+	var n int
+	var err error
+	if len(p) > 0 {
+		n, err = c.tcp.Write(p)
+	}
+	if c.corked {
+		c.cork(0)
+	}
 	return n, wrap("write", c.remote, err)
 }
 

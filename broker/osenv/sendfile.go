@@ -3,7 +3,6 @@ package osenv
 import (
 	"errors"
 	"io"
-	"os"
 	"sync"
 
 	"barnabas/broker/env"
@@ -20,29 +19,23 @@ var copyBuffers = sync.Pool{New: func() any { return new([copyBytes]byte) }}
 // errNoSendfile says that this file or socket does not do sendfile(2), and nothing was sent.
 var errNoSendfile = errors.New("sendfile not supported")
 
-// WriteMore is send(2) with MSG_MORE: the kernel holds back a partial segment until the next write, or 200 ms.
+// WriteMore is Write with TCP_CORK: the kernel holds back a partial segment, and that of a SendFile behind it too, until Write
+// or for 200 ms. MSG_MORE would hold back the header alone, and what follows the file would be a packet of its own.
 func (c *conn) WriteMore(p []byte) (int, error) {
 	if err := c.beforeWrite(); err != nil {
 		return 0, err
 	}
-	written := 0
-	for written < len(p) {
-		var n int
-		var err error
-		cerr := c.raw.Write(func(fd uintptr) bool {
-			n, err = unix.SendmsgN(int(fd), p[written:], nil, nil, unix.MSG_MORE|unix.MSG_NOSIGNAL)
-			return err != unix.EAGAIN
-		})
-		switch {
-		case cerr != nil:
-			return written, wrap("write", c.remote, cerr)
-		case err != nil && err != unix.EINTR:
-			return written, wrap("write", c.remote, err)
-		case err == nil:
-			written += n
-		}
+	if !c.corked {
+		c.cork(1)
 	}
-	return written, nil
+	n, err := c.tcp.Write(p)
+	return n, wrap("write", c.remote, err)
+}
+
+// cork sets TCP_CORK. It is a hint: an error does not matter, or shows in the next write.
+func (c *conn) cork(on int) {
+	c.corked = on != 0
+	c.raw.Control(func(fd uintptr) { unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_CORK, on) })
 }
 
 // SendFile sends n bytes of f from offset: with sendfile(2) for a file of this package, by copying for any other.
@@ -68,15 +61,14 @@ func (c *conn) SendFile(f env.File, offset, n int64) (int64, error) {
 // sendfile passes the range to the socket inside the kernel. The offset is explicit, so that any number of
 // connections may send from one descriptor.
 func (c *conn) sendfile(f *file, offset, n int64) (sent int64, err error) {
-	cerr := f.raw.Control(func(fd uintptr) { // keeps the descriptor from being closed and reused meanwhile
-		for sent < n && err == nil {
-			var moved int
-			moved, err = c.sendfileOnce(int(fd), offset+sent, n-sent)
-			sent += int64(moved)
-		}
-	})
-	if cerr != nil {
-		return sent, wrap("sendfile", f.name, os.ErrClosed)
+	if err := f.hold(); err != nil { // from here on the descriptor is not closed, and its number not reused
+		return 0, wrap("sendfile", f.name, err)
+	}
+	defer f.drop()
+	for sent < n && err == nil {
+		var moved int
+		moved, err = c.sendfileOnce(f.fd, offset+sent, n-sent)
+		sent += int64(moved)
 	}
 	switch err {
 	case nil, errNoSendfile:

@@ -22,6 +22,7 @@ var (
 	markIsrAnswerTooLate                        = env.NewMark("isr-answer-too-late")
 	markIsrChangeNotAttempted                   = env.NewMark("isr-change-not-attempted")
 	markIsrShrunk                               = env.NewMark("isr-shrunk")
+	markLeaderAgainAfterMissedEpochs            = env.NewMark("leader-again-after-missed-epochs")
 	markLeaderEndsBeforeFollower                = env.NewMark("leader-ends-before-follower")
 	markLeaderKnowsNoEpoch                      = env.NewMark("leader-knows-no-epoch")
 	markLeaderStartsAfterFollower               = env.NewMark("leader-starts-after-follower")

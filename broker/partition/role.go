@@ -116,7 +116,15 @@ func (p *Partition) lead(a Assignment, start int64, newEpoch bool) (notify, rese
 }
 
 // resetFollowers makes the followers' states those of the assignment. The caller holds the lock.
+//
+// DEVIATION(KIP-101): Kafka keeps the log ends of followers whenever a leader is made leader again. But a leader that was cut
+// off and has missed epochs does not know who led in them: to that one its followers may have truncated what they had told
+// us, and their old ends would commit what nobody else has. So ends are kept from one epoch to the very next alone.
 func (p *Partition) resetFollowers(a Assignment, now env.Instant, start int64, newEpoch bool) {
+	missedEpochs := a.LeaderEpoch > p.leaderEpoch+1
+	if missedEpochs && p.role == Leader {
+		markLeaderAgainAfterMissedEpochs.Hit()
+	}
 	followers := make([]replica, 0, len(a.Replicas))
 	for _, id := range a.Replicas {
 		if id == p.o.BrokerID {
@@ -125,7 +133,7 @@ func (p *Partition) resetFollowers(a Assignment, now env.Instant, start int64, n
 		inISR := slices.Contains(a.ISR, id)
 		known := p.follower(id)
 		switch {
-		case known == nil || p.role != Leader:
+		case known == nil || p.role != Leader || missedEpochs:
 			followers = append(followers, newReplica(id, now, inISR))
 		case newEpoch:
 			followers = append(followers, known.newEpoch(now, start, inISR))

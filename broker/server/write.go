@@ -86,10 +86,7 @@ func (s *sender) sendHoles(head []byte) error {
 	if len(copied) > 0 {
 		rest = append(copied, rest...)
 	}
-	if len(rest) == 0 {
-		return nil
-	}
-	_, err := s.socket.Write(rest)
+	_, err := s.socket.Write(rest) // also of nothing: see WriteMore
 	return err
 }
 

@@ -206,6 +206,7 @@ func (c *Coordinator) enter(id string) (*shard, *Txn, *kerr.Error) {
 	t := s.State[id]
 	if t == nil {
 		s.Unlock()
+		markRequestOfAnUnknownId.Hit()
 		return nil, nil, kerr.InvalidProducerIDMapping
 	}
 	return s, t, nil
@@ -275,8 +276,10 @@ func storeError(err error) *kerr.Error {
 	}
 	switch code := codeOf(err); code {
 	case kerr.UnknownTopicOrPartition, kerr.NotEnoughReplicas, kerr.NotEnoughReplicasAfterAppend, kerr.RequestTimedOut:
+		markWriteNotReplicated.Hit()
 		return kerr.CoordinatorNotAvailable
 	case kerr.NotLeaderForPartition, kerr.KafkaStorageError, kerr.FencedLeaderEpoch, kerr.UnknownLeaderEpoch:
+		markWriteNotLeaderAnyMore.Hit()
 		return kerr.NotCoordinator
 	default:
 		return kerr.UnknownServerError

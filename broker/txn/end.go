@@ -51,6 +51,7 @@ func (t *Txn) End(now Now, r EndRequest, answer func(EndResult)) {
 	again := r.V2 && t.isRetry(r)
 	err := t.mayEnd(r, again)
 	if err == nil && t.pending != nil {
+		markEndWhileAChangeIsWritten.Hit()
 		err = kerr.ConcurrentTransactions
 	}
 	if err != nil {
@@ -61,13 +62,17 @@ func (t *Txn) End(now Now, r EndRequest, answer func(EndResult)) {
 	case t.at.State == Ongoing:
 		t.decide(now, r, wanted, answer)
 	case t.at.State == wanted:
+		markEndAskedAgainWhileMarkersAreSent.Hit()
 		answer(refuseEnd(kerr.ConcurrentTransactions))
 	case t.at.State == done && (!r.V2 || again):
+		markEndAskedAgain.Hit()
 		answer(t.ended(r))
 	case r.V2 && !r.Commit && !again && !t.at.State.decided():
+		markAbortOfNothing.Hit()
 		// An abort of a transaction without a partition that we know of: a record may have reached one all the same.
 		t.decide(now, r, wanted, answer)
 	default:
+		markEndOfAnotherKind.Hit()
 		answer(refuseEnd(kerr.InvalidTxnState))
 	}
 }
@@ -139,6 +144,7 @@ func (t *Txn) decide(now Now, r EndRequest, wanted State, answer func(EndResult)
 func (t *Txn) send(now Now) {
 	t.left = slices.Clone(t.at.Partitions)
 	if len(t.left) == 0 {
+		markDecidedWithoutPartitions.Hit()
 		t.complete(now)
 		return
 	}
@@ -171,6 +177,7 @@ func (t *Txn) complete(now Now) {
 	}
 	t.transit(next, now, nil, func(now Now, err *kerr.Error) {
 		if t.at.State.decided() { // it is not in the log
+			markCompletionNotWritten.Hit()
 			t.retryAt = now.Mono.Add(retryAfter)
 		}
 	})

@@ -50,15 +50,19 @@ func (t *Txn) knows(r InitRequest) bool {
 func (t *Txn) Init(now Now, r InitRequest, answer func(InitResult)) {
 	switch {
 	case t.pending != nil:
+		markInitWhileAChangeIsWritten.Hit()
 		answer(refuseInit(kerr.ConcurrentTransactions))
 		return
 	case r.expects() && !t.knows(r):
+		markInitOfAStranger.Hit()
 		answer(refuseInit(kerr.ProducerFenced))
 		return
 	case t.at.State.decided():
+		markInitWhileMarkersAreSent.Hit()
 		answer(refuseInit(kerr.ConcurrentTransactions))
 		return
 	case t.at.State == Ongoing:
+		markInitAbortsWhatIsOpen.Hit()
 		t.fence(now, true, func(err *kerr.Error) {
 			if err == nil {
 				err = kerr.ConcurrentTransactions // and again until the markers are written
@@ -97,10 +101,13 @@ func (t *Txn) bump(next *Metadata, r InitRequest) *kerr.Error {
 	case !r.expects():
 		next.Epoch, next.LastEpoch = t.at.Epoch+1, record.NoProducerEpoch
 	case t.at.Epoch == record.NoProducerEpoch || r.Epoch == t.at.Epoch:
+		markInitRaisesItsOwnEpoch.Hit()
 		next.Epoch, next.LastEpoch = t.at.Epoch+1, t.at.Epoch
 	case r.Epoch == t.at.LastEpoch:
+		markInitAskedAgain.Hit()
 		next.PreviousID = t.at.PreviousID // and it may have to ask once more
 	default:
+		markInitOfAnOldEpoch.Hit()
 		return kerr.ProducerFenced
 	}
 	return nil
@@ -110,8 +117,10 @@ func (t *Txn) bump(next *Metadata, r InitRequest) *kerr.Error {
 func (t *Txn) owns(producerID int64, epoch int16) *kerr.Error {
 	switch {
 	case producerID != t.at.ProducerID:
+		markRequestOfAnotherProducer.Hit()
 		return kerr.InvalidProducerIDMapping
 	case epoch != t.at.Epoch:
+		markRequestOfAnOldEpoch.Hit()
 		return kerr.ProducerFenced
 	}
 	return nil
@@ -126,6 +135,7 @@ func (t *Txn) AddPartitions(now Now, producerID int64, epoch int16, partitions [
 	switch {
 	case err != nil:
 	case t.pending != nil, t.at.State.decided():
+		markAddWhileSomethingIsUnderWay.Hit()
 		err = kerr.ConcurrentTransactions
 	}
 	merged, grown := merge(t.at.Partitions, partitions)
@@ -155,6 +165,7 @@ func (t *Txn) Verify(producerID int64, epoch int16, partitions []wire.TopicParti
 	for i, tp := range partitions {
 		answers[i] = err
 		if err == nil && (t.at.State != Ongoing || !contains(t.at.Partitions, tp)) {
+			markVerifyOfNoPart.Hit()
 			answers[i] = kerr.TransactionAbortable
 		}
 	}

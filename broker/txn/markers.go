@@ -99,17 +99,22 @@ func (m *markerSender) send() {
 	var brokers []int32
 	for _, k := range m.ready {
 		if m.c.given(k.job) {
+			markMarkerGivenUp.Hit()
 			continue
 		}
 		p := snapshot.Partition(k.tp)
 		switch {
 		case p == nil && snapshot.Topic(Topic) == nil: // the controller has not told us what there is
+			markMarkerBeforeMetadata.Hit()
 			m.retry(k)
 		case p == nil: // deleted
+			markMarkerOfADeletedTopic.Hit()
 			m.c.marked(k)
 		case p.Leader == metadata.NoLeader || snapshot.Broker(p.Leader) == nil:
+			markMarkerWithoutALeader.Hit()
 			m.retry(k)
 		case m.flight[p.Leader]:
+			markMarkerWaitsForTheLastRequest.Hit()
 			kept = append(kept, k)
 		default:
 			if byBroker[p.Leader] == nil {
@@ -168,6 +173,7 @@ func markerRequest(list []marker) *kmsg.WriteTxnMarkersRequest {
 func (m *markerSender) answered(broker int32, list []marker, resp kmsg.Response, err error) {
 	if err != nil {
 		m.c.e.Emit(env.Event{Kind: evMarkersRetry, V: [4]int64{int64(broker), int64(len(list))}, Text: err.Error()})
+		markMarkersNotDelivered.Hit()
 		for _, k := range list {
 			m.retry(k)
 		}
@@ -184,6 +190,7 @@ func (m *markerSender) answered(broker int32, list []marker, resp kmsg.Response,
 				m.retry(k)
 			}
 		case kerr.InvalidProducerEpoch, kerr.TransactionCoordinatorFenced:
+			markMarkerFenced.Hit()
 			// Somebody else has decided meanwhile: this coordinator is one no more, or an admin has written a marker.
 			m.c.e.Emit(env.Event{Kind: evMarkersFenced, Topic: k.tp.Topic, Partition: k.tp.Partition, V: [4]int64{k.job.ProducerID, int64(k.job.Epoch), int64(code)}, Text: k.job.id})
 		default:

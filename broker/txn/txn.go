@@ -237,6 +237,7 @@ func (t *Txn) Tick(now Now) {
 		return
 	}
 	if t.at.State == Ongoing && now.Mono >= t.abortAt {
+		markTransactionTimedOut.Hit()
 		t.abortAt = now.Mono.Add(retryAfter) // if this one fails
 		t.fence(now, !t.bugs.Has(bug.TxnNoEpochBump), nil)
 	}
@@ -254,6 +255,7 @@ const retryAfter = 500 * time.Millisecond
 func (t *Txn) fence(now Now, bump bool, answer func(*kerr.Error)) {
 	next := t.at
 	if bump && !t.failedFence {
+		markFencedWithANewEpoch.Hit()
 		assert.That(next.Epoch < math.MaxInt16, "INV-TXN-EPOCH: %s has no epoch left to fence with", t.ID)
 		next.Epoch++
 	}

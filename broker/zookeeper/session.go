@@ -100,7 +100,7 @@ func CheckOp(path string, version int32) Op { return Op{Kind: OpCheck, Path: pat
 // OpResult is the outcome of one operation of a successful Multi.
 type OpResult struct {
 	Path string // of a create
-	Stat Stat   // of a create (czxid only where the server sends no Stat) or a set
+	Stat Stat   // of a set; of a create where the server sends one, else zero: a set behind it brings it
 }
 
 // OpError is the error of a Multi that did nothing: which operation failed, and why.

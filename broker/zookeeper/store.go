@@ -217,11 +217,15 @@ func (s *Store) fenced(f Fence, ops ...Op) (results []OpResult, lost bool, err e
 // skipped.
 func (s *Store) fencedDelete(f Fence, paths []string) error {
 	for len(paths) > 0 {
-		n := min(len(paths), multiOpsMax)
-		ops := make([]Op, n)
-		for i, path := range paths[:n] {
-			ops[i] = DeleteOp(path, AnyVersion)
+		var ops []Op
+		for bytes := 0; len(ops) < min(len(paths), multiOpsMax); {
+			op := DeleteOp(paths[len(ops)], AnyVersion)
+			if bytes += opBytes(op) + len(s.options.Chroot); bytes > multiBytesMax && len(ops) > 0 {
+				break
+			}
+			ops = append(ops, op)
 		}
+		n := len(ops)
 		_, _, err := s.fenced(f, ops...)
 		var failed *OpError
 		switch {
@@ -237,8 +241,15 @@ func (s *Store) fencedDelete(f Fence, paths []string) error {
 	return nil
 }
 
-// multiOpsMax bounds the operations in one multi, to stay well below ZooKeeper's packet limit of 1 MiB.
-const multiOpsMax = 128
+// Bounds of one multi, to stay well below ZooKeeper's packet limit of 1 MiB: its operations, and the bytes of their paths and
+// data, where one operation alone may have more.
+const (
+	multiOpsMax   = 1024
+	multiBytesMax = 384 << 10
+)
+
+// opBytes is what an operation takes in a multi, about: header, ACL and lengths are below 64 bytes.
+func opBytes(op Op) int { return 64 + len(op.Path) + len(op.Data) }
 
 // tasksMax bounds how many requests one bulk read has in flight.
 const tasksMax = 16

@@ -5,17 +5,56 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 )
 
-// EnsurePersistentPaths creates PersistentPaths where they are missing (KafkaZkClient#createTopLevelPaths).
+// EnsurePersistentPaths creates PersistentPaths where they are missing (KafkaZkClient#createTopLevelPaths), and the parent of
+// /cluster/id. What is missing is made in one transaction: a broker that starts waits for one sync of ZooKeeper's log, not
+// for twenty.
 func (s *Store) EnsurePersistentPaths() error {
 	if err := s.ensureChroot(); err != nil {
 		return err
 	}
-	for _, path := range PersistentPaths {
-		if err := s.ensure(path, nil); err != nil {
+	var paths, parents []string // each behind its parent
+	for _, path := range append(slices.Clone(PersistentPaths), parentPath(PathClusterID)) {
+		for i := 1; i <= len(path); i++ {
+			if (i == len(path) || path[i] == '/') && !slices.Contains(paths, path[:i]) {
+				paths = append(paths, path[:i])
+				if parent := parentPath(path[:i]); !slices.Contains(parents, parent) {
+					parents = append(parents, parent)
+				}
+			}
+		}
+	}
+	children := make([][]string, len(parents))
+	err := s.each(len(parents), func(i int) (err error) {
+		parent := parents[i]
+		if parent == "" && s.options.Chroot == "" {
+			parent = "/"
+		}
+		children[i], err = s.children(parent, false)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	var ops []Op
+	for _, path := range paths {
+		parent := parentPath(path)
+		if !slices.Contains(children[slices.Index(parents, parent)], path[len(parent)+1:]) {
+			ops = append(ops, CreateOp(path, nil, Persistent))
+		}
+	}
+	if len(ops) == 0 {
+		return nil
+	}
+	if _, _, err = s.multi(ops...); !errors.Is(err, ErrNodeExists) {
+		return wrap("create", ops[0].Path, err)
+	}
+	for _, op := range ops { // another broker starts too, or an answer was lost
+		if err := s.ensure(op.Path, nil); err != nil {
 			return err
 		}
 	}
@@ -44,10 +83,18 @@ func (s *Store) ensureChroot() error {
 func (s *Store) ClusterID(proposed string) (string, error) {
 	data, _, err := s.get(PathClusterID, false)
 	if errors.Is(err, ErrNoNode) {
-		if err := s.ensure(PathClusterID, EncodeClusterID(proposed)); err != nil {
+		content := EncodeClusterID(proposed)
+		lost, err := s.create(PathClusterID, content, Persistent)
+		if err == nil && !lost {
+			return proposed, nil
+		}
+		if err := s.ensure(PathClusterID, content); err != nil { // somebody else's, or an attempt of ours; or /cluster is missing
 			return "", err
 		}
-		data, _, err = s.get(PathClusterID, false)
+		if data, _, err = s.get(PathClusterID, false); err != nil {
+			return "", err
+		}
+		return DecodeClusterID(data)
 	}
 	if err != nil {
 		return "", err

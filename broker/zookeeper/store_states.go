@@ -56,12 +56,11 @@ func (s *Store) CreatePartitionStates(f Fence, writes []PartitionWrite) ([]Parti
 			return nil, err
 		}
 	}
-	return s.inBatches(writes, multiOpsMax/2, func(batch []PartitionWrite) ([]PartitionResult, error) {
-		var ops []Op
-		for _, w := range batch {
-			ops = append(ops, CreateOp(PathPartition(w.TP), nil, Persistent),
-				CreateOp(PathPartitionState(w.TP), EncodePartitionState(w.State), Persistent))
-		}
+	asOps := func(w PartitionWrite) []Op {
+		return []Op{CreateOp(PathPartition(w.TP), nil, Persistent),
+			CreateOp(PathPartitionState(w.TP), EncodePartitionState(w.State), Persistent)}
+	}
+	return s.inBatches(writes, asOps, func(batch []PartitionWrite, ops []Op) ([]PartitionResult, error) {
 		_, _, err := s.fenced(f, ops...)
 		if err == nil {
 			return written(batch, func(int) int32 { return 0 }), nil
@@ -91,11 +90,10 @@ func (s *Store) createState(f Fence, w PartitionWrite) (version int32, err error
 //
 // Source: KafkaZkClient#updateLeaderAndIsr.
 func (s *Store) UpdatePartitionStates(f Fence, writes []PartitionWrite) ([]PartitionResult, error) {
-	return s.inBatches(writes, multiOpsMax, func(batch []PartitionWrite) ([]PartitionResult, error) {
-		var ops []Op
-		for _, w := range batch {
-			ops = append(ops, SetOp(PathPartitionState(w.TP), EncodePartitionState(w.State), w.State.PartitionEpoch))
-		}
+	asOps := func(w PartitionWrite) []Op {
+		return []Op{SetOp(PathPartitionState(w.TP), EncodePartitionState(w.State), w.State.PartitionEpoch)}
+	}
+	return s.inBatches(writes, asOps, func(batch []PartitionWrite, ops []Op) ([]PartitionResult, error) {
 		results, _, err := s.fenced(f, ops...)
 		if err == nil {
 			return written(batch, func(i int) int32 { return results[i].Stat.Version }), nil
@@ -132,15 +130,34 @@ func (s *Store) writtenAfterAll(w PartitionWrite, version int32, conflict error)
 	return 0, conflict
 }
 
-// inBatches cuts writes into batches of at most size.
-func (s *Store) inBatches(writes []PartitionWrite, size int, write func([]PartitionWrite) ([]PartitionResult, error)) ([]PartitionResult, error) {
-	var all []PartitionResult
-	for batch := range slices.Chunk(writes, size) {
-		results, err := write(batch)
-		if err != nil {
-			return nil, err
+// inBatches cuts writes into batches whose operations fit into one multi, and writes one after the other.
+func (s *Store) inBatches(writes []PartitionWrite, asOps func(PartitionWrite) []Op, write func([]PartitionWrite, []Op) ([]PartitionResult, error)) ([]PartitionResult, error) {
+	all := make([]PartitionResult, 0, len(writes))
+	var ops []Op
+	begin, bytes := 0, 0
+	flush := func(end int) error {
+		if begin == end {
+			return nil
 		}
+		results, err := write(writes[begin:end], ops)
 		all = append(all, results...)
+		begin, bytes, ops = end, 0, nil
+		return err
+	}
+	for i, w := range writes {
+		more, size := asOps(w), 0
+		for _, op := range more {
+			size += opBytes(op) + len(s.options.Chroot)
+		}
+		if len(ops)+len(more) > multiOpsMax || bytes+size > multiBytesMax {
+			if err := flush(i); err != nil {
+				return nil, err
+			}
+		}
+		ops, bytes = append(ops, more...), bytes+size
+	}
+	if err := flush(len(writes)); err != nil {
+		return nil, err
 	}
 	return all, nil
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -13,13 +12,9 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
-
-	"barnabas/broker/env"
-	"barnabas/broker/osenv"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -29,19 +24,22 @@ import (
 // Goal: what a whole broker costs, beside what the machine asks for the same bytes (make bench-broker).
 // Method: a real broker process and the embedded ZooKeeper as another; franz-go as the client, 1 KiB records, acks=all, one
 // replica, over loopback. CPU is the broker's own, kernel included, from /proc: it says more than MB/s where client and broker
-// share cores. The limit of consuming is a process of its own that answers each request of a byte with 1 MiB of the very
-// segment file by sendfile(2); the two take turns. Every figure is printed with its goal; BENCH_ROUNDS says how many rounds.
+// share cores. bench_consume_test.go says how consuming is measured. Every figure is printed with its goal; BENCH_ROUNDS says how many rounds.
 func TestBrokerBench(t *testing.T) {
 	if os.Getenv("BARNABAS_BENCH") == "" {
 		t.Skip("run 'make bench-broker'")
 	}
-	b := newBrokerBench(t)
-	b.start()
-	b.idle("idle, fresh", 20<<20)
 	rounds := 3
 	if n, err := strconv.Atoi(os.Getenv("BENCH_ROUNDS")); err == nil && n > 0 {
 		rounds = n
 	}
+	b := newBrokerBench(t)
+	b.figure("first answer on a fresh directory", b.start().Seconds(), "s", 0.050, nil)
+	if os.Getenv("BENCH_CONSUME") != "" {
+		b.consumes(rounds)
+		return
+	}
+	b.idle("idle, fresh", 20<<20)
 	for _, size := range []struct {
 		name  string
 		bytes int32
@@ -54,14 +52,7 @@ func TestBrokerBench(t *testing.T) {
 		b.figure("produce, "+size.name+" batches: broker CPU", median(cpu), "s/GB", 1.0, cpu)
 		t.Logf("    %.0f MB/s", median(mbs))
 	}
-	var ours, plain, ratio []float64
-	for range rounds {
-		o := b.consume()
-		p := b.sendfile()
-		ours, plain, ratio = append(ours, o), append(plain, p), append(ratio, o/p)
-	}
-	t.Logf("consume %.3f s/GB %v, plain sendfile of 1 MiB %.3f s/GB %v", median(ours), round3(ours), median(plain), round3(plain))
-	b.figure("consume: broker CPU over plain sendfile's", median(ratio), "", 1.1, ratio)
+	b.consumes(rounds)
 	b.figure("resident memory under load, the most", float64(b.memory("VmHWM"))/(1<<20), "MiB", 150, nil)
 	b.restart("clean restart, first answer", 0.050)
 	b.idle("idle, after the load and a restart", 20<<20)
@@ -69,6 +60,23 @@ func TestBrokerBench(t *testing.T) {
 	b.idle("idle, 2,000 partitions", 0)
 	b.restart("clean restart with 2,000 partitions, first answer", 2.0)
 	b.idle("idle, 2,000 partitions, restarted", 0)
+}
+
+// consumes compares consuming with plain sendfile(2), by the size of the batches and with it of the answers.
+func (b *brokerBench) consumes(rounds int) {
+	for _, size := range []struct {
+		name  string
+		bytes int32
+	}{{"64 KiB", 64 << 10}, {"1 MiB", 1 << 20}} {
+		b.produce(size.bytes, 512<<20)
+		ours, plain, answer := b.consume(size.bytes, max(rounds, 9))
+		var ratio []float64
+		for i := range ours {
+			ratio = append(ratio, ours[i]/plain[i])
+		}
+		b.t.Logf("consume, answers of %d bytes: %.3f s/GB %v, plain sendfile %.3f s/GB %v", answer, median(ours), round3(ours), median(plain), round3(plain))
+		b.figure("consume, "+size.name+": broker CPU over plain sendfile's", median(ratio), "", 1.1, ratio)
+	}
 }
 
 type brokerBench struct {
@@ -84,9 +92,11 @@ type brokerBench struct {
 
 func newBrokerBench(t *testing.T) *brokerBench {
 	b := &brokerBench{t: t, dir: t.TempDir()}
-	b.binary = filepath.Join(b.dir, "barnabas")
-	if out, err := exec.Command("go", "build", "-o", b.binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+	if b.binary = os.Getenv("BENCH_BINARY"); b.binary == "" { // another build, to compare
+		b.binary = filepath.Join(b.dir, "barnabas")
+		if out, err := exec.Command("go", "build", "-o", b.binary, ".").CombinedOutput(); err != nil {
+			t.Fatalf("build: %v\n%s", err, out)
+		}
 	}
 	zk := exec.Command(b.binary, "zookeeper", "--listen", "127.0.0.1:0", "--data", filepath.Join(b.dir, "zookeeper"))
 	out, err := zk.StderrPipe()
@@ -204,18 +214,6 @@ func (b *brokerBench) restart(what string, most float64) {
 // cpu is the CPU time of the broker's threads so far, in seconds, to the nanosecond where the kernel tells it.
 func (b *brokerBench) cpu() float64 { return threadsCPU(b.t, b.broker.Process.Pid) }
 
-func threadsCPU(t *testing.T, pid int) float64 {
-	t.Helper()
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
-	user, _ := strconv.ParseFloat(f[11], 64)
-	system, _ := strconv.ParseFloat(f[12], 64)
-	return (user + system) / 100
-}
-
 // memory is a line of /proc/pid/status in bytes.
 func (b *brokerBench) memory(line string) int64 {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", b.broker.Process.Pid))
@@ -290,94 +288,6 @@ func (b *brokerBench) produce(batch int32, total int64) (cpuPerGB, mbs float64) 
 }
 
 func (b *brokerBench) topic() string { return fmt.Sprintf("bench-%d", b.topics) }
-
-// consume reads the last topic from its beginning with raw fetches of 1 MiB, so that the client's own work is small, and
-// returns the broker's CPU seconds a GB.
-func (b *brokerBench) consume() float64 {
-	b.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer cancel()
-	c := b.client(kgo.ConsumeTopics(b.topic()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxPartitionBytes(1<<20), kgo.MaxConcurrentFetches(1))
-	defer c.Close()
-	admin := kadm.NewClient(c)
-	ends, err := admin.ListEndOffsets(ctx, b.topic())
-	b.must(err)
-	end, _ := ends.Lookup(b.topic(), 0)
-	var got, bytes int64
-	before := b.cpu()
-	for got < end.Offset {
-		fetches := c.PollFetches(ctx)
-		b.must(fetches.Err0())
-		fetches.EachRecord(func(r *kgo.Record) { got++; bytes += int64(len(r.Value)) + 10 })
-	}
-	return (b.cpu() - before) / (float64(bytes) / 1e9)
-}
-
-// sendfile has a process of its own send the same segment, 1 MiB a request, and returns its CPU seconds a GB.
-func (b *brokerBench) sendfile() float64 {
-	b.t.Helper()
-	segment := filepath.Join(b.dir, "logs", b.topic()+"-0", fmt.Sprintf("%020d.log", 0))
-	info, err := os.Stat(segment)
-	b.must(err)
-	cmd := exec.Command(os.Args[0], "-test.run", "^TestServeBySendfile$", "-test.v")
-	cmd.Env = append(os.Environ(), "BARNABAS_SENDFILE="+segment)
-	out, err := cmd.StdoutPipe()
-	b.must(err)
-	b.must(cmd.Start())
-	defer func() { cmd.Process.Kill(); cmd.Wait() }()
-	addr := ""
-	for lines := bufio.NewScanner(out); addr == "" && lines.Scan(); {
-		addr, _ = strings.CutPrefix(lines.Text(), "serving on ")
-		if !strings.Contains(lines.Text(), "serving on ") {
-			addr = ""
-		}
-	}
-	conn, err := net.Dial("tcp", addr)
-	b.must(err)
-	defer conn.Close()
-	buf := make([]byte, 1<<20)
-	ask := []byte{1}
-	before := threadsCPU(b.t, cmd.Process.Pid)
-	var sum int64
-	for ; sum+1<<20 <= info.Size(); sum += 1 << 20 {
-		_, err := conn.Write(ask)
-		b.must(err)
-		_, err = io.ReadFull(conn, buf)
-		b.must(err)
-	}
-	return (threadsCPU(b.t, cmd.Process.Pid) - before) / (float64(sum) / 1e9)
-}
-
-// TestServeBySendfile is the other process of brokerBench.sendfile.
-func TestServeBySendfile(t *testing.T) {
-	name := os.Getenv("BARNABAS_SENDFILE")
-	if name == "" {
-		t.Skip("part of 'make bench-broker'")
-	}
-	e := osenv.New(osenv.Options{})
-	f, err := e.Open(name, env.ReadOnly)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := e.Listen("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	fmt.Printf("serving on %s\n", l.Addr())
-	c, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	one := make([]byte, 1)
-	for at := int64(0); ; at += 1 << 20 {
-		if _, err := c.Read(one); err != nil {
-			return
-		}
-		if _, err := c.SendFile(f, at, 1<<20); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
 
 // manyPartitions creates n partitions in topics of 100.
 func (b *brokerBench) manyPartitions(n int) {

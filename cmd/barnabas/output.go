@@ -73,6 +73,12 @@ func operations(h *history.History) []reports.Op {
 		if op.Kind == history.Fetch {
 			o.Offset = op.From
 		}
+		if op.Kind.OfTransaction() {
+			o.Partition = "id " + op.TransactionalID
+			if op.Kind == history.EndTxn {
+				o.What = map[bool]string{true: "commit", false: "abort"}[op.Commits]
+			}
+		}
 		for _, r := range op.Records {
 			o.Values = append(o.Values, r.Value)
 		}

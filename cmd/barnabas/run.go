@@ -91,6 +91,7 @@ type plan struct {
 	seeds    seedRange
 	bugs     bug.Set
 	schedule *faults.File
+	masked   []string      // invariants that are known to break
 	stateAt  time.Duration // for replay
 }
 
@@ -266,7 +267,7 @@ func (p *plan) attempt(seed uint64, t trace.Options) (result *scenarios.Result) 
 		result.Report.Wall = time.Since(started)
 		result.Report.Commit = commit()
 	}()
-	return scenarios.Run(scenarios.Options{Scenario: p.scenario, Seed: seed, Schedule: p.schedule, Bugs: p.bugs, Trace: t, StateAt: p.stateAt, Changes: p.changes()})
+	return scenarios.Run(scenarios.Options{Scenario: p.scenario, Seed: seed, Schedule: p.schedule, Bugs: p.bugs, Trace: t, Masked: p.masked, StateAt: p.stateAt, Changes: p.changes()})
 }
 
 // changes are those of the schedule, and what the flags add.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -22,6 +23,9 @@ import (
 
 // fileRegression is the shrunk failure's schedule, in the form of scenarios/testdata/regressions.
 const fileRegression = "regression.txt"
+
+// shrinkLimit is how long shrinking may take unless --for says otherwise.
+const shrinkLimit = 2 * time.Minute
 
 // shrinkFlags are the flags of shrink.
 type shrinkFlags struct {
@@ -45,51 +49,61 @@ its schedule to DIR/regression.txt: the schedule with a header that says all it 
 			if f.jobs < 1 || f.limit <= 0 {
 				return usage("--jobs and --for must be above zero")
 			}
-			return shrinkRun(args[0], f)
+			_, err := shrinkRun(os.Stdout, args[0], f)
+			return err
 		},
 	}
-	cmd.Flags().DurationVar(&f.limit, "for", 2*time.Minute, "stop after so long, with what was found by then")
+	cmd.Flags().DurationVar(&f.limit, "for", shrinkLimit, "stop after so long, with what was found by then")
 	cmd.Flags().IntVar(&f.jobs, "jobs", runtime.NumCPU(), "runs at once")
 	cmd.Flags().StringVar(&f.to, "to", "", "also write the regression file into this directory, under the failure's name")
 	return cmd
 }
 
-func shrinkRun(dir string, flags shrinkFlags) error {
+// shrunkTo is how small a failure became.
+type shrunkTo struct {
+	Faults     int           `json:"faults"`
+	Operations int           `json:"operations"`
+	Wall       time.Duration `json:"wall_ns"`
+}
+
+// shrinkRun shrinks the failing run of dir, and tells what it does.
+func shrinkRun(w io.Writer, dir string, flags shrinkFlags) (*shrunkTo, error) {
 	f, err := readFailure(dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	began := time.Now()
 	first := f.run(f.schedule, f.changes, trace.Options{})
 	if !first.Report.Breaks(f.broken) {
-		reports.Card(os.Stdout, first.Report)
-		return &exitError{1, fmt.Errorf("%s does not break %s any more; the code has changed since, or see 'barnabas replay %s'", dir, f.broken, dir)}
+		reports.Card(w, first.Report)
+		return nil, &exitError{1, fmt.Errorf("%s does not break %s any more; the code has changed since, or see 'barnabas replay %s'", dir, f.broken, dir)}
 	}
-	fmt.Printf("shrinking %s: %s\n", f.record.ID(), sizeOf(first))
-	best := f.shrink(first, flags)
+	fmt.Fprintf(w, "shrinking %s: %s\n", f.record.ID(), sizeOf(first))
+	best := f.shrink(w, first, flags)
 	result := f.run(best.Schedule, best.Changes, trace.Options{})
 	if !result.Report.Breaks(f.broken) {
-		return &exitError{13, fmt.Errorf("the smallest run broke %s once and not again: nondeterminism", f.broken)}
+		return nil, &exitError{13, fmt.Errorf("the smallest run broke %s once and not again: nondeterminism", f.broken)}
 	}
 	shrunk := filepath.Join(dir, "shrunk")
 	if err := writeRun(shrunk, result); err != nil {
-		return err
+		return nil, err
 	}
 	text := f.regression(best, result.Report)
 	if err := os.WriteFile(filepath.Join(dir, fileRegression), text, 0o644); err != nil {
-		return err
+		return nil, err
 	}
-	fmt.Printf("\n%s\nshrunk in %s to %s\nreplay: barnabas replay %s\nregression: %s\n", bytes.TrimSpace(text), round(time.Since(began)), sizeOf(result), shrunk, filepath.Join(dir, fileRegression))
+	to := &shrunkTo{len(result.Schedule), len(result.History.Ops), time.Since(began)}
+	fmt.Fprintf(w, "\n%s\nshrunk in %s to %s\nreplay: barnabas replay %s\nregression: %s\n", bytes.TrimSpace(text), round(to.Wall), sizeOf(result), shrunk, filepath.Join(dir, fileRegression))
 	if flags.to == "" {
-		return nil
+		return to, nil
 	}
 	name := filepath.Join(flags.to, f.record.ID()+".txt")
-	fmt.Printf("regression: %s\n", name)
-	return os.WriteFile(name, text, 0o644)
+	fmt.Fprintf(w, "regression: %s\n", name)
+	return to, os.WriteFile(name, text, 0o644)
 }
 
 // shrink looks for the smallest case until nothing helps or the time is over.
-func (f *failure) shrink(first *scenarios.Result, flags shrinkFlags) shrink.Case {
+func (f *failure) shrink(w io.Writer, first *scenarios.Result, flags shrinkFlags) shrink.Case {
 	began := time.Now()
 	bar := newStatus()
 	defer bar.clear()
@@ -100,7 +114,8 @@ func (f *failure) shrink(first *scenarios.Result, flags shrinkFlags) shrink.Case
 	need := min(robustMin, f.ways(best, robustWays, flags.jobs, stop))
 	return shrink.Shrink(best, shrink.Options{
 		Size: shrink.Size{Brokers: size.Brokers, Partitions: size.Partitions, Producers: size.Producers, Consumers: size.Consumers,
-			Records: records(first), Pause: size.Pause, Heal: size.Heal},
+			Transactional: size.Transactional, Processors: size.Processors, Members: size.Members, Legacy: size.Legacy, Operators: size.Operators,
+			Records: records(first), Pause: size.Pause, Heal: size.Heal, Settle: size.Settle, Seen: f.seen(first)},
 		Stop: stop,
 		Judge: func(cases []shrink.Case) int {
 			return firstOf(len(cases), flags.jobs, stop, func(i int) bool {
@@ -111,9 +126,19 @@ func (f *failure) shrink(first *scenarios.Result, flags shrinkFlags) shrink.Case
 		Smaller: func(c shrink.Case, step string) {
 			best = c
 			bar.clear()
-			fmt.Printf("%6s  %-18s %d faults  %s\n", time.Since(began).Round(100*time.Millisecond), step, len(c.Schedule), c.Changes)
+			fmt.Fprintf(w, "%6s  %-18s %d faults  %s\n", time.Since(began).Round(100*time.Millisecond), step, len(c.Schedule), c.Changes)
 		},
 	})
+}
+
+// seen is when the run broke what the failure is about.
+func (f *failure) seen(r *scenarios.Result) time.Duration {
+	for _, x := range r.Report.Failures {
+		if x.ID == f.broken {
+			return x.At
+		}
+	}
+	return r.Report.Virtual
 }
 
 // A regression file is to outlast changes of the broker, each of which shifts every random choice. So a smaller case must

@@ -295,6 +295,7 @@ func (s *soak) take() (int, bool) {
 func (s *soak) one(w piece) {
 	p := &plan{scenario: w.scenario, seeds: seedRange{w.seed, w.seed}, bugs: s.bugs}
 	p.flags.beyond = s.flags.beyond && w.regression == nil
+	p.masked = s.masked(w)
 	if w.regression != nil {
 		p.schedule = &w.regression.File
 	}
@@ -325,6 +326,17 @@ func (s *soak) one(w piece) {
 		fmt.Fprintln(os.Stderr, "barnabas:", err)
 	}
 	s.progress()
+}
+
+// masked are the invariants that are known to break in the piece's scenario: they do not keep a run from showing what else
+// does. A failure of the past is what it is about.
+func (s *soak) masked(w piece) (ids []string) {
+	for _, k := range s.known {
+		if w.regression == nil && (k.Scenario == "*" || k.Scenario == w.scenario.Name) {
+			ids = append(ids, k.Broken)
+		}
+	}
+	return ids
 }
 
 // count adds a run to the sum.
@@ -427,7 +439,7 @@ func tellSoak(out string, s *reports.Soak) error {
 		f := p[0]
 		f.Dir = prefixed(out, f.Dir)
 		fmt.Printf("FAIL %s %s %s seed=%d\nreplay: %s\n", f.Verdict, f.Broken, f.Scenario, f.Seeds[0], f.Replay())
-		if f.Dir != "" {
+		if f.Dir != "" && (f.Verdict == reports.Safety || f.Verdict == reports.Crash || f.Verdict == reports.Liveness) {
 			fmt.Printf("shrink: barnabas shrink %s\n", f.Dir)
 		}
 	}

@@ -2,12 +2,14 @@ package main
 
 import (
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"barnabas/broker/env"
 	"barnabas/reports"
 	"barnabas/scenarios"
 )
@@ -200,7 +202,7 @@ func TestShrinkWritesARegression(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := shrinkRun(dir, shrinkFlags{limit: 15e9, jobs: 2}); err != nil {
+	if _, err := shrinkRun(io.Discard, dir, shrinkFlags{limit: 15e9, jobs: 2}); err != nil {
 		t.Fatal(err)
 	}
 	small, file, err := readRun(filepath.Join(dir, "shrunk"))
@@ -222,4 +224,21 @@ func exitCode(err error) int {
 		return e.code
 	}
 	return 0
+}
+
+// Goal: the broker has at least 150 points that a soak asks for, besides its kinds of events, each with a name of its own.
+func TestThereAreMarksToReach(t *testing.T) {
+	placed := 0
+	seen := map[string]bool{}
+	for _, m := range env.Marks() {
+		if seen[m.Name] {
+			t.Errorf("%s is the name of two marks", m.Name)
+		}
+		if seen[m.Name] = true; !strings.Contains(m.Name, "/event ") {
+			placed++
+		}
+	}
+	if placed < 150 {
+		t.Errorf("%d marks", placed)
+	}
 }

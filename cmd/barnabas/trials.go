@@ -54,7 +54,7 @@ func planOf(dir string, record *reports.Run, file *faults.File) (*plan, error) {
 	if err != nil {
 		return nil, usage("%s: %w", name, err)
 	}
-	return &plan{scenario: scenario, seeds: seedRange{record.Seed, record.Seed}, bugs: bugs, schedule: file}, nil
+	return &plan{scenario: scenario, seeds: seedRange{record.Seed, record.Seed}, bugs: bugs, schedule: file, masked: record.Masked}, nil
 }
 
 // run is one trial of the failure's seed, with this schedule and these changes.

@@ -30,6 +30,7 @@ type zooFlags struct {
 	first  uint64
 	out    string
 	skip   []string
+	shrink bool
 }
 
 func zooCommand() *cobra.Command {
@@ -59,6 +60,7 @@ makes the command fail.`,
 	flags.Uint64Var(&f.first, "first", 1, "the first seed; each trial begins 100,000 further on")
 	flags.StringVar(&f.out, "out", "out/zoo", "directory for zoo.md, zoo.json and a failing run of each bug")
 	flags.StringSliceVar(&f.skip, "without", []string{"large-cluster"}, "scenarios to leave out")
+	flags.BoolVar(&f.shrink, "shrink", false, "shrink each bug's first failure, too, and say to what size and in how long")
 	return cmd
 }
 
@@ -80,6 +82,7 @@ type zooRow struct {
 	By     map[string]int `json:"by"`     // scenarios that found it
 	Wall   time.Duration  `json:"wall_ns"`
 	Dir    string         `json:"dir,omitempty"` // of one failing run
+	Shrunk *shrunkTo      `json:"shrunk,omitempty"`
 }
 
 func newZoo(names []string, f zooFlags) (*zoo, error) {
@@ -119,6 +122,9 @@ func (z *zoo) run() error {
 			break
 		}
 		row := z.look(a)
+		if z.flags.shrink && row.Dir != "" {
+			row.shrink(z.flags)
+		}
 		z.rows = append(z.rows, row)
 		fmt.Println(row.line())
 	}
@@ -175,6 +181,27 @@ func (z *zoo) look(a bug.Animal) zooRow {
 	return row
 }
 
+// shrink shrinks the failing run that was kept; what it does meanwhile goes to shrink.txt beside it.
+func (r *zooRow) shrink(f zooFlags) {
+	dir := filepath.Join(f.out, r.Dir)
+	log, err := os.Create(filepath.Join(dir, "shrink.txt"))
+	if err == nil {
+		defer log.Close()
+		r.Shrunk, err = shrinkRun(log, dir, shrinkFlags{limit: shrinkLimit, jobs: f.jobs})
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "barnabas:", err)
+	}
+}
+
+// shrunk is a cell of the table.
+func (r *zooRow) shrunk() string {
+	if r.Shrunk == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%d faults, %d operations in %s", r.Shrunk.Faults, r.Shrunk.Operations, r.Shrunk.Wall.Round(time.Second))
+}
+
 // mixOf is the soak's order of scenarios, without the failures of the past.
 func mixOf(list []*scenarios.Scenario, first uint64) *pieces {
 	p := &pieces{list: list, first: first}
@@ -200,7 +227,11 @@ func (r *zooRow) worst() string {
 }
 
 func (r *zooRow) line() string {
-	return fmt.Sprintf("%-24s median %4d  worst %-6s  as %s  by %s  (%s)", r.Bug, r.median(), r.worst(), counted(r.As), counted(r.By), r.Wall.Round(time.Second))
+	line := fmt.Sprintf("%-24s median %4d  worst %-6s  as %s  by %s  (%s)", r.Bug, r.median(), r.worst(), counted(r.As), counted(r.By), r.Wall.Round(time.Second))
+	if r.Shrunk != nil {
+		line += "  shrunk to " + r.shrunk()
+	}
+	return line
 }
 
 // counted lists what was counted, the most frequent first.
@@ -248,10 +279,10 @@ func (z *zoo) write() error {
 		return err
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "| bug | median seeds | worst of %d | found as | found by |\n|---|---|---|---|---|\n", z.flags.trials)
+	fmt.Fprintf(&b, "| bug | median seeds | worst of %d | found as | found by | shrunk to |\n|---|---|---|---|---|---|\n", z.flags.trials)
 	for i := range z.rows {
 		r := &z.rows[i]
-		fmt.Fprintf(&b, "| %s | %d | %s | %s | %s |\n", r.Bug, r.median(), r.worst(), counted(r.As), counted(r.By))
+		fmt.Fprintf(&b, "| %s | %d | %s | %s | %s | %s |\n", r.Bug, r.median(), r.worst(), counted(r.As), counted(r.By), r.shrunk())
 	}
 	fmt.Fprintf(&b, "\n%d of %d found in every trial within %d seeds; the median over the zoo is %d.\n", z.found(), len(z.rows), z.flags.limit, z.overall())
 	if err := os.WriteFile(filepath.Join(z.flags.out, "zoo.md"), []byte(b.String()), 0o644); err != nil {

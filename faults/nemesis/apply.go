@@ -23,6 +23,16 @@ func felt(k faults.Kind) bool {
 	return false
 }
 
+// strikesLinks tells whether faults of the kind are about links, and not about what is at their ends.
+func strikesLinks(k faults.Kind) bool {
+	switch k {
+	case faults.Partition, faults.PartitionOneWay, faults.Isolate, faults.SlowLink, faults.ZooKeeperCut, faults.Clog, faults.Reset, faults.Halves, faults.Ring,
+		faults.Loss, faults.HalfOpen, faults.Bandwidth, faults.HoldBack:
+		return true
+	}
+	return false
+}
+
 // links lists the directed links that the fault changes.
 func (n *Nemesis) links(f faults.Fault) []link {
 	from, to := f.From, f.To

@@ -99,6 +99,11 @@ func (n *Nemesis) begin(index int) {
 		}
 	}
 	r := &running{fault: f, entry: len(n.entries), began: now}
+	if strikesLinks(f.Kind) {
+		for _, l := range n.links(f) {
+			e.Links = append(e.Links, [2]faults.Node{l.from, l.to})
+		}
+	}
 	if f.Kind.Lasts() {
 		r.links = n.links(f)
 		r.hurt = n.hurt(r)

@@ -30,6 +30,8 @@ type Entry struct {
 	Status Status
 	Fired  bool   // it really had an effect; for links and disks known when it ends
 	Note   string // why it was withheld or had no effect; what the world said
+	// Links are the directed links that it changes, of kinds that strike links.
+	Links [][2]faults.Node
 }
 
 // String is the entry as a line: "3.200s..7.200s applied fired partition from=2 to=1,3 for=4s: note". The fault's own

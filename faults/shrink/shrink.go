@@ -15,9 +15,11 @@ type Case struct {
 
 // Size is how large the trial is before anything is changed.
 type Size struct {
-	Brokers, Partitions, Producers, Consumers int
-	Records                                   int // that were handed over
-	Pause, Heal                               time.Duration
+	Brokers, Partitions, Producers, Consumers             int
+	Transactional, Processors, Members, Legacy, Operators int
+	Records                                               int // that were handed over
+	Pause, Heal, Settle                                   time.Duration
+	Seen                                                  time.Duration // when it was seen to fail
 }
 
 // Options say how.
@@ -53,14 +55,17 @@ func Shrink(start Case, o Options) Case {
 	}
 }
 
-// passes, the cheapening ones first: what they drop need not be run again a hundred times.
+// passes, the cheapening ones first: what they drop need not be run again a hundred times. A load that is small makes all
+// that follows quick, so a few bold tries at it come before anything.
 var passes = []struct {
 	name string
 	run  func(*shrinker, string)
 }{
-	{"fewer faults", (*shrinker).dropFaults},
+	{"an earlier end", (*shrinker).endWhenSeen},
+	{"a smaller load", (*shrinker).dropBoldly},
 	{"fewer clients", (*shrinker).dropClients},
 	{"fewer partitions", (*shrinker).dropPartitions},
+	{"fewer faults", (*shrinker).dropFaults},
 	{"an earlier end", (*shrinker).endEarlier},
 	{"a later beginning", (*shrinker).beginLater},
 	{"fewer records", (*shrinker).dropRecords},
@@ -103,6 +108,43 @@ func (s *shrinker) try(step string, cases ...Case) bool {
 	return true
 }
 
+// endWhenSeen heals soon after the failure was seen, and has the clients end soon after that.
+func (s *shrinker) endWhenSeen(step string) {
+	if s.better > 0 {
+		return // later times are other trials'
+	}
+	var cases []Case
+	for _, more := range []time.Duration{200 * time.Millisecond, 2 * time.Second} {
+		if at := (s.o.Size.Seen + more).Round(100 * time.Millisecond); at < s.heal() {
+			c := s.best
+			c.Changes.Heal = at
+			cases = append(cases, c)
+		}
+	}
+	s.try(step, cases...)
+	if s.o.Size.Settle > time.Second {
+		c := s.best
+		c.Changes.Settle = time.Second
+		s.try(step, c)
+	}
+}
+
+// dropBoldly asks for a small part of the load at once, spread over the same time.
+func (s *shrinker) dropBoldly(step string) {
+	have := s.o.Size.Records
+	if s.best.Changes.Records > 0 || have < 64 {
+		return
+	}
+	var cases []Case
+	for _, part := range []int{64, 16, 4} {
+		c := s.best
+		c.Changes.Records = max(have/part, 1)
+		c.Changes.Pause = (s.o.Size.Pause * time.Duration(part)).Round(time.Millisecond)
+		cases = append(cases, c)
+	}
+	s.try(step, cases...)
+}
+
 // dropFaults is ddmin: halves, quarters, and so on, to single faults.
 func (s *shrinker) dropFaults(step string) {
 	for pieces := 1; len(s.best.Schedule) > 0; {
@@ -128,30 +170,54 @@ func (s *shrinker) dropFaults(step string) {
 	}
 }
 
+// clients are the kinds of whoever is at work, with how many there are and where a change of that goes.
+func (s *shrinker) clients() []struct {
+	have int
+	at   func(*faults.Changes) *int
+} {
+	n, c := s.o.Size, s.best.Changes
+	return []struct {
+		have int
+		at   func(*faults.Changes) *int
+	}{
+		{value(c.Operators, n.Operators), func(c *faults.Changes) *int { return &c.Operators }},
+		{value(c.Consumers, n.Consumers), func(c *faults.Changes) *int { return &c.Consumers }},
+		{value(c.Legacy, n.Legacy), func(c *faults.Changes) *int { return &c.Legacy }},
+		{value(c.Members, n.Members), func(c *faults.Changes) *int { return &c.Members }},
+		{value(c.Processors, n.Processors), func(c *faults.Changes) *int { return &c.Processors }},
+		{value(c.Transactional, n.Transactional), func(c *faults.Changes) *int { return &c.Transactional }},
+		{value(c.Producers, n.Producers), func(c *faults.Changes) *int { return &c.Producers }},
+	}
+}
+
+// dropClients leaves kinds of clients out, all but one kind at first, and then has fewer of each kind.
 func (s *shrinker) dropClients(step string) {
-	producers, consumers := value(s.best.Changes.Producers, s.o.Size.Producers), value(s.best.Changes.Consumers, s.o.Size.Consumers)
+	kinds := s.clients()
 	var cases []Case
-	for _, n := range smaller(producers, 1) {
+	for i, only := range kinds[1:] {
 		c := s.best
-		c.Changes.Producers = n
-		if consumers > 0 {
-			c.Changes.Consumers = faults.None
+		for j, k := range kinds {
+			if j != i+1 && k.have > 0 {
+				*k.at(&c.Changes) = faults.None
+			}
+		}
+		if only.have > 0 && c.Changes != s.best.Changes {
 			cases = append(cases, c)
-			c.Changes.Consumers = s.best.Changes.Consumers
 		}
-		cases = append(cases, c)
 	}
 	s.try(step, cases...)
-	cases = nil
-	consumers = value(s.best.Changes.Consumers, s.o.Size.Consumers)
-	for _, n := range smaller(consumers, 0) {
-		c := s.best
-		if c.Changes.Consumers = n; n == 0 {
-			c.Changes.Consumers = faults.None
+	for i := range kinds {
+		k := s.clients()[i]
+		cases = nil
+		for _, n := range smaller(k.have, 0) {
+			c := s.best
+			if *k.at(&c.Changes) = n; n == 0 {
+				*k.at(&c.Changes) = faults.None
+			}
+			cases = append(cases, c)
 		}
-		cases = append(cases, c)
+		s.try(step, cases...)
 	}
-	s.try(step, cases...)
 }
 
 func (s *shrinker) dropPartitions(step string) {

@@ -22,7 +22,8 @@ func TestShrinkKeepsWhatTheFailureNeeds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	size := Size{Brokers: 5, Partitions: 3, Producers: 4, Consumers: 2, Records: 2000, Pause: 25 * time.Millisecond, Heal: 26 * time.Second}
+	size := Size{Brokers: 5, Partitions: 3, Producers: 4, Consumers: 2, Members: 3, Operators: 2,
+		Records: 2000, Pause: 25 * time.Millisecond, Heal: 26 * time.Second, Settle: 8 * time.Second, Seen: 12 * time.Second}
 	fails := func(c Case) bool {
 		var cut, crash *faults.Fault
 		for i := range c.Schedule {
@@ -35,7 +36,7 @@ func TestShrinkKeepsWhatTheFailureNeeds(t *testing.T) {
 				}
 			}
 		}
-		return crash != nil && value(c.Changes.Records, size.Records) >= 7 && value(c.Changes.Consumers, size.Consumers) >= 1
+		return crash != nil && value(c.Changes.Records, size.Records) >= 7 && value(c.Changes.Consumers, size.Consumers) >= 1 && value(c.Changes.Producers, size.Producers) >= 1
 	}
 	tried := 0
 	got := Shrink(Case{Schedule: file.Schedule}, Options{Size: size, Stop: func() bool { return false }, Judge: func(cases []Case) int {
@@ -46,7 +47,7 @@ func TestShrinkKeepsWhatTheFailureNeeds(t *testing.T) {
 		t.Fatalf("%+v does not fail", got)
 	}
 	c := got.Changes
-	if len(got.Schedule) != 2 || c.Records != 7 || c.Producers != 1 || c.Consumers != 1 || c.Partitions != 1 || c.Brokers != 2 || c.Heal == 0 || c.Heal > 8*time.Second {
+	if len(got.Schedule) != 2 || c.Records != 7 || c.Producers != 1 || c.Consumers != 1 || c.Members != faults.None || c.Operators != faults.None || c.Partitions != 1 || c.Brokers != 2 || c.Heal == 0 || c.Heal > 8*time.Second {
 		t.Errorf("left: %+v\n%s", c, faults.File{Schedule: got.Schedule}.Format())
 	}
 	if got.Schedule[0].At > 3*time.Second {

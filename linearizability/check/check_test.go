@@ -271,6 +271,15 @@ func TestWeakerPromises(t *testing.T) {
 			d.From = 10
 			d.Records = slices.DeleteFunc(own(d), func(r history.Record) bool { return r.Offset < 10 })
 		}, true},
+		"a new leader may not have retained as much": {func(h *history.History) {
+			h.Header.Topics[0].Retention = true
+			startsTold(h, 1, 2)
+		}, true},
+		"one leader may not go back": {func(h *history.History) {
+			h.Header.Topics[0].Retention = true
+			startsTold(h, 2, 2)
+		}, false},
+		"nor a new leader where nothing is retained": {func(h *history.History) { startsTold(h, 1, 2) }, false},
 		"a position that was set on purpose": {func(h *history.History) {
 			op := pick(h, reads(1))
 			again := *op
@@ -287,6 +296,14 @@ func TestWeakerPromises(t *testing.T) {
 				t.Errorf("ok %v: %v %v", v.OK, v.Unknown, v.Violations)
 			}
 		})
+	}
+}
+
+// startsTold lets leaders of these epochs tell a log start of 5, and then of 4.
+func startsTold(h *history.History, epochs ...int32) {
+	for i, epoch := range epochs {
+		op := extra(h, history.ListOffsets)
+		op.From, op.Offset, op.Epoch = -2, 5-int64(i), epoch
 	}
 }
 

@@ -12,6 +12,7 @@ const (
 	Order          = "INV-ORDER"            // appended after another was acked, at a lower offset
 	ProducerOrder  = "INV-PRODUCER-ORDER"   // one producer's records in another order than it sent them
 	NoSkip         = "INV-NO-SKIP"          // passed over a record that is there
+	CompactLast    = "INV-COMPACT-LAST"     // compaction took the last word of a key, a tombstone, before its time
 	PollMonotonic  = "INV-POLL-MONOTONIC"   // a consumer went back, or saw offsets out of order
 	ReadBelowHW    = "INV-READ-BELOW-HW"    // a record at or above the watermark that came with it
 	Fresh          = "INV-FRESH"            // a fetch that does not know what was acked before it was called
@@ -43,7 +44,7 @@ const (
 var rank = func() map[string]int {
 	m := make(map[string]int)
 	for i, id := range []string{NoLostWrite, ReadDurable, OffsetStable, NoDuplicate, NoPhantom, FailedUnseen, Content,
-		Order, ProducerOrder, BatchWhole, NoSkip, PollMonotonic, ReadBelowHW, Fresh, ListOffsets, LogStart,
+		Order, ProducerOrder, BatchWhole, NoSkip, CompactLast, PollMonotonic, ReadBelowHW, Fresh, ListOffsets, LogStart,
 		ReadBelowLSO, TxnAbortedRead, TxnEarlyRead, TxnAtomic, TxnFenced, TxnEndedOnce, TxnAcyclic, ProcessOnce, ProcessAll,
 		ProcessTogether, TotalConstant, TxnIsolated, WatermarkOrder, HWMonotonic, OneOwner, OffsetKept, OffsetKnown, Processed} {
 		m[id] = i
@@ -55,7 +56,7 @@ var rank = func() map[string]int {
 var anomaly = map[string]string{
 	NoLostWrite: "lost-write", ReadDurable: "lost-write", OffsetStable: "inconsistent-offsets", NoDuplicate: "duplicate",
 	NoPhantom: "phantom-read", FailedUnseen: "G1a", Content: "corrupt-read", Order: "reordered-write",
-	ProducerOrder: "nonmonotonic-send", BatchWhole: "torn-batch", NoSkip: "poll-skip", PollMonotonic: "nonmonotonic-poll",
+	ProducerOrder: "nonmonotonic-send", BatchWhole: "torn-batch", NoSkip: "poll-skip", CompactLast: "lost-tombstone", PollMonotonic: "nonmonotonic-poll",
 	ReadBelowHW: "precommitted-read", Fresh: "stale-read", ListOffsets: "stale-offset", LogStart: "log-start-back",
 	OneOwner: "two-owners", OffsetKept: "lost-commit", OffsetKnown: "phantom-commit", Processed: "unprocessed-commit",
 	TxnAbortedRead: "G1a", TxnEarlyRead: "precommitted-read", ReadBelowLSO: "precommitted-read", TxnAtomic: "torn-transaction",

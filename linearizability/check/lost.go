@@ -18,7 +18,9 @@ func (p *part) checkLost() {
 		}
 	}
 	for r := range p.slots {
-		p.checkRead(p.facts.offsets[r], &p.slots[r])
+		if !p.mayBeGone(int32(r)) {
+			p.checkRead(p.facts.offsets[r], &p.slots[r])
+		}
 	}
 }
 
@@ -29,7 +31,7 @@ func (p *part) checkAcked(i int32, op *history.Op, k int) {
 	if op.Offset >= 0 {
 		offset = op.Offset + int64(k)
 	}
-	if w.drained || p.topic.Retention && offset < p.drain.Start {
+	if w.drained || p.topic.Retention && offset < p.drain.Start || p.topic.Compacted && p.gone(w, op, k) {
 		return
 	}
 	w.lost = true
@@ -51,6 +53,14 @@ func (p *part) checkAcked(i int32, op *history.Op, k int) {
 	}
 	p.violate(NoLostWrite, fmt.Sprintf("operation %d wrote value %d, acked with acks=all at %s; the final drain of [%d, %d) has not got it; %s",
 		op.ID, op.Records[k].Value, where, p.drain.Start, p.drain.End, seen), witness...)
+}
+
+// gone reports whether a cleaner may have taken an acked record.
+func (p *part) gone(w *write, op *history.Op, k int) bool {
+	if w.place != history.None {
+		return p.mayBeGone(p.facts.of(w.place))
+	}
+	return op.Keys != nil && op.Keys[k] < 0 // where it was nobody knows
 }
 
 // checkRead reports a record that somebody read and the drain has not got, unless it was reported as an acked one.

@@ -197,7 +197,7 @@ func (p *part) checkBatches() {
 			continue
 		}
 		first := &p.j.writes[p.j.base[i]]
-		whole := p.drain != nil && !p.topic.Retention // the drain read all of it, or nothing
+		whole := p.drain != nil && !p.topic.Retention && !p.topic.Compacted // the drain read all of it, or nothing
 		for k := 1; k < len(op.Records); k++ {
 			w := &p.j.writes[p.j.base[i]+int32(k)]
 			if whole && w.drained != first.drained && !w.lost && !first.lost {

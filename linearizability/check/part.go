@@ -17,6 +17,8 @@ type part struct {
 	stable    *history.Drain // of committed data; nil where there is none
 	txns      bool           // some records are part of transactions
 
+	compact compaction
+
 	facts ranks
 	slots []slot // by rank
 	below []int32
@@ -39,6 +41,7 @@ func (p *part) run() {
 	p.gather()
 	p.readFacts()
 	p.ackFacts()
+	p.gatherKeys()
 	if p.drain != nil && p.topic.Durable {
 		p.checkLost()
 	}
@@ -47,6 +50,7 @@ func (p *part) run() {
 	}
 	p.countBelow()
 	p.checkPolls()
+	p.checkTombstones()
 	if p.topic.Durable {
 		p.checkOrder()
 		p.checkListOffsets()

@@ -73,7 +73,7 @@ func (p *part) checkProcessed(l *history.Pipeline, made map[int32]int32, told in
 	committed := max(p.op(told).Offset, 0)
 	for i := range p.slots {
 		s := &p.slots[i]
-		if s.write == none || !p.mustBeRead(s, true) {
+		if s.write == none || !p.mustBeRead(int32(i), true) {
 			continue
 		}
 		result, processed := made[s.write]

@@ -18,11 +18,11 @@ func (p *part) countBelow() {
 		if p.txns {
 			p.belowStable[r+1] = p.belowStable[r]
 		}
-		if !p.mustBeRead(&p.slots[r], false) {
+		if !p.mustBeRead(int32(r), false) {
 			continue
 		}
 		p.below[r+1]++
-		if p.txns && p.mustBeRead(&p.slots[r], true) {
+		if p.txns && p.mustBeRead(int32(r), true) {
 			p.belowStable[r+1]++
 		}
 	}
@@ -30,7 +30,11 @@ func (p *part) countBelow() {
 
 // mustBeRead reports whether a fetch, of committed data or of all, must not pass over the slot. What of a transaction can be seen
 // the final drain of committed data has told; without one, what was certainly committed can.
-func (p *part) mustBeRead(s *slot, committed bool) bool {
+func (p *part) mustBeRead(r int32, committed bool) bool {
+	s := &p.slots[r]
+	if p.mayBeGone(r) {
+		return false
+	}
 	if s.write == none {
 		return !committed || p.stable == nil // it is an anomaly by itself
 	}
@@ -94,7 +98,7 @@ func (p *part) checkInside(i int32, op *history.Op) {
 			p.violate(broken, fmt.Sprintf("operation %d read offset %d with a %s of %d", op.ID, r.Offset, boundName, bound), i)
 			bound = history.None // once is enough
 		}
-		if f := p.facts.of(r.Offset); f != none && p.mustBeRead(&p.slots[f], op.Committed) {
+		if f := p.facts.of(r.Offset); f != none && p.mustBeRead(f, op.Committed) {
 			got++
 		}
 	}
@@ -118,7 +122,7 @@ func (p *part) skipped(i int32, op *history.Op) {
 		for k < len(op.Records) && op.Records[k].Offset < offset {
 			k++
 		}
-		if s := &p.slots[f]; p.mustBeRead(s, op.Committed) && (k == len(op.Records) || op.Records[k].Offset != offset) {
+		if s := &p.slots[f]; p.mustBeRead(f, op.Committed) && (k == len(op.Records) || op.Records[k].Offset != offset) {
 			p.violate(NoSkip, fmt.Sprintf("operation %d read from %d to %d without offset %d, which holds value %d (operation %d)",
 				op.ID, op.From, op.Next, offset, s.value, p.op(s.by).ID), i, s.by, p.writer(s.write))
 			return
@@ -135,7 +139,7 @@ func (p *part) checkBetween(before, i int32) {
 			before, i)
 	case op.From > last.Next && p.topic.Durable && p.known(last.Next, op.From, op.Committed) > 0:
 		f := p.facts.below(last.Next)
-		for !p.mustBeRead(&p.slots[f], op.Committed) {
+		for !p.mustBeRead(f, op.Committed) {
 			f++
 		}
 		s := &p.slots[f]

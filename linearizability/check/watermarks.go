@@ -22,6 +22,9 @@ func (p *part) checkWatermarks() {
 			h = heard{none, none}
 		}
 		if start := logStart(op); start != history.None {
+			if h.start != none && p.topic.Retention && op.Epoch != p.op(h.start).Epoch {
+				h.start = none // each replica retains by itself: another leader may not have deleted as much yet
+			}
 			if h.start != none && start < logStart(p.op(h.start)) && p.topic.Durable {
 				p.violate(LogStart, fmt.Sprintf("process %d heard of log start offset %d in operation %d, and of %d in operation %d later",
 					op.Process, logStart(p.op(h.start)), p.op(h.start).ID, start, op.ID), h.start, i)

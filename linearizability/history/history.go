@@ -103,6 +103,9 @@ type Op struct {
 	// Sources are, of a produce's records in their order, the values that each was made from. Amounts are what each moves. Nil
 	// where neither is the case.
 	Sources, Amounts []int64
+	// Keys are, of a produce's records in their order, the numbers of their keys, negative for a record that deletes its key. Nil
+	// where there are none.
+	Keys []int64
 
 	Committed bool // read_committed
 	// Seek marks a fetch whose position was set on purpose, or by a reset or a reported truncation: it need not join
@@ -116,6 +119,28 @@ type Op struct {
 func NewOp(kind Kind, topic string, partition int32) Op {
 	return Op{Kind: kind, Topic: topic, Partition: partition, Producer: None, Offset: None, Next: None,
 		HighWatermark: None, LastStable: None, LogStart: None, Epoch: int32(None), Generation: int32(None), ProducerID: None, ProducerEpoch: int16(None)}
+}
+
+// Bound brings the operation's offsets into the bounds of a history. Only a damaged disk can tell others: the checksum of a
+// batch does not cover where it stands. What is beyond, or below nothing, becomes OffsetMax: it stays as wrong as it was, and
+// the history can be judged.
+func (op *Op) Bound() {
+	for _, offset := range [...]*int64{&op.From, &op.Offset, &op.Next, &op.HighWatermark, &op.LastStable, &op.LogStart} {
+		*offset = bound(*offset)
+	}
+	for i := range op.Records {
+		op.Records[i].Offset = bound(op.Records[i].Offset)
+	}
+}
+
+// Bound does the same for a drain.
+func (d *Drain) Bound() { d.Start, d.End = bound(d.Start), bound(d.End) }
+
+func bound(offset int64) int64 {
+	if offset < None || offset > OffsetMax {
+		return OffsetMax
+	}
+	return offset
 }
 
 // Record is a record without its bytes.
@@ -168,6 +193,10 @@ type Topic struct {
 	OffsetsRetention int64 `json:"offsets_retention,omitempty"`
 	// Retention: the log may lose its beginning.
 	Retention bool `json:"retention,omitempty"`
+	// Compacted: of the records of one key in one partition the last one stays, the others may go, and one that deletes its key may
+	// go once it is as old as DeleteRetention, in nanoseconds; 0 is longer than the run.
+	Compacted       bool  `json:"compacted,omitempty"`
+	DeleteRetention int64 `json:"delete_retention,omitempty"`
 	// Displaced: a disk was corrupted, and a batch's checksum does not cover where it stands. What is read was written, in
 	// these bytes; at which offset is not held to anything.
 	Displaced bool `json:"displaced,omitempty"`

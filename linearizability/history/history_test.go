@@ -34,6 +34,7 @@ func sample() *history.History {
 	i.ID, i.Process, i.Call, i.Return, i.Outcome, i.TransactionalID, i.ProducerID, i.ProducerEpoch = 5, 3, 1, 2, history.OK, "x", 7, 1
 	x := p
 	x.ID, x.Txn, x.TransactionalID, x.ProducerID, x.ProducerEpoch, x.Sources, x.Amounts = 6, 9, "x", 7, 1, []int64{4, 0}, []int64{-3, 3}
+	x.Keys = []int64{5, -5}
 	x.Records = []history.Record{{Offset: history.None, Value: 11, Sum: 1}, {Offset: history.None, Value: 12}}
 	n := history.NewOp(history.EndTxn, "", 0)
 	n.ID, n.Process, n.Call, n.Return, n.Outcome, n.Txn, n.TransactionalID, n.ProducerID, n.ProducerEpoch, n.Commits = 7, 3, 30, 31, history.OK, 9, "x", 7, 1, true
@@ -97,7 +98,7 @@ func TestBadHistoriesNameFileLineAndReason(t *testing.T) {
 		{op(`,"commits":true`), "x:2: commits belongs to"},
 		{op(`,"transactional_id":"x"`), "x:2: a transactional id"},
 		{op(`,"producer_id":5`), "x:2: producer id 5 with epoch -1"},
-		{op(`,"sources":[1]`), "x:2: sources and amounts"},
+		{op(`,"sources":[1]`), "x:2: sources, amounts"},
 		{strings.Replace(op(""), `"fetch"`, `"init-producer"`, 1), "x:2: from belongs"},
 		{head + `{"type":"op","id":1,"process":1,"kind":"end-txn","call":1,"return":2,"outcome":"ok","transactional_id":"x"}` + "\n", "x:2: end-txn without a transaction"},
 		{head + `{"type":"op","id":1,"process":1,"kind":"end-txn","topic":"t","call":1,"return":2,"outcome":"ok","txn":1,"transactional_id":"x"}` + "\n", "x:2: end-txn has no topic"},
@@ -177,5 +178,21 @@ func BenchmarkRead(b *testing.B) {
 		if _, err := history.Read("x", bytes.NewReader(text.Bytes())); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// What a flipped bit makes of an offset must not make the history unreadable.
+func TestBound(t *testing.T) {
+	op := history.NewOp(history.Fetch, "t", 0)
+	op.Outcome, op.From, op.Next, op.HighWatermark = history.OK, 7, 1<<61|8, -1<<63
+	op.Records = []history.Record{{Offset: 7, Value: 1}, {Offset: 1<<61 | 7, Value: 2}}
+	op.Bound()
+	if op.From != 7 || op.Next != history.OffsetMax || op.HighWatermark != history.OffsetMax || op.LastStable != history.None ||
+		op.Records[0].Offset != 7 || op.Records[1].Offset != history.OffsetMax {
+		t.Errorf("bound to %+v", op)
+	}
+	d := history.Drain{Start: 3, End: 1 << 62}
+	if d.Bound(); d.Start != 3 || d.End != history.OffsetMax {
+		t.Errorf("bound to %+v", d)
 	}
 }

@@ -121,6 +121,7 @@ type opLine struct {
 	Commits   bool              `json:"commits"`
 	Sources   []int64           `json:"sources"`
 	Amounts   []int64           `json:"amounts"`
+	Keys      []int64           `json:"keys"`
 	Committed bool              `json:"committed"`
 	Seek      bool              `json:"seek"`
 	Drain     bool              `json:"drain"`
@@ -328,7 +329,7 @@ func (l *opLine) op() (Op, error) {
 		HighWatermark: or(l.HW, None), LastStable: or(l.LSO, None), LogStart: or(l.LogStart, None), Epoch: or(l.Epoch, int32(None)),
 		Committed: l.Committed, Seek: l.Seek, Drain: l.Drain, Error: l.Error, Acks: or(l.Acks, 0), Group: l.Group, Generation: or(l.Gen, int32(None)),
 		Txn: l.Txn, TransactionalID: l.TxnID, ProducerID: or(l.PID, None), ProducerEpoch: or(l.PEpoch, int16(None)), Commits: l.Commits,
-		Sources: l.Sources, Amounts: l.Amounts}
+		Sources: l.Sources, Amounts: l.Amounts, Keys: l.Keys}
 	kind, ok := find(kindNames[:], l.Kind)
 	if !ok {
 		return op, fmt.Errorf("kind %q: not one of %v", l.Kind, kindNames)
@@ -445,8 +446,14 @@ func checkTxn(op *Op) error {
 	case op.Kind == InitProducer && op.Outcome == OK && op.ProducerID == None:
 		return errors.New("ok init-producer without a producer id")
 	case op.Sources != nil && (op.Kind != Produce || len(op.Sources) != len(op.Records)),
-		op.Amounts != nil && (op.Kind != Produce || len(op.Amounts) != len(op.Records)):
-		return errors.New("sources and amounts belong to a produce, one for each record")
+		op.Amounts != nil && (op.Kind != Produce || len(op.Amounts) != len(op.Records)),
+		op.Keys != nil && (op.Kind != Produce || len(op.Keys) != len(op.Records)):
+		return errors.New("sources, amounts and keys belong to a produce, one for each record")
+	}
+	for _, k := range op.Keys {
+		if k == 0 || k < -ValueMax || k > ValueMax {
+			return fmt.Errorf("key %d: not from 1 to 2^53, nor the negative of one", k)
+		}
 	}
 	for _, s := range op.Sources {
 		if s < 0 || s > ValueMax {

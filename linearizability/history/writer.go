@@ -184,6 +184,7 @@ func appendOp(dst []byte, op *Op) []byte {
 	}
 	dst = appendList(dst, "sources", op.Sources)
 	dst = appendList(dst, "amounts", op.Amounts)
+	dst = appendList(dst, "keys", op.Keys)
 	if op.Commits {
 		dst = appendTrue(dst, "commits")
 	}

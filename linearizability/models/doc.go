@@ -8,7 +8,8 @@
 //     of exactly that length are done. An append may not leave a length before all its reads are done, which is what
 //     keeps the search from straying. It cuts the history into windows in the order of the log.
 //
-// Besides, TransactionalID is the life of one transactional id: producer id, epoch, and whether a transaction is ongoing or complete.
+// Besides, TransactionalID is the life of one transactional id: producer id, epoch, and whether a transaction is ongoing or complete;
+// CommittedOffset is a group's offset of a partition, a register that does not go back.
 //
 // Naive and Counted cover produce with acks=all and fetch. Porcupine runs goroutines of its own and looks at the wall clock for its
 // time-out alone.

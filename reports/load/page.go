@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"io"
 	"strings"
+	"sync"
 )
 
 // Page writes one HTML file that stands alone and asks nothing of the network.
@@ -30,7 +31,7 @@ func Page(w io.Writer, runs []*Run, plots []Plot) error {
 	for _, plot := range plots {
 		p.Plots = append(p.Plots, picture{plot.Caption, inline(plot.SVG, "plot broad"), inline(plot.Narrow, "plot narrow")})
 	}
-	return pageTemplate.Execute(w, p)
+	return pageTemplate().Execute(w, p)
 }
 
 type page struct {
@@ -63,21 +64,23 @@ func inline(svg []byte, class string) template.HTML {
 	return template.HTML(text)
 }
 
-var pageTemplate = template.Must(template.New("load").Funcs(template.FuncMap{
-	"micros": micros, "count": count,
-	"f1": func(v float64) string {
-		if v == 0 {
-			return "–"
-		}
-		return fmt.Sprintf("%.1f", v)
-	},
-	"f2":      func(v float64) string { return fmt.Sprintf("%.2f", v) },
-	"percent": func(v float64) string { return fmt.Sprintf("%+.0f %%", 100*v) },
-	"share":   func(v float64) string { return fmt.Sprintf("%.2f %%", 100*v) },
-	"next":    func(i int) int { return i + 1 },
-	"g4":      func(v float64) string { return fmt.Sprintf("%.4g", v) },
-	"ns":      func(v int64) string { return fmt.Sprintf("%.1f µs", float64(v)/1000) },
-}).Parse(pageHTML))
+var pageTemplate = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("load").Funcs(template.FuncMap{
+		"micros": micros, "count": count,
+		"f1": func(v float64) string {
+			if v == 0 {
+				return "–"
+			}
+			return fmt.Sprintf("%.1f", v)
+		},
+		"f2":      func(v float64) string { return fmt.Sprintf("%.2f", v) },
+		"percent": func(v float64) string { return fmt.Sprintf("%+.0f %%", 100*v) },
+		"share":   func(v float64) string { return fmt.Sprintf("%.2f %%", 100*v) },
+		"next":    func(i int) int { return i + 1 },
+		"g4":      func(v float64) string { return fmt.Sprintf("%.4g", v) },
+		"ns":      func(v int64) string { return fmt.Sprintf("%.1f µs", float64(v)/1000) },
+	}).Parse(pageHTML))
+})
 
 const pageStyle = `<style>
 :root { --ink:#1b1f24; --soft:#5b6570; --line:#d9dee3; --paper:#fff; --ok:#00735c; --bad:#b3400a }
@@ -162,14 +165,15 @@ const pageHTML = `<!DOCTYPE html>
 </main></body></html>
 `
 
-var trendTemplate = template.Must(template.New("trend").Funcs(template.FuncMap{"micros": micros, "count": count,
-	"f1": func(v float64) string {
-		if v == 0 {
-			return "–"
-		}
-		return fmt.Sprintf("%.1f", v)
-	},
-}).Parse(`<!DOCTYPE html>
+var trendTemplate = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("trend").Funcs(template.FuncMap{"micros": micros, "count": count,
+		"f1": func(v float64) string {
+			if v == 0 {
+				return "–"
+			}
+			return fmt.Sprintf("%.1f", v)
+		},
+	}).Parse(`<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -188,3 +192,4 @@ var trendTemplate = template.Must(template.New("trend").Funcs(template.FuncMap{"
 </table></section>{{end}}
 </main></body></html>
 `))
+})

@@ -141,7 +141,7 @@ func trendPage(w io.Writer, lines []Line, plots []Plot) error {
 	for _, plot := range plots {
 		p.Plots = append(p.Plots, picture{plot.Caption, inline(plot.SVG, "plot broad"), inline(plot.Narrow, "plot narrow")})
 	}
-	return trendTemplate.Execute(w, p)
+	return trendTemplate().Execute(w, p)
 }
 
 // Joined is runs of two reports, for one page: their labels tell them apart. before and after name them.

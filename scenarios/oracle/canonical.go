@@ -84,6 +84,13 @@ func (o *Oracle) lookLog(at env.Instant, r *Replica, was *seen) {
 		if b.next > bound {
 			return // a high watermark inside a batch: compared when it is whole
 		}
+		if whole, ok := o.whole(r.Broker, tp, &was.cursor, size); !ok {
+			return // being written just now
+		} else if !whole {
+			o.violated(at, "INV-COMMITTED-WHOLE", tp, r.Broker, "broker %d, %s in epoch %d, has a batch of offsets %d to %d below its high watermark %d whose checksum is wrong",
+				r.Broker, s.Role, s.LeaderEpoch, b.base, b.next-1, s.HighWatermark)
+			return
+		}
 		if !o.compare(at, log, r, b) {
 			return
 		}
@@ -120,6 +127,26 @@ func (o *Oracle) readBatch(broker int32, tp wire.TopicPartition, c *cursor) (b b
 	b.sum = crc32.ChecksumIEEE(h[:])
 	return b, size, true
 }
+
+// whole tells whether the checksum of the batch at the cursor holds; ok is false if its bytes are not all there.
+func (o *Oracle) whole(broker int32, tp wire.TopicPartition, c *cursor, size int64) (whole, ok bool) {
+	if size < headerSize || size > batchSizeMax {
+		return false, true
+	}
+	if int64(cap(o.buf)) < size {
+		o.buf = make([]byte, size)
+	}
+	o.buf = o.buf[:size]
+	if o.disks.Peek(broker, tp, segmentFile(c.segment), o.buf, c.pos) < int(size) {
+		return false, false
+	}
+	return crc32.Checksum(o.buf[21:], castagnoli) == binary.BigEndian.Uint32(o.buf[17:]), true
+}
+
+// batchSizeMax bounds what a damaged header may say.
+const batchSizeMax = 16 << 20
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 func segmentFile(base int64) string { return fmt.Sprintf("%020d.log", base) }
 

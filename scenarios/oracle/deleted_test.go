@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"encoding/binary"
+	"hash/crc32"
 	"testing"
 
 	"barnabas/broker/log"
@@ -19,6 +20,7 @@ func (oneBatch) Peek(_ int32, _ wire.TopicPartition, file string, p []byte, offs
 	var h [headerSize]byte
 	binary.BigEndian.PutUint32(h[8:], headerSize-12) // length
 	binary.BigEndian.PutUint32(h[23:], 9)            // last offset delta
+	binary.BigEndian.PutUint32(h[17:], crc32.Checksum(h[21:], castagnoli))
 	return copy(p, h[:])
 }
 

@@ -61,6 +61,7 @@ type Oracle struct {
 	broken     map[string]bool
 	violations []Violation
 	lossy      bool
+	buf        []byte // a batch
 }
 
 type term struct {
@@ -97,7 +98,7 @@ func (o *Oracle) AllowLoss() { o.lossy = true }
 
 // aboutData are the invariants that a loss beyond the replication breaks.
 func aboutData(id string) bool {
-	return id == "INV-ISR-COMPLETE" || id == "INV-COMMITTED-EQUAL" || id == "INV-COMMITTED-KEPT" || id == "INV-LOG-CONTIGUOUS"
+	return id == "INV-ISR-COMPLETE" || id == "INV-COMMITTED-EQUAL" || id == "INV-COMMITTED-KEPT" || id == "INV-COMMITTED-WHOLE" || id == "INV-LOG-CONTIGUOUS"
 }
 
 // Violations are all that were found, in order. Each invariant is reported once per partition and broker.

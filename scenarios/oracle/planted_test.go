@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"encoding/binary"
+	"hash/crc32"
 	"os"
 	"regexp"
 	"slices"
@@ -31,13 +32,18 @@ func (d batches) Peek(broker int32, _ wire.TopicPartition, file string, p []byte
 	binary.BigEndian.PutUint64(h[0:], uint64(base))
 	binary.BigEndian.PutUint32(h[8:], headerSize-12)
 	binary.BigEndian.PutUint32(h[23:], 9)
-	if n > 0 {
+	if n > 0 && d.sum[broker] != torn {
 		h[headerSize-1] = d.sum[broker]
+	}
+	binary.BigEndian.PutUint32(h[17:], crc32.Checksum(h[21:], castagnoli))
+	if n > 0 && d.sum[broker] == torn {
+		h[headerSize-1]++
 	}
 	return copy(p, h[:])
 }
 
-const gap = 0xff
+// gap and torn, as a sum, are a broker's batches that do not follow each other, or are not whole.
+const gap, torn = 0xff, 0xfe
 
 // cluster is a view that changes from look to look.
 type cluster struct {
@@ -88,6 +94,7 @@ var planted = map[string]func(c *cluster){
 	},
 	"INV-COMMITTED-EQUAL": func(c *cluster) { c.disks.sum[3] = 1; c.view.Replicas[2].Life = 2 },
 	"INV-COMMITTED-KEPT":  func(c *cluster) { c.replica(2).LogEndOffset, c.replica(2).HighWatermark = 10, 10 },
+	"INV-COMMITTED-WHOLE": func(c *cluster) { c.disks.sum[3] = torn; c.view.Replicas[2].Life = 2 },
 	"INV-LOG-CONTIGUOUS":  func(c *cluster) { c.disks.sum[3] = gap; c.view.Replicas[2].Life = 2 },
 	"INV-MIN-ISR": func(c *cluster) {
 		c.replica(1).ISR = []int32{1}

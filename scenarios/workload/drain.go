@@ -149,6 +149,7 @@ func (d *drainer) bounds(k *client.Consumer, deadline env.Instant) error {
 }
 
 func (l *Load) drained(d history.Drain) {
+	d.Bound()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sink.Drain(d)

@@ -45,6 +45,8 @@ type Config struct {
 	Racks int
 	// RecordsMax bounds how many records all producers together hand over; 0 for no bound.
 	RecordsMax int
+	// Keys is how many keys a partition's records have, drawn evenly; 0 for records without. One in DeleteEvery deletes its key.
+	Keys, DeleteEvery int
 	// Begin is when clients start to work.
 	Begin env.Instant
 	// Negotiate makes clients ask each broker for its API versions first: for brokers that are not our own.
@@ -279,6 +281,7 @@ func (l *Load) record(op history.Op) {
 }
 
 func (l *Load) keep(op history.Op) {
+	op.Bound()
 	switch op.Outcome {
 	case history.OK:
 		l.counts.OK++
@@ -333,11 +336,36 @@ func (l *Load) newValue(r *rand.Rand) (id int64, value []byte) {
 	return id, value
 }
 
+// newKeyed gives a record a key, and tells its number, negative for a record that deletes its key: such a one has no value, and its
+// id, and content enough, in a header.
+func (l *Load) newKeyed(r *rand.Rand, rec *client.Record) (key int64) {
+	key = 1 + int64(r.IntN(l.Keys))
+	rec.Key = []byte(fmt.Sprintf("k%d", key))
+	if r.IntN(max(1, l.DeleteEvery)) > 0 {
+		return key
+	}
+	rec.Headers = []client.Header{{Key: idHeader, Value: rec.Value[:2*idBytes]}}
+	rec.Value = nil
+	return -key
+}
+
+// idHeader is the header in which a record without a value has its id.
+const idHeader = "id"
+
+// content is what identifies a record: its value, or the id in its header.
+func content(value []byte, headers []client.Header) []byte {
+	if value == nil && len(headers) == 1 && headers[0].Key == idHeader {
+		return headers[0].Value
+	}
+	return value
+}
+
 // read is a record as the history knows it. A value without a valid id has the id 0.
 func read(c *client.Consumed) history.Record {
-	r := history.Record{Offset: c.Offset, Sum: crc32.Checksum(c.Value, castagnoli)}
-	if len(c.Value) >= 2*idBytes {
-		if id := binary.BigEndian.Uint64(c.Value); id >= 1 && id <= history.ValueMax {
+	value := content(c.Value, c.Headers)
+	r := history.Record{Offset: c.Offset, Sum: crc32.Checksum(value, castagnoli)}
+	if len(value) >= 2*idBytes {
+		if id := binary.BigEndian.Uint64(value); id >= 1 && id <= history.ValueMax {
 			r.Value = int64(id)
 		}
 	}

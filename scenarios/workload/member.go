@@ -63,6 +63,7 @@ func (l *Load) MemberAs(name string, index int) func(env.Env) {
 	return func(e env.Env) {
 		defer l.ended(name, l.life(name))
 		r := e.Rand("workload")
+		l.sleepUntilBegin(e)
 		for life := 0; !l.ending(); life++ {
 			// Assignors go by the order of the members' ids, which begin with this: a new member is not to get its predecessor's share.
 			c := l.client(e, fmt.Sprintf("%c-member-%d", 'a'+rune(r.IntN(26)), index))
@@ -273,6 +274,7 @@ func (m *memberRun) fetched(tp wire.TopicPartition, offset int64, called, return
 			m.l.known[tp.Partition] = true
 		} else if m.l.known[tp.Partition] {
 			c.Expired++
+			m.l.known[tp.Partition] = false
 		}
 	})
 }
@@ -284,7 +286,10 @@ func (m *memberRun) committed(offsets []client.CommitOffset, called, returned en
 		if err != nil {
 			op.Outcome, op.Error = history.Unknown, err.Error()
 		} else {
-			m.l.count(func(c *Counts) { c.Commits++ })
+			m.l.count(func(c *Counts) {
+				c.Commits++
+				m.l.known[o.TP.Partition] = true
+			})
 		}
 		m.l.record(op)
 	}

@@ -50,10 +50,14 @@ func (l *Load) ProduceAs(name string, index int) func(env.Env) {
 			if l.Idempotent {
 				op.Producer, op.Seq = int64(number), seq
 			}
-			op.Records = []history.Record{{Offset: history.None, Value: id, Sum: crc32.Checksum(value, castagnoli)}}
+			rec := client.Record{Topic: l.Topic, Partition: op.Partition, Value: value}
+			if l.Keys > 0 {
+				op.Keys = []int64{l.newKeyed(r, &rec)}
+			}
+			op.Records = []history.Record{{Offset: history.None, Value: id, Sum: crc32.Checksum(content(rec.Value, rec.Headers), castagnoli)}}
 			op.Call = int64(e.Mono())
 			l.handOver(name, &op)
-			p.Produce(client.Record{Topic: l.Topic, Partition: op.Partition, Value: value}, func(res client.Result) {
+			p.Produce(rec, func(res client.Result) {
 				if l.produced(e, name, life, &op, res) {
 					s.give(slot)
 				}

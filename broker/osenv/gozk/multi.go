@@ -11,7 +11,7 @@ import (
 
 var openACL = zk.WorldACL(zk.PermAll)
 
-// Multi is documented at zookeeper.Session. The Stat of a create is asked for afterwards, as in Create.
+// Multi is documented at zookeeper.Session. go-zookeeper does not speak create2, so a create has no Stat.
 func (s *session) Multi(ops ...zookeeper.Op) ([]zookeeper.OpResult, error) {
 	requests := make([]any, len(ops))
 	wire := make([]jute.Op, len(ops))
@@ -59,14 +59,6 @@ func (s *session) multiResults(ops []zookeeper.Op, responses []zk.MultiResponse)
 	results := make([]zookeeper.OpResult, len(ops))
 	for i, r := range responses {
 		results[i] = zookeeper.OpResult{Path: r.String, Stat: ours(r.Stat)}
-		if ops[i].Kind != zookeeper.OpCreate {
-			continue
-		}
-		stat, err := s.statOf(r.String, ops[i].Mode)
-		if err != nil {
-			return nil, fmt.Errorf("multi: %w", s.translate(err))
-		}
-		results[i].Stat = stat
 	}
 	return results, nil
 }

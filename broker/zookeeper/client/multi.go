@@ -9,8 +9,7 @@ import (
 )
 
 // Multi is documented at zookeeper.Session. Creates are asked for as create2, so that their Stat comes back; Apache
-// ZooKeeper 3.8 takes create2 inside a multi but sends a Stat of zeros, and then it is asked for afterwards. It stays
-// zero if the node is gone by then.
+// ZooKeeper 3.8 takes create2 inside a multi but sends a Stat of zeros.
 func (s *Session) Multi(ops ...zookeeper.Op) ([]zookeeper.OpResult, error) {
 	request := &jute.Request{Op: jute.Op{Code: jute.OpMulti}}
 	for i, op := range ops {
@@ -35,11 +34,6 @@ func (s *Session) Multi(ops ...zookeeper.Op) ([]zookeeper.OpResult, error) {
 	results := make([]zookeeper.OpResult, len(ops))
 	for i, r := range response.Results {
 		results[i] = zookeeper.OpResult{Path: r.Path, Stat: r.Stat}
-		if ops[i].Kind == zookeeper.OpCreate && r.Stat.Czxid == 0 {
-			if _, results[i].Stat, err = s.Exists(r.Path, false); err != nil {
-				return nil, fmt.Errorf("multi: %w", err)
-			}
-		}
 	}
 	return results, nil
 }

@@ -28,10 +28,12 @@ func multiAll(r *run) {
 	r.equal([]string{results[1].Path, results[4].Path}, []string{r.root + "/a", r.root + "/b"}, "paths")
 	r.equal(results[2].Stat.Version, int32(1), "version by set")
 	zxid := results[2].Stat.Mzxid
-	r.equal([]int64{results[1].Stat.Czxid, results[4].Stat.Czxid}, []int64{zxid, zxid}, "czxids: one transaction")
 	_, stat, err := r.s.Get(r.root+"/b", false)
 	r.ok(err, "get")
-	r.equal(stat, results[4].Stat, "stat by multi")
+	r.equal(stat.Czxid, zxid, "czxid: one transaction")
+	if results[4].Stat != (zookeeper.Stat{}) { // not every server and client brings it
+		r.equal(stat, results[4].Stat, "stat by multi")
+	}
 	r.equal(stat.EphemeralOwner, r.s.ID(), "owner")
 	r.value(r.s, "/set", "new")
 	exists, _, err := r.s.Exists(r.root+"/delete", false)

@@ -1,0 +1,37 @@
+package txn
+
+import "barnabas/broker/env"
+
+// The points that a trial should reach.
+var (
+	markAbortOfNothing                   = env.NewMark("abort-of-nothing")
+	markAddWhileSomethingIsUnderWay      = env.NewMark("add-while-something-is-under-way")
+	markCompletionNotWritten             = env.NewMark("completion-not-written")
+	markDecidedWithoutPartitions         = env.NewMark("decided-without-partitions")
+	markEndAskedAgain                    = env.NewMark("end-asked-again")
+	markEndAskedAgainWhileMarkersAreSent = env.NewMark("end-asked-again-while-markers-are-sent")
+	markEndOfAnotherKind                 = env.NewMark("end-of-another-kind")
+	markEndWhileAChangeIsWritten         = env.NewMark("end-while-a-change-is-written")
+	markFencedWithANewEpoch              = env.NewMark("fenced-with-a-new-epoch")
+	markInitAbortsWhatIsOpen             = env.NewMark("init-aborts-what-is-open")
+	markInitAskedAgain                   = env.NewMark("init-asked-again")
+	markInitOfAStranger                  = env.NewMark("init-of-a-stranger")
+	markInitOfAnOldEpoch                 = env.NewMark("init-of-an-old-epoch")
+	markInitRaisesItsOwnEpoch            = env.NewMark("init-raises-its-own-epoch")
+	markInitWhileAChangeIsWritten        = env.NewMark("init-while-a-change-is-written")
+	markInitWhileMarkersAreSent          = env.NewMark("init-while-markers-are-sent")
+	markMarkerBeforeMetadata             = env.NewMark("marker-before-metadata")
+	markMarkerFenced                     = env.NewMark("marker-fenced")
+	markMarkerGivenUp                    = env.NewMark("marker-given-up")
+	markMarkerOfADeletedTopic            = env.NewMark("marker-of-a-deleted-topic")
+	markMarkerWaitsForTheLastRequest     = env.NewMark("marker-waits-for-the-last-request")
+	markMarkerWithoutALeader             = env.NewMark("marker-without-a-leader")
+	markMarkersNotDelivered              = env.NewMark("markers-not-delivered")
+	markRequestOfAnOldEpoch              = env.NewMark("request-of-an-old-epoch")
+	markRequestOfAnUnknownId             = env.NewMark("request-of-an-unknown-id")
+	markRequestOfAnotherProducer         = env.NewMark("request-of-another-producer")
+	markTransactionTimedOut              = env.NewMark("transaction-timed-out")
+	markVerifyOfNoPart                   = env.NewMark("verify-of-no-part")
+	markWriteNotLeaderAnyMore            = env.NewMark("write-not-leader-any-more")
+	markWriteNotReplicated               = env.NewMark("write-not-replicated")
+)
