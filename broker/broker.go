@@ -164,6 +164,14 @@ func (b *Broker) Replicas() []partition.State {
 	return b.replicas.Snapshot()
 }
 
+// AppendReplicas is Replicas into room that is there.
+func (b *Broker) AppendReplicas(states []partition.State) []partition.State {
+	if b.replicas == nil {
+		return states
+	}
+	return b.replicas.AppendSnapshot(states)
+}
+
 // Controlling reports whether this broker is the active controller, and in which epoch.
 func (b *Broker) Controlling() (active bool, epoch int32) {
 	if b.controller == nil {
