@@ -57,7 +57,7 @@ func (l *Log) bear() error {
 	if err := l.give(); err != nil {
 		return l.fail("create", err)
 	}
-	l.unborn = false
+	l.unborn, l.epochsBehind = false, false
 	return nil
 }
 
