@@ -57,6 +57,7 @@ var catalog = append([]*Scenario{
 		Draw: func(r *rand.Rand, p *Plan) {
 			p.weigh(map[faults.Kind]int{faults.ZooKeeperOutage: 4, faults.ZooKeeperRestart: 3, faults.ZooKeeperExpire: 5, faults.Crash: 2})
 			p.Faults.Must = []faults.Kind{faults.ZooKeeperExpire, faults.ZooKeeperRestart}
+			p.ZKClients = 3
 			p.Least.FiredAny = 1
 		},
 	},
@@ -184,7 +185,13 @@ var catalog = append([]*Scenario{
 		Draw: func(r *rand.Rand, p *Plan) {
 			p.weigh(map[faults.Kind]int{faults.StallDisk: 4, faults.FullDisk: 4, faults.FailRead: 3, faults.FailWrite: 4, faults.FailSync: 2, faults.SlowDisk: 2})
 			p.Faults.Must = []faults.Kind{faults.FailWrite}
-			p.Least.Acked, p.Least.Read = 300, 300
+			if r.IntN(2) == 0 { // and whatever was acked is on them, whoever loses power
+				p.SyncEveryAppend = true
+				p.weigh(map[faults.Kind]int{faults.FailSync: 6, faults.Power: 4, faults.Blackout: 3})
+				p.Faults.Must = append(p.Faults.Must, faults.FailSync, faults.Blackout)
+				p.Faults.Budget.PowerAlone, p.Faults.Budget.PowerLosses = false, 6
+			}
+			p.Least.Acked, p.Least.Read = 200, 200
 			p.Least.FiredAny = 1
 		},
 	},

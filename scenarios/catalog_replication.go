@@ -99,6 +99,7 @@ var replicationCatalog = []*Scenario{
 			p.brokers(6)
 			p.weigh(map[faults.Kind]int{faults.ZooKeeperExpire: 9, faults.Pause: 2, faults.Crash: 1})
 			p.Faults.Must = []faults.Kind{faults.ZooKeeperExpire, faults.ZooKeeperExpire}
+			p.ZKClients = 2
 			p.Faults.Target = faults.Controller
 			p.Faults.Gap = 1500 * time.Millisecond
 			p.Faults.Budget.Impaired = 2

@@ -53,8 +53,8 @@ var trialCatalog = []*Scenario{
 		Summary: "several brokers, or all, lose power at one moment, with and without ZooKeeper; every append is synced, and now and then a sync fails",
 		Draw: func(r *rand.Rand, p *Plan) {
 			p.SyncEveryAppend = true
-			p.weigh(map[faults.Kind]int{faults.Blackout: 6, faults.Power: 3, faults.FailSync: 3, faults.SlowDisk: 2, faults.Crash: 2})
-			p.Faults.Must = []faults.Kind{faults.Blackout}
+			p.weigh(map[faults.Kind]int{faults.Blackout: 6, faults.Power: 3, faults.FailSync: 5, faults.SlowDisk: 2, faults.Crash: 2})
+			p.Faults.Must = []faults.Kind{faults.FailSync, faults.Blackout, faults.Blackout}
 			p.Faults.Gap = 4 * time.Second
 			p.Faults.Budget.PowerAlone, p.Faults.Budget.PowerLosses = false, 6
 			p.Faults.Budget.Impaired = 3
@@ -67,6 +67,7 @@ var trialCatalog = []*Scenario{
 		Draw: func(r *rand.Rand, p *Plan) {
 			p.weigh(map[faults.Kind]int{faults.ZooKeeperPause: 4, faults.ZooKeeperLoseWatch: 6, faults.ZooKeeperExpire: 3, faults.Crash: 4, faults.Pause: 1})
 			p.Faults.Must = []faults.Kind{faults.ZooKeeperLoseWatch, faults.Crash}
+			p.ZKClients = 2
 			p.Operators = append(p.Operators, reassigns(2*time.Second), churns(1500*time.Millisecond))
 			p.Least.FiredAny = 1
 		},

@@ -128,9 +128,11 @@ func (c *simCluster) runBroker(n *brokerNode, e env.Env) {
 	c.note(n.name, "down")
 }
 
-// openSession is zkclient.Open, but what ZooKeeper tells may come late.
+// openSession is zkclient.Open, but what ZooKeeper tells may come late: not by so much that the session ends, as nobody has planned
+// for that.
 func (c *simCluster) openSession(e env.Env, servers []string, timeoutMs int32, deadline env.Instant) (zookeeper.Session, error) {
-	return zkclient.Open(c.late(e, c.plan.WatchDelayMax, "watch-delay"), servers, timeoutMs, deadline)
+	late := min(c.plan.WatchDelayMax, time.Duration(timeoutMs)*time.Millisecond/4)
+	return zkclient.Open(c.late(e, late, "watch-delay"), servers, timeoutMs, deadline)
 }
 
 // config is the broker's configuration in this cluster.

@@ -31,7 +31,8 @@ type registry struct {
 	swapped bool
 	seen    oracle.View // room for the next
 
-	topicMzxid map[string]int64 // of each topic's znode, when the replicas were last read
+	states     []partition.State // room for a broker's
+	topicMzxid map[string]int64  // of each topic's znode, when the replicas were last read
 }
 
 type registeredPartition struct {
@@ -178,7 +179,8 @@ func (r *registry) view() oracle.View {
 		if s := r.c.w.Status(n.name); n.broker == nil || n.life != r.c.w.Life(n.name) || s != cluster.Running && s != cluster.Paused {
 			continue
 		}
-		for _, state := range n.broker.Replicas() {
+		r.states = n.broker.AppendReplicas(r.states[:0])
+		for _, state := range r.states {
 			v.Replicas = append(v.Replicas, oracle.Replica{Broker: n.id, Life: n.life, State: state})
 		}
 	}

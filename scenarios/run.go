@@ -230,6 +230,7 @@ func (r *run) play() {
 		r.w.Start(c.name)
 	}
 	r.nemesis.Start()
+	r.tryZooKeeper()
 	r.operate()
 	r.keepAlive()
 	r.churn()
@@ -333,6 +334,16 @@ func (r *run) until(what string, within time.Duration, pred func() bool) bool {
 		return false
 	}
 	return true
+}
+
+// tryZooKeeper starts the clients of ZooKeeper. No fault is about them.
+func (r *run) tryZooKeeper() {
+	for i := range r.plan.ZKClients {
+		name := workload.ZKName(i + 1)
+		r.w.AddNode(name, r.load.ZKSessions(name, zkAddr))
+		r.load.Starting(name)
+		r.w.Start(name)
+	}
 }
 
 // keepAlive starts again, a while after, what ended by itself or did not survive its start.

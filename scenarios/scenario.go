@@ -36,6 +36,7 @@ type Plan struct {
 	Consumers  int
 	Members    int // of the group Load.Groups
 	Legacy     int // consumers of Kafka 0.8 in the group Load.Groups
+	ZKClients  int // clients of ZooKeeper alone, whose sessions are judged
 	Churn      Churn
 	// Transactional producers write to the topic as Load.Txns says; Processors read it as members of Load.Groups and write to the
 	// output.

@@ -169,10 +169,15 @@ func (m *Manager) SetTopicConfig(topic string, c config.Topic) {
 // Snapshot is the state of every partition, sorted. It takes no lock and makes no env call: it is for the simulator's checker, between
 // events.
 func (m *Manager) Snapshot() []partition.State {
+	return m.AppendSnapshot(nil)
+}
+
+// AppendSnapshot is Snapshot into room that is there.
+func (m *Manager) AppendSnapshot(states []partition.State) []partition.State {
 	partitions := m.partitions()
-	states := make([]partition.State, len(partitions))
-	for i, p := range partitions {
-		states[i] = p.Snapshot()
+	states = slices.Grow(states, len(partitions))
+	for _, p := range partitions {
+		states = append(states, p.Snapshot())
 	}
 	return states
 }

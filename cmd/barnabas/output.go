@@ -73,6 +73,9 @@ func operations(h *history.History) []reports.Op {
 		if op.Kind == history.Fetch {
 			o.Offset = op.From
 		}
+		if op.Kind.OfZooKeeper() {
+			o.Partition = op.Topic
+		}
 		if op.Kind.OfTransaction() {
 			o.Partition = "id " + op.TransactionalID
 			if op.Kind == history.EndTxn {

@@ -78,6 +78,7 @@ func Judge(h *history.History, o Options) Verdict {
 		j.checkCycles()
 		j.checkPipelines()
 		j.checkTotals()
+		j.checkZooKeeper()
 	}
 	slices.SortStableFunc(j.v.Violations, func(a, b Violation) int {
 		if d := rank[a.Invariant] - rank[b.Invariant]; d != 0 {
@@ -203,7 +204,7 @@ func (j *judge) split() []*part {
 		return parts[i][partition]
 	}
 	for i := range j.h.Ops {
-		if j.h.Ops[i].Kind.OfTransaction() {
+		if j.h.Ops[i].Kind.OfTransaction() || j.h.Ops[i].Kind.OfZooKeeper() {
 			continue
 		}
 		if p := at(j.h.Ops[i].Topic, j.h.Ops[i].Partition); p != nil && !j.h.Ops[i].Kind.OfGroup() {

@@ -38,6 +38,10 @@ const (
 	ProcessAll      = "INV-PROCESS-AT-LEAST-ONCE"
 	ProcessTogether = "INV-PROCESS-TOGETHER" // a result is seen, and the offset of its input is not committed
 	TotalConstant   = "INV-BANK-TOTAL"
+
+	ZKOrder   = "INV-ZK-ORDER"   // ZooKeeper's writes have zxids of their own, in the order of real time
+	ZKRead    = "INV-ZK-READ"    // a read shows the tree as it was at the zxid that came with it
+	ZKSession = "INV-ZK-SESSION" // a session does not go back, and after a sync it sees all that was done before
 )
 
 // rank orders invariants by how bad it is to break them.
@@ -46,7 +50,7 @@ var rank = func() map[string]int {
 	for i, id := range []string{NoLostWrite, ReadDurable, OffsetStable, NoDuplicate, NoPhantom, FailedUnseen, Content,
 		Order, ProducerOrder, BatchWhole, NoSkip, CompactLast, PollMonotonic, ReadBelowHW, Fresh, ListOffsets, LogStart,
 		ReadBelowLSO, TxnAbortedRead, TxnEarlyRead, TxnAtomic, TxnFenced, TxnEndedOnce, TxnAcyclic, ProcessOnce, ProcessAll,
-		ProcessTogether, TotalConstant, TxnIsolated, WatermarkOrder, HWMonotonic, OneOwner, OffsetKept, OffsetKnown, Processed} {
+		ProcessTogether, TotalConstant, TxnIsolated, WatermarkOrder, HWMonotonic, ZKOrder, ZKRead, ZKSession, OneOwner, OffsetKept, OffsetKnown, Processed} {
 		m[id] = i
 	}
 	return m
@@ -62,5 +66,6 @@ var anomaly = map[string]string{
 	TxnAbortedRead: "G1a", TxnEarlyRead: "precommitted-read", ReadBelowLSO: "precommitted-read", TxnAtomic: "torn-transaction",
 	TxnFenced: "zombie-write", TxnEndedOnce: "torn-transaction", TxnAcyclic: "G1c", TxnIsolated: "G0",
 	ProcessOnce: "duplicate-processing", ProcessAll: "lost-processing", ProcessTogether: "torn-transaction", TotalConstant: "total-changed",
+	ZKOrder: "reordered-write", ZKRead: "inconsistent-read", ZKSession: "stale-read",
 	WatermarkOrder: "watermark-order", HWMonotonic: "watermark-back",
 }

@@ -22,7 +22,9 @@ func line(op *history.Op) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%9.3fs +%-9s process %-7d %s", time.Duration(op.Call).Seconds(), time.Duration(op.Return-op.Call).Round(10*time.Microsecond),
 		op.Process, op.Kind)
-	if !op.Kind.OfTransaction() {
+	if op.Kind.OfZooKeeper() {
+		fmt.Fprintf(&b, " %s %s -> %s at zxid %#x", op.Topic, values(op.Records), op.Outcome, op.Offset)
+	} else if !op.Kind.OfTransaction() {
 		fmt.Fprintf(&b, " %s-%d", op.Topic, op.Partition)
 	}
 	if op.Txn != 0 {

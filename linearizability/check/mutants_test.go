@@ -133,6 +133,13 @@ func planted(t *testing.T, mutant, only string) (flagged map[string]bool, soundO
 		c.plant(t, h)
 		see(c.want, h)
 	}
+	for id, plant := range zkPlants {
+		if only == "" || only == id {
+			h := soundZK(3)
+			plant(h)
+			see(id, h)
+		}
+	}
 	for id, plant := range ofCompaction {
 		if only == "" || only == id {
 			h := compacted()

@@ -23,15 +23,26 @@ const (
 	InitProducer
 	// EndTxn ends transaction Txn of TransactionalID: Commits tells how.
 	EndTxn
+	// ZKCreate, ZKSet, ZKDelete, ZKRead and ZKSync are a ZooKeeper session's: Topic is the path, Offset the zxid that came with
+	// the answer, of a write its own. Records hold what was written, or what was read, at its mzxid; none where there was no node.
+	// The process is the session. An answer such as "no node" is Failed.
+	ZKCreate
+	ZKSet
+	ZKDelete
+	ZKRead
+	ZKSync
 )
 
 // OfGroup reports whether the kind belongs to a group rather than to a partition's log.
 func (k Kind) OfGroup() bool { return k >= Own && k <= OffsetFetch }
 
 // OfTransaction reports whether the kind belongs to a transactional id, and so to no partition.
-func (k Kind) OfTransaction() bool { return k >= InitProducer }
+func (k Kind) OfTransaction() bool { return k == InitProducer || k == EndTxn }
 
-var kindNames = [...]string{"produce", "fetch", "list-offsets", "own", "commit", "offset-fetch", "init-producer", "end-txn"}
+// OfZooKeeper reports whether the kind belongs to a ZooKeeper session.
+func (k Kind) OfZooKeeper() bool { return k >= ZKCreate }
+
+var kindNames = [...]string{"produce", "fetch", "list-offsets", "own", "commit", "offset-fetch", "init-producer", "end-txn", "zk-create", "zk-set", "zk-delete", "zk-read", "zk-sync"}
 
 func (k Kind) String() string { return name(kindNames[:], int(k)) }
 

@@ -388,7 +388,7 @@ func Check(op *Op) error {
 		return fmt.Errorf("acks %d: not -1, 0 or 1", op.Acks)
 	case op.Kind == Produce && len(op.Records) == 0:
 		return errors.New("produce without records")
-	case op.Kind != Produce && op.Kind != Fetch && len(op.Records) > 0:
+	case op.Kind != Produce && op.Kind != Fetch && !op.Kind.OfZooKeeper() && len(op.Records) > 0:
 		return fmt.Errorf("%s with records", op.Kind)
 	case op.Kind.OfGroup() && op.Group == "", op.Group != "" && !op.Kind.OfGroup() && op.Kind != Fetch:
 		return errors.New("a group belongs to own, commit and offset-fetch, may stand with a fetch, and nowhere else")
@@ -404,8 +404,13 @@ func Check(op *Op) error {
 		return fmt.Errorf("fetch from %d", op.From)
 	case op.Kind == Fetch && op.Outcome == OK && op.Next == None:
 		return errors.New("ok fetch without next")
-	case op.Outcome != OK && op.Kind == Fetch && len(op.Records) > 0:
+	case op.Outcome != OK && (op.Kind == Fetch || op.Kind == ZKRead) && len(op.Records) > 0:
 		return errors.New("records were read, so the fetch is ok")
+	case (op.Kind == ZKCreate || op.Kind == ZKSet) && len(op.Records) != 1, op.Kind == ZKRead && len(op.Records) > 1,
+		(op.Kind == ZKDelete || op.Kind == ZKSync) && len(op.Records) > 0:
+		return fmt.Errorf("%s with %d records", op.Kind, len(op.Records))
+	case op.Kind.OfZooKeeper() && op.Outcome == OK && op.Offset == None:
+		return fmt.Errorf("ok %s without its zxid", op.Kind)
 	}
 	if err := checkTxn(op); err != nil {
 		return err

@@ -57,23 +57,24 @@ type Config struct {
 // a real one shares a mutex with it (Share).
 type Load struct {
 	Config
-	mu        mutex
-	sink      history.Sink
-	observe   func(history.Op)
-	nextID    int64
-	stopped   bool
-	active    int
-	members   int // of groups, so far
-	txns      int64
-	counts    Counts
-	handed    int                      // records handed over
-	slept     map[string]env.Instant   // when each client fell asleep last
-	lives     map[string]int           // of each client, by name
-	twins     map[string]int           // the number of each twin, by name
-	running   map[string]int           // the life that runs, 0 for none
-	instances map[string]instance      // static members, by machine
-	known     map[int32]bool           // partitions of which the group had an offset once
-	pending   map[string][]*history.Op // of producers, by name: not answered yet, in order
+	mu         mutex
+	sink       history.Sink
+	observe    func(history.Op)
+	nextID     int64
+	stopped    bool
+	active     int
+	members    int // of groups, so far
+	zkSessions int
+	txns       int64
+	counts     Counts
+	handed     int                      // records handed over
+	slept      map[string]env.Instant   // when each client fell asleep last
+	lives      map[string]int           // of each client, by name
+	twins      map[string]int           // the number of each twin, by name
+	running    map[string]int           // the life that runs, 0 for none
+	instances  map[string]instance      // static members, by machine
+	known      map[int32]bool           // partitions of which the group had an offset once
+	pending    map[string][]*history.Op // of producers, by name: not answered yet, in order
 }
 
 // Counts is what the clients were told.
@@ -236,6 +237,8 @@ func (l *Load) Twin(name string) string {
 // "members" for those of groups, who come and go.
 func ClientOf(process int32) string {
 	switch number := int(process) / processesPerClient % livesApart; {
+	case process < 0:
+		return "zk clients"
 	case number > firstMember:
 		return "members"
 	case number >= 2*firstConsumer:
@@ -291,7 +294,7 @@ func (l *Load) keep(op history.Op) {
 		l.counts.Unknown++
 	}
 	switch {
-	case op.Outcome != history.OK || op.Kind.OfGroup() || op.Kind.OfTransaction() || op.Drain && op.Committed:
+	case op.Outcome != history.OK || op.Kind.OfGroup() || op.Kind.OfTransaction() || op.Kind.OfZooKeeper() || op.Drain && op.Committed:
 	case op.Kind == history.Produce:
 		l.counts.RecordsAcked += len(op.Records)
 	case op.Drain:
@@ -364,12 +367,18 @@ func content(value []byte, headers []client.Header) []byte {
 func read(c *client.Consumed) history.Record {
 	value := content(c.Value, c.Headers)
 	r := history.Record{Offset: c.Offset, Sum: crc32.Checksum(value, castagnoli)}
+	r.Value = idOf(value)
+	return r
+}
+
+// idOf is the id in a value, 0 if there is none.
+func idOf(value []byte) int64 {
 	if len(value) >= 2*idBytes {
 		if id := binary.BigEndian.Uint64(value); id >= 1 && id <= history.ValueMax {
-			r.Value = int64(id)
+			return int64(id)
 		}
 	}
-	return r
+	return 0
 }
 
 // jitter draws a pause around mean, from a third of it to thrice.

@@ -22,8 +22,8 @@ func (l *Load) ProcessAs(name string, index int) func(env.Env) {
 		x := l.newTxnRun(e, name, firstProcessor+index, life, fmt.Sprintf("f-%d", index))
 		l.sleepUntilBegin(e)
 		for !l.ending() {
-			p := &processorRun{txnRun: x, index: index, member: &memberRun{l: l, e: e, process: int32(x.number*processesPerClient) + processesPerClient - 2,
-				owned: map[wire.TopicPartition]env.Instant{}, seek: make([]bool, l.Partitions)}}
+			p := &processorRun{txnRun: x, index: index, member: &memberRun{l: l, e: e, name: name, process: int32(x.number*processesPerClient) + processesPerClient - 2,
+				owned: map[wire.TopicPartition]env.Instant{}, gives: map[wire.TopicPartition]env.Instant{}, seek: make([]bool, l.Partitions)}}
 			p.run()
 			e.Sleep(jitter(x.r, 500*time.Millisecond))
 		}
@@ -49,7 +49,7 @@ func (p *processorRun) run() {
 	p.p, err = client.NewProcessor(consumes, produces, client.ProcessorOptions{
 		Group: client.GroupOptions{Group: o.Group, Topics: []string{l.Topic}, Assignors: []string{o.Assignor}, Session: o.Session, Rebalance: o.Rebalance,
 			Consumer: client.ConsumerOptions{WaitMax: 250 * time.Millisecond, PartitionBytesMax: 64 << 10, BytesMax: 256 << 10},
-			Listener: client.GroupListener{Assigned: p.member.assigned, Revoked: p.member.revoked, Fetched: p.member.fetched}},
+			Listener: client.GroupListener{Assigned: p.member.assigned, Revoking: p.member.revoking, Revoked: p.member.revoked, Fetched: p.member.fetched}},
 		Transaction: client.TransactionOptions{ID: p.id, Timeout: l.Txns.Timeout, Producer: client.ProducerOptions{InFlightMax: 5, Compression: l.Compression,
 			DeliveryTimeout: l.DeliveryTimeout, RequestTimeout: l.RequestTimeout, BlockMax: l.DeliveryTimeout}},
 		Process:  p.process,

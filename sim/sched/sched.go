@@ -50,6 +50,7 @@ type Scheduler struct {
 	current  *Task
 	inRun    bool
 	groups   []*Group
+	idle     []*coro // coroutines that wait for a task
 }
 
 // New makes a scheduler without tasks, at Instant 0.
@@ -228,7 +229,7 @@ func (s *Scheduler) giveWay(t *Task) {
 
 // park goes back to the loop until the task is resumed, and unwinds it if that is because it was killed.
 func (s *Scheduler) park(t *Task) {
-	t.yield(struct{}{})
+	t.coro.yield(struct{}{})
 	if t.group.state == dead {
 		panic(killed{})
 	}

@@ -21,8 +21,7 @@ type Task struct {
 	timedOut bool
 	tries    int   // how often it found a mutex taken again
 	priority int64 // of the Priority policy; 0: not drawn yet
-	next     func() (struct{}, bool)
-	yield    func(struct{}) bool
+	coro     *coro // that it runs on; nil before it first runs
 	panicked *Panic
 
 	newer, older *Task // the group's tasks, in the order they were made
@@ -100,19 +99,55 @@ func (s *Scheduler) Go(g *Group, name string, f func()) {
 
 // resume runs t on top of the caller until it parks or ends.
 func (s *Scheduler) resume(t *Task) {
-	if t.next == nil {
-		t.next, _ = iter.Pull(t.root)
+	if t.coro == nil {
+		t.coro = s.takeCoro()
+		t.coro.task = t
 	}
 	caller := s.current
 	s.current = t
 	t.state = active
-	t.next()
+	t.coro.next()
 	s.current = caller
 }
 
+// coro is a coroutine. It runs one task after the other: many are short, and a stack that has grown stays grown.
+type coro struct {
+	task  *Task
+	next  func() (struct{}, bool)
+	stop  func()
+	yield func(struct{}) bool
+}
+
+// idleMax is how many coroutines without a task are kept.
+const idleMax = 64
+
+// takeCoro is an idle coroutine, or a new one.
+func (s *Scheduler) takeCoro() *coro {
+	if n := len(s.idle); n > 0 {
+		c := s.idle[n-1]
+		s.idle = s.idle[:n-1]
+		return c
+	}
+	c := &coro{}
+	c.next, c.stop = iter.Pull(func(yield func(struct{}) bool) {
+		c.yield = yield
+		for {
+			c.task.root()
+			c.task.coro, c.task = nil, nil
+			if len(s.idle) >= idleMax {
+				return
+			}
+			s.idle = append(s.idle, c)
+			if !yield(struct{}{}) {
+				return
+			}
+		}
+	})
+	return c
+}
+
 // root is the bottom of a task's stack: the one place that recovers.
-func (t *Task) root(yield func(struct{}) bool) {
-	t.yield = yield
+func (t *Task) root() {
 	returned := false
 	defer func() {
 		s := t.group.s
@@ -185,7 +220,7 @@ func (s *Scheduler) Kill(g *Group) {
 }
 
 func (s *Scheduler) unwind(t *Task) {
-	if t.next == nil { // never ran
+	if t.coro == nil { // never ran
 		s.end(t)
 		return
 	}
@@ -230,6 +265,10 @@ func (s *Scheduler) Close() {
 		s.timers[i].timer.pos = 0
 	}
 	s.timers = nil
+	for _, c := range s.idle {
+		c.stop()
+	}
+	s.idle = nil
 }
 
 // Tasks describes the tasks that have not ended, one line each: "b1/fetcher-2: waits for mutex".

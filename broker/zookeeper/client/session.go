@@ -78,6 +78,14 @@ func (s *Session) ID() int64 {
 	return s.id
 }
 
+// LastZxid is the last transaction that an answer has told of: of a write that was the last request its own, of a read the one
+// at which it was answered.
+func (s *Session) LastZxid() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lastZxid
+}
+
 // Close ends the session. ErrConnectionLoss if the server could not be told: it will expire the session then.
 func (s *Session) Close() error {
 	s.mu.Lock()
