@@ -298,7 +298,7 @@ func (l *Log) learnEpochs(batches []byte) error {
 		e, more = e.assign(b.LeaderEpoch(), max(b.BaseOffset(), l.start.Load()))
 		changed = changed || more
 	}
-	if !changed {
+	if !changed && !l.epochsBehind {
 		return nil
 	}
 	return l.storeEpochs(e)

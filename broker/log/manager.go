@@ -26,14 +26,18 @@ type Manager struct {
 
 	changing      env.Mutex // held while a log is made, moved or deleted
 	reconfiguring env.Mutex // held while the cleaner is stopped and started, and when the background work ends
-	deleted       int
-	mu            env.Mutex
-	logs          map[wire.TopicPartition]*held
-	futures       map[wire.TopicPartition]*held   // copies on their way to another directory, see move.go
-	wanted        map[wire.TopicPartition]*logDir // where a log shall be made that is not there yet
-	hws           map[wire.TopicPartition]int64   // as the checkpoints said when opened
-	recovers      []Recovered
-	listener      func(dir string, err error)
+	config        struct {  // of the last log made, and what the log makes of it: topics mostly share theirs
+		of   config.Topic
+		made *config.Topic
+	}
+	deleted  int
+	mu       env.Mutex
+	logs     map[wire.TopicPartition]*held
+	futures  map[wire.TopicPartition]*held   // copies on their way to another directory, see move.go
+	wanted   map[wire.TopicPartition]*logDir // where a log shall be made that is not there yet
+	hws      map[wire.TopicPartition]int64   // as the checkpoints said when opened
+	recovers []Recovered
+	listener func(dir string, err error)
 
 	background *background
 	cleaner    *cleaner
@@ -94,6 +98,10 @@ func (m *Manager) Host(tp wire.TopicPartition, topicID [16]byte, cfg config.Topi
 		d.health.tell()
 		return nil, fmt.Errorf("create %s: %w", tp, err)
 	}
+	if m.config.made == nil || m.config.of != cfg {
+		m.config.of, m.config.made = cfg, l.config.Load()
+	}
+	l.config.Store(m.config.made)
 	m.hold(&held{log: l, dir: d, hw: -1})
 	m.mu.Lock()
 	delete(m.wanted, tp)
