@@ -53,7 +53,7 @@ var txnCatalog = []*Scenario{
 				p.weigh(map[faults.Kind]int{faults.Pause: 3, faults.Isolate: 1, faults.PartitionOneWay: 2, faults.SlowLink: 2})
 			}
 			p.Faults.Must = []faults.Kind{faults.Crash}
-			p.Least.FiredAny, p.Least.Transactions, p.Least.Acked, p.Least.Read = 1, 8, 100, 100
+			p.Least.FiredAny, p.Least.Transactions, p.Least.Acked, p.Least.Read = 1, 4, 100, 100
 		},
 	},
 	{
