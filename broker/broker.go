@@ -93,6 +93,7 @@ type Broker struct {
 	// firstEpoch is the broker epoch of this life's first registration, 0 before it.
 	firstEpoch atomic.Int64
 	ready      atomic.Bool
+	features   atomic.Int64 // version of /feature, noFeatures for none
 
 	mu     env.Mutex
 	ended  env.Cond
@@ -115,6 +116,7 @@ func New(o Options) *Broker {
 	b.mu = b.e.NewMutex()
 	b.ended = b.e.NewCond(b.mu)
 	b.epoch.Store(noEpoch)
+	b.features.Store(noFeatures)
 	b.configSeen = -1
 	return b
 }
@@ -236,7 +238,7 @@ func (b *Broker) start() (*zookeeper.Store, error) {
 		BrokerEpoch: b.epoch.Load, AllocateProducerIDs: b.allocateProducerIDs, Send: b.peers.send})
 	b.api = api.New(api.Deps{
 		Env: b.e, Config: b.cfg, ClusterID: b.clusterID, Listener: listenerName, Replicas: api.FromManager(b.replicas), Metadata: b.metadata,
-		Controller: b.controller, Groups: b.groups, Txns: b.txns, Purgatory: b.purgatory, BrokerEpoch: b.epoch.Load, ToController: b.channel.do, TopicConfig: b.topicOverrides, Configs: b, Offsets: b,
+		Controller: b.controller, Groups: b.groups, Txns: b.txns, Purgatory: b.purgatory, BrokerEpoch: b.epoch.Load, ToController: b.channel.do, TopicConfig: b.topicOverrides, Configs: b, Offsets: b, FeaturesEpoch: b.featuresEpoch,
 		Quotas: b.quotas, LeaderThrottle: b.throttles.leader,
 	})
 	if _, port, err := config.SplitHostPort(b.cfg.ListenAddr); err == nil && port == 0 {

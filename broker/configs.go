@@ -61,14 +61,14 @@ func (b *Broker) withStore(op func(*zookeeper.Store) error) error {
 	}
 }
 
-// keepConfigs obeys changes of configs for as long as the session lives. It is called before the session's events are read.
+// keepConfigs obeys changes of configs, and of finalized features, for as long as the session lives. It is called before the session's events are read.
 func (b *Broker) keepConfigs(store *zookeeper.Store) {
 	looks := env.NewQueue[struct{}](b.e, 0)
 	store.Listen(func(ev zookeeper.Event) {
 		switch {
 		case ev.Type == zookeeper.EventSession && (ev.State == zookeeper.StateExpired || ev.State == zookeeper.StateClosed):
 			looks.Close()
-		case ev.Type == zookeeper.EventSession && ev.State == zookeeper.StateConnected, ev.Path == zookeeper.PathConfigChanges:
+		case ev.Type == zookeeper.EventSession && ev.State == zookeeper.StateConnected, ev.Path == zookeeper.PathConfigChanges, ev.Path == zookeeper.PathFeature:
 			looks.Put(struct{}{})
 		}
 	})
@@ -80,10 +80,13 @@ func (b *Broker) keepConfigs(store *zookeeper.Store) {
 				return
 			}
 			err := b.lookAtConfigs(store, first)
+			if err == nil {
+				first = false
+				err = b.obeyFeatures(store)
+			}
 			switch {
 			case err == nil:
-				first = false
-			case errors.Is(err, zookeeper.ErrSessionExpired), errors.Is(err, zookeeper.ErrSessionClosed):
+			case errors.Is(err, zookeeper.ErrSessionExpired), errors.Is(err, zookeeper.ErrSessionClosed), errors.Is(err, errFeature):
 				return
 			default: // a malformed znode; somebody may mend it
 				b.e.Emit(env.Event{Kind: evConfigTrouble, Text: err.Error()})

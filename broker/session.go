@@ -76,6 +76,9 @@ func (b *Broker) register(store *zookeeper.Store) error {
 		Since: b.firstEpoch.Load(), ID: b.cfg.BrokerID, Rack: b.cfg.Rack, JmxPort: -1, Version: 5, Timestamp: b.e.Now().UnixMilli(),
 		Endpoints: []zookeeper.Endpoint{{Listener: listenerName, Protocol: listenerName, Host: b.host, Port: b.port}},
 	}
+	if err := b.obeyFeatures(store); err != nil {
+		return err
+	}
 	epoch, err := store.RegisterBroker(info)
 	if err != nil {
 		return fmt.Errorf("register broker %d: %w", b.cfg.BrokerID, err)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"sync/atomic"
 	"time"
 
 	"barnabas/broker/assert"
@@ -47,6 +48,9 @@ type Deps struct {
 	// LeaderThrottle bounds what followers that catch up are sent (KIP-73). nil: nothing does.
 	LeaderThrottle *quota.Replication
 	Offsets        ConsumerOffsets
+	// FeaturesEpoch is the version of /feature, -1 without one. No features are finalized there that this broker could tell of: it supports
+	// none. nil: there is none.
+	FeaturesEpoch func() int64
 }
 
 // Configs is where configs set at run time are kept (/config in ZooKeeper): *zookeeper.Store is nearly one. Both methods wait for
@@ -100,6 +104,7 @@ type Controller interface {
 	AlterPartitionReassignments(*kmsg.AlterPartitionAssignmentsRequest) *kmsg.AlterPartitionAssignmentsResponse
 	ListPartitionReassignments(*kmsg.ListPartitionReassignmentsRequest) *kmsg.ListPartitionReassignmentsResponse
 	ElectLeaders(*kmsg.ElectLeadersRequest) *kmsg.ElectLeadersResponse
+	UpdateFeatures(*kmsg.UpdateFeaturesRequest) *kmsg.UpdateFeaturesResponse
 }
 
 // API answers requests. Its Handle is what a server.Server calls; many tasks may be in it at once.
@@ -107,6 +112,8 @@ type API struct {
 	Deps
 	sessions  *sessionCache
 	creations *creations
+
+	patience atomic.Int64 // until when clients wait for the first metadata (env.Instant), 0 before the first asks
 }
 
 // New makes the handlers.
@@ -121,7 +128,27 @@ func (a *API) Handle(r *server.Request) server.Reply {
 	if !wire.Allowed(r.Header.Key, r.Header.Version, a.Config.TransactionVersion) {
 		return server.HangUp() // as with every version that is not served
 	}
+	a.awaitMetadata(r.Body)
 	return a.metered(r, handle)
+}
+
+// metadataPatience bounds how long clients of a broker that has just started wait until the controller has told it what there is.
+const metadataPatience = 5 * time.Second
+
+// awaitMetadata has clients of a broker that has just started wait until it knows what there is.
+//
+// DEVIATION(KIP-500): Kafka's brokers answer at once, out of an empty cache: that every topic is unknown, and every coordinator not
+// available, of which clients give up on the spot. Its brokers of KRaft mode serve no client before they have caught up with the metadata
+// (BrokerLifecycleManager#initialCatchUpFuture); so do ours, for as long as a controller may be expected to speak.
+func (a *API) awaitMetadata(req kmsg.Request) {
+	if a.Metadata.Snapshot().ControllerID != metadata.NoController || ofBroker(req) {
+		return
+	}
+	if _, ok := req.(*kmsg.ApiVersionsRequest); ok {
+		return
+	}
+	a.patience.CompareAndSwap(0, int64(a.Env.Mono().Add(metadataPatience)))
+	a.Metadata.WaitUntil(env.Instant(a.patience.Load()), func(s *metadata.Snapshot) bool { return s.ControllerID != metadata.NoController })
 }
 
 // routes is indexed by API key; what is served but not here would be a mistake of ours (TestEveryServedKeyHasAHandler).
@@ -131,7 +158,7 @@ var routes = index(
 	offsetForLeaderEpochRoute, describeConfigsRoute, alterPartitionRoute, describeClusterRoute, allocateProducerIDsRoute,
 	offsetCommitRoute, offsetFetchRoute, findCoordinatorRoute, joinGroupRoute, heartbeatRoute, leaveGroupRoute, syncGroupRoute,
 	describeGroupsRoute, listGroupsRoute, deleteGroupsRoute, offsetDeleteRoute,
-	createPartitionsRoute, alterReassignmentsRoute, listReassignmentsRoute, electLeadersRoute, alterConfigsRoute,
+	createPartitionsRoute, alterReassignmentsRoute, listReassignmentsRoute, electLeadersRoute, updateFeaturesRoute, alterConfigsRoute,
 	incrementalAlterConfigsRoute,
 	deleteRecordsRoute, describeLogDirsRoute,
 	addPartitionsToTxnRoute, addOffsetsToTxnRoute, endTxnRoute, writeTxnMarkersRoute, txnOffsetCommitRoute,

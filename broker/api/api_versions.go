@@ -37,8 +37,12 @@ func (a *API) apiVersions(r *server.Request, req *kmsg.ApiVersionsRequest) serve
 	return server.Now(resp)
 }
 
-// features tells of transaction.version, if it is turned on (KIP-890).
+// features tells the epoch of the cluster's features (KIP-584), of which there are none in ZooKeeper mode, and of transaction.version, if the
+// configuration turns it on (KIP-890).
 func (a *API) features(resp *kmsg.ApiVersionsResponse) {
+	if a.FeaturesEpoch != nil {
+		resp.FinalizedFeaturesEpoch = a.FeaturesEpoch()
+	}
 	level := a.Config.TransactionVersion
 	if level == 0 {
 		return
@@ -51,7 +55,8 @@ func (a *API) features(resp *kmsg.ApiVersionsResponse) {
 		supported.MinVersion = 1 // before KIP-1022 no client could read 0
 	}
 	resp.SupportedFeatures = append(resp.SupportedFeatures, supported)
-	resp.FinalizedFeatures, resp.FinalizedFeaturesEpoch = append(resp.FinalizedFeatures, final), 0
+	resp.FinalizedFeatures = append(resp.FinalizedFeatures, final)
+	resp.FinalizedFeaturesEpoch = max(resp.FinalizedFeaturesEpoch, 0)
 }
 
 // validSoftware is Kafka's [a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?

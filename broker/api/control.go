@@ -52,3 +52,14 @@ func (a *API) electLeaders(_ *server.Request, req *kmsg.ElectLeadersRequest) ser
 	resp.SetVersion(req.Version)
 	return server.Now(resp)
 }
+
+// UpdateFeatures v0-v1 (KIP-584). v1 kinds of update, validation only (KIP-778).
+//
+// Source: KafkaApis#handleUpdateFeatures.
+var updateFeaturesRoute = on(kmsg.UpdateFeatures, (*API).updateFeatures)
+
+func (a *API) updateFeatures(_ *server.Request, req *kmsg.UpdateFeaturesRequest) server.Reply {
+	resp := a.Controller.UpdateFeatures(req)
+	resp.SetVersion(req.Version)
+	return server.Now(resp)
+}

@@ -63,7 +63,7 @@ func (a *API) txnOffsetCommit(_ *server.Request, req *kmsg.TxnOffsetCommitReques
 		in.MemberID, in.InstanceID, in.Generation = req.MemberID, req.InstanceID, req.Generation
 	}
 	var places []*int16 // where the answers of in.Offsets belong
-	now, snapshot := a.Env.Now().UnixMilli(), a.Metadata.Snapshot()
+	now, snapshot, ours := a.Env.Now().UnixMilli(), a.Metadata.Snapshot(), a.Groups.Coordinates(req.Group)
 	resp.Topics = make([]kmsg.TxnOffsetCommitResponseTopic, len(req.Topics))
 	for i := range req.Topics {
 		topic, out := &req.Topics[i], &resp.Topics[i]
@@ -73,7 +73,7 @@ func (a *API) txnOffsetCommit(_ *server.Request, req *kmsg.TxnOffsetCommitReques
 			p := &topic.Partitions[j]
 			out.Partitions[j].Partition = p.Partition
 			tp := wire.TopicPartition{Topic: topic.Topic, Partition: p.Partition}
-			if snapshot.Partition(tp) == nil {
+			if ours && snapshot.Partition(tp) == nil { // as in offsetCommit
 				out.Partitions[j].ErrorCode = kerr.UnknownTopicOrPartition.Code
 				continue
 			}

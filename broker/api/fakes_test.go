@@ -35,6 +35,7 @@ type desk struct {
 	partitions map[wire.TopicPartition]*fakePartition
 	real       map[wire.TopicPartition]*partition.Partition // those that are no fakes (txn_test.go)
 	lost       bool                                         // nobody is reached
+	takenOver  wire.TopicPartition                          // this one is led from its second use on
 	controller *fakeController
 	quotas     *quota.Clients
 	throttle   *quota.Replication
@@ -213,6 +214,10 @@ func (d *desk) at(topic string, partition int32) *fakePartition {
 
 // Partition is api.Replicas.
 func (d *desk) Partition(tp wire.TopicPartition) (api.Partition, error) {
+	if tp == d.takenOver {
+		d.takenOver = wire.TopicPartition{}
+		return nil, fmt.Errorf("partition %s: %w", tp, kerr.NotLeaderForPartition)
+	}
 	if p := d.real[tp]; p != nil {
 		return p, nil
 	}
@@ -444,6 +449,10 @@ func (c *fakeController) ListPartitionReassignments(req *kmsg.ListPartitionReass
 
 func (c *fakeController) ElectLeaders(req *kmsg.ElectLeadersRequest) *kmsg.ElectLeadersResponse {
 	return req.ResponseKind().(*kmsg.ElectLeadersResponse)
+}
+
+func (c *fakeController) UpdateFeatures(req *kmsg.UpdateFeaturesRequest) *kmsg.UpdateFeaturesResponse {
+	return req.ResponseKind().(*kmsg.UpdateFeaturesResponse)
 }
 
 // fakeConfigs keeps configs in memory, by "type/entity".

@@ -1,6 +1,9 @@
 package api
 
 import (
+	"time"
+
+	"barnabas/broker/env"
 	"barnabas/broker/group"
 	"barnabas/broker/metadata"
 	"barnabas/broker/server"
@@ -14,7 +17,8 @@ import (
 // FindCoordinator v0-v6. v1 transactional ids (KIP-98); v3 flexible; v4 many keys (KIP-699); v5 error codes (KIP-890); v6 share groups
 // (KIP-932), which ZooKeeper mode does not have.
 // A group's coordinator leads its partition of __consumer_offsets, a transactional id's its partition of __transaction_state. The topic is
-// created if it does not exist; until the partition has a leader the answer is COORDINATOR_NOT_AVAILABLE.
+// created if it does not exist; while the partition has no leader the answer is COORDINATOR_NOT_AVAILABLE.
+// Waits: a moment for that leader.
 //
 // Source: KafkaApis#handleFindCoordinatorRequest, #getCoordinator.
 var findCoordinatorRoute = on(kmsg.FindCoordinator, (*API).findCoordinator)
@@ -25,10 +29,18 @@ const (
 	coordinatorOfTransaction = 1
 )
 
+// coordinatorPatience bounds how long who looks for a coordinator waits for one.
+//
+// DEVIATION(KIP-98): Kafka answers COORDINATOR_NOT_AVAILABLE at once. Every client meets that when the topic is made and, where the controller
+// dies with other leaders, between its successor's first word and the elections; some of them give up on it (franz-go fails all records of a
+// transaction that a partition is about to be added to).
+const coordinatorPatience = 2 * time.Second
+
 func (a *API) findCoordinator(_ *server.Request, req *kmsg.FindCoordinatorRequest) server.Reply {
 	resp := req.ResponseKind().(*kmsg.FindCoordinatorResponse)
+	deadline := a.Env.Mono().Add(coordinatorPatience)
 	if req.Version < 4 {
-		b, err := a.coordinator(req.CoordinatorType, req.CoordinatorKey)
+		b, err := a.awaitCoordinator(req.CoordinatorType, req.CoordinatorKey, deadline)
 		resp.ErrorCode, resp.NodeID, resp.Host, resp.Port = wire.Code(asError(err)), b.id, b.host, b.port
 		if err != nil {
 			resp.ErrorMessage = &err.Description
@@ -36,7 +48,7 @@ func (a *API) findCoordinator(_ *server.Request, req *kmsg.FindCoordinatorReques
 		return server.Now(resp)
 	}
 	for _, key := range req.CoordinatorKeys {
-		b, err := a.coordinator(req.CoordinatorType, key)
+		b, err := a.awaitCoordinator(req.CoordinatorType, key, deadline)
 		c := kmsg.NewFindCoordinatorResponseCoordinator()
 		c.Key, c.ErrorCode, c.NodeID, c.Host, c.Port = key, wire.Code(asError(err)), b.id, b.host, b.port
 		if err != nil {
@@ -56,21 +68,31 @@ type address struct {
 
 var nowhere = address{id: -1, port: -1}
 
-// coordinator is who coordinates a key.
-func (a *API) coordinator(kind int8, key string) (address, *kerr.Error) {
-	var tp wire.TopicPartition
+// awaitCoordinator is who coordinates a key, or will by the deadline.
+func (a *API) awaitCoordinator(kind int8, key string, deadline env.Instant) (b address, err *kerr.Error) {
+	topic := group.Topic
 	switch kind {
 	case coordinatorOfGroup:
-		tp = wire.TopicPartition{Topic: group.Topic, Partition: a.Groups.PartitionFor(key)}
 	case coordinatorOfTransaction:
-		tp = wire.TopicPartition{Topic: txn.Topic, Partition: a.Txns.PartitionFor(key)}
+		topic = txn.Topic
 	default:
 		return nowhere, kerr.InvalidRequest
 	}
-	snapshot := a.Metadata.Snapshot()
-	if snapshot.Topic(tp.Topic) == nil {
-		a.creations.create([]string{tp.Topic})
-		return nowhere, kerr.CoordinatorNotAvailable
+	if a.Metadata.Snapshot().Topic(topic) == nil {
+		a.creations.create([]string{topic})
+	}
+	a.Metadata.WaitUntil(deadline, func(s *metadata.Snapshot) bool {
+		b, err = a.coordinator(s, topic, key)
+		return err == nil
+	})
+	return b, err
+}
+
+// coordinator is who coordinates a key.
+func (a *API) coordinator(snapshot *metadata.Snapshot, topic, key string) (address, *kerr.Error) {
+	tp := wire.TopicPartition{Topic: topic, Partition: a.Groups.PartitionFor(key)}
+	if topic == txn.Topic {
+		tp.Partition = a.Txns.PartitionFor(key)
 	}
 	p := snapshot.Partition(tp)
 	if p == nil || p.Leader == metadata.NoLeader {

@@ -288,10 +288,7 @@ func TestTransactionRefusals(t *testing.T) {
 			change(&q)
 			return &q
 		}
-		unknown := bad(func(q *producer) { q.txn = "x" + string(rune(0)) })
-		for i := 0; coordinator.PartitionFor(unknown.txn, 50) != coordinator.PartitionFor("x", 50); i++ {
-			unknown.txn = fmt.Sprint("unknown", i)
-		}
+		unknown := bad(func(q *producer) { q.txn = sameHome("x") })
 		elsewhere := bad(func(q *producer) { q.txn = "somebody else's" })
 		stale, other, nobody := bad(func(q *producer) { q.epoch-- }), bad(func(q *producer) { q.id++ }), bad(func(q *producer) { q.txn = "" })
 		for _, c := range []struct {
@@ -329,6 +326,15 @@ func TestTransactionRefusals(t *testing.T) {
 		wants(t, "abort of what is committed", p.end(4, false).ErrorCode, kerr.InvalidTxnState)
 		wants(t, "commit again", p.end(4, true).ErrorCode, nil)
 	})
+}
+
+// sameHome is another transactional id that lives in the same partition.
+func sameHome(id string) string {
+	for i := 0; ; i++ {
+		if other := fmt.Sprint("unknown", i); coordinator.PartitionFor(other, 50) == coordinator.PartitionFor(id, 50) {
+			return other
+		}
+	}
 }
 
 // InitProducerId refuses what is out of bounds, and fences.
@@ -393,6 +399,67 @@ func TestProduceIsVerified(t *testing.T) {
 		wants(t, "mapping", func() int16 { q := *p; q.id += 9; return q.produce(11, 0, "v") }(), kerr.InvalidProducerIDMapping)
 		bare := produce(9, -1, "t", 0, p.records("v"))
 		wants(t, "without an id", only(do[*kmsg.ProduceResponse](d, bare)).ErrorCode, kerr.TransactionalIDAuthorizationFailed)
+	})
+}
+
+// A broker that begins to lead a partition while a request for it is under way refuses it in a way that producers try again: it has not
+// been verified.
+func TestLeaderTakesOverDuringVerification(t *testing.T) {
+	onTxns(t, 3, nil, func(d *desk, p *producer) {
+		wants(t, "add", p.add(3, "t", 0)[0], nil)
+		d.takenOver = wire.TopicPartition{Topic: "t", Partition: 0}
+		wants(t, "in between", p.produce(11, 0, "v"), kerr.NotLeaderForPartition)
+		wants(t, "again", p.produce(11, 0, "v"), nil)
+		wants(t, "add offsets", p.addOffsets(), nil)
+		d.takenOver = wire.TopicPartition{Topic: group.Topic, Partition: d.groups.PartitionFor("g")}
+		wants(t, "offsets in between", d.commitOffsets(p.offsetsRequest(3, 1)), kerr.NotCoordinator)
+		wants(t, "offsets again", d.commitOffsets(p.offsetsRequest(3, 1)), nil)
+	})
+}
+
+// A coordinator that goes on leading in a new epoch, as it does whenever a follower leaves the ISR, keeps what it knows: nobody is told that it
+// loads, and a transaction that is decided is carried through.
+func TestCoordinatorGoesOnInNewEpoch(t *testing.T) {
+	onTxns(t, 5, nil, func(d *desk, p *producer) {
+		next := func(tp wire.TopicPartition, elected func(number, epoch int32)) {
+			at := d.real[tp]
+			_, epoch := at.Leader()
+			if err := at.BecomeLeader(partition.Assignment{Leader: 1, LeaderEpoch: epoch + 1, ControllerEpoch: 1, PartitionEpoch: epoch, Replicas: []int32{1}, ISR: []int32{1}}); err != nil {
+				t.Fatal(err)
+			}
+			elected(tp.Partition, epoch+1)
+		}
+		txns := wire.TopicPartition{Topic: txn.Topic, Partition: coordinator.PartitionFor("x", 50)}
+		groups := wire.TopicPartition{Topic: group.Topic, Partition: coordinator.PartitionFor("g", 50)}
+		// What a coordinator knows beside its log: who has asked for the present epoch, and who was given a member id.
+		recover := p.initRequest(4)
+		recover.ProducerID, recover.ProducerEpoch = p.id, p.epoch
+		bumped := do[*kmsg.InitProducerIDResponse](d, recover)
+		wants(t, "recover", bumped.ErrorCode, nil)
+		next(txns, d.txns.Elected)
+		wants(t, "recover again", do[*kmsg.InitProducerIDResponse](d, recover).ErrorCode, nil)
+		p.epoch = bumped.ProducerEpoch
+		join := kmsg.NewPtrJoinGroupRequest()
+		join.Version, join.Group, join.SessionTimeoutMillis, join.RebalanceTimeoutMillis, join.ProtocolType = 5, "g", 10000, 10000, "consumer"
+		join.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "range"}}
+		given := do[*kmsg.JoinGroupResponse](d, join)
+		wants(t, "join", given.ErrorCode, kerr.MemberIDRequired)
+		next(groups, d.groups.Elected)
+		join.MemberID = given.MemberID
+		member := do[*kmsg.JoinGroupResponse](d, join)
+		wants(t, "join with the id", member.ErrorCode, nil)
+
+		wants(t, "add", p.add(3, "t", 0)[0], nil)
+		next(txns, d.txns.Elected)
+		wants(t, "add in the new epoch", p.add(3, "t", 1)[0], nil)
+		wants(t, "produce", p.produce(11, 0, "v"), nil)
+		wants(t, "add offsets", p.addOffsets(), nil)
+		next(groups, d.groups.Elected)
+		wants(t, "offsets in the new epoch", d.commitOffsets(p.offsetsRequest(3, 1)), nil)
+		wants(t, "commit", p.end(4, true).ErrorCode, nil)
+		next(txns, d.txns.Elected)
+		p.complete("CompleteCommit")
+		d.eventually("the offset", func() bool { offset, code := d.offset(true); return offset == 1 && code == 0 })
 	})
 }
 

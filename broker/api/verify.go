@@ -51,12 +51,12 @@ func (a *API) verifyProduced(req *kmsg.ProduceRequest) map[wire.TopicPartition]v
 				continue
 			}
 			producerID, epoch = b.ProducerID(), b.ProducerEpoch()
-			target, err := a.Replicas.Partition(tp)
-			if err != nil {
-				continue // the append fails the same way
-			}
-			guard, err := target.BeginVerification(producerID, epoch, b.BaseSequence())
-			if err == nil && guard != nil {
+			guard, err := a.beginVerification(tp, producerID, epoch, b.BaseSequence())
+			switch {
+			case err != nil:
+				// Nothing is appended there, even if this broker has become the leader by the time the coordinator has answered for the others.
+				found[tp] = verified{err: err}
+			case guard != nil:
 				found[tp] = verified{guard: guard}
 				ask = append(ask, tp)
 			}
@@ -71,6 +71,14 @@ func (a *API) verifyProduced(req *kmsg.ProduceRequest) map[wire.TopicPartition]v
 		}
 	}
 	return found
+}
+
+func (a *API) beginVerification(tp wire.TopicPartition, producerID int64, epoch int16, sequence int32) (*log.Guard, error) {
+	target, err := a.Replicas.Partition(tp)
+	if err != nil {
+		return nil, err
+	}
+	return target.BeginVerification(producerID, epoch, sequence)
 }
 
 // verifyError is what a producer is told. Older ones know no better than to try again if they hear NOT_ENOUGH_REPLICAS.
@@ -102,12 +110,11 @@ func (a *API) verifyOffsets(req *kmsg.TxnOffsetCommitRequest) (*log.Guard, *kerr
 		return nil, nil
 	}
 	tp := a.offsetsPartition(req.Group)
-	target, err := a.Replicas.Partition(tp)
-	if err != nil {
-		return nil, nil // the coordinator says so
-	}
-	guard, err := target.BeginVerification(req.ProducerID, req.ProducerEpoch, record.NoSequence)
-	if err != nil || guard == nil {
+	guard, err := a.beginVerification(tp, req.ProducerID, req.ProducerEpoch, record.NoSequence)
+	switch {
+	case err != nil:
+		return nil, kerr.NotCoordinator // whoever does not lead the partition does not coordinate the group
+	case guard == nil:
 		return nil, nil
 	}
 	why := a.Txns.Check(req.TransactionalID, req.ProducerID, req.ProducerEpoch, []wire.TopicPartition{tp}, req.Version >= txnOffsetCommitAdds)[0]

@@ -83,18 +83,28 @@ func (m *machine) flush() {
 			m.send(id, m.leaderAndISRRequest(id, tps))
 		}
 	}
-	var states []kmsg.UpdateMetadataRequestTopicState
-	if len(b.metadataTo) > 0 {
-		states = m.metadataStates(b.metadata)
-	}
-	for _, id := range m.brokerIDs() {
-		if b.metadataTo[id] {
-			m.send(id, m.updateMetadataRequest(id, states))
-		}
-	}
+	m.sendMetadata(b)
 	for _, id := range m.brokerIDs() {
 		if tps := b.stop[id]; len(tps) > 0 {
 			m.send(id, m.stopReplicaRequest(id, tps))
+		}
+	}
+}
+
+// flushMetadata sends the UpdateMetadata requests of the batch alone; the rest waits for flush.
+func (m *machine) flushMetadata() {
+	m.sendMetadata(m.batch)
+	m.batch.metadataTo, m.batch.metadata = map[int32]bool{}, map[wire.TopicPartition]bool{}
+}
+
+func (m *machine) sendMetadata(b batch) {
+	if len(b.metadataTo) == 0 {
+		return
+	}
+	states := m.metadataStates(b.metadata)
+	for _, id := range m.brokerIDs() {
+		if b.metadataTo[id] {
+			m.send(id, m.updateMetadataRequest(id, states))
 		}
 	}
 }

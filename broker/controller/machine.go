@@ -29,6 +29,8 @@ type znodes interface {
 	AllocateProducerIDs(f zookeeper.Fence, brokerID int32) (zookeeper.ProducerIDBlock, error)
 	SetReassignment(f zookeeper.Fence, wanted map[wire.TopicPartition][]int32) error
 	ClearPreferredElection(f zookeeper.Fence) error
+	Feature() (zookeeper.Feature, int32, error)
+	SetFeature(f zookeeper.Fence, feature zookeeper.Feature, version int32) error
 }
 
 // Events of the trace.
@@ -57,6 +59,8 @@ type machine struct {
 	store  znodes
 	emit   func(env.Event)
 	newID  func() [16]byte // a random topic id
+
+	features map[string]featureRange // that this broker supports: none, as Kafka's in ZooKeeper mode (decision 010)
 
 	asked  map[wire.TopicPartition][]int32 // what stands in /admin/reassign_partitions, nil without it
 	batch  batch
@@ -117,9 +121,6 @@ func (m *machine) startup(l loaded) error {
 	if err := m.startDeletions(l.deletions); err != nil {
 		return err
 	}
-	// Brokers must hear of the live brokers before they are told whom to follow.
-	m.addMetadata(m.partitions())
-	m.flush()
 	if err := m.dropRestarted(restarted); err != nil {
 		return err
 	}
@@ -132,6 +133,11 @@ func (m *machine) startup(l loaded) error {
 	if err := m.replicasOffline(dead, false); err != nil {
 		return err
 	}
+	// Brokers must hear of the live brokers before they are told whom to follow.
+	// DEVIATION(KIP-291): Kafka says who lives before it elects. In between, clients are told that the dead ones' partitions have no leader and
+	// their groups no coordinator, for as long as the elections take: some give up on it. Ours hear of both at once.
+	m.addMetadata(m.partitions())
+	m.flushMetadata()
 	if err := m.resumeDeletions(); err != nil {
 		return err
 	}

@@ -2,8 +2,8 @@
 // partitions of an internal topic. For every partition that this broker leads it keeps one Shard, loads it when leadership comes and
 // drops it when it goes, appends what is to be written and tells when it is replicated, and lets time pass.
 //
-// It knows nothing of what the state is; that is for who makes a Runtime: broker/txn. Two tasks do all of it, however many shards there
-// are. broker/group shares the promises and the partitioning, and still has a loop of its own like this one.
+// It knows nothing of what the state is; that is for who makes a Runtime: broker/group and broker/txn. Two tasks do all of it, however many
+// shards there are.
 //
 // Source in Kafka: the halves that GroupMetadataManager and TransactionStateManager share; CoordinatorRuntime (KIP-848).
 package coordinator

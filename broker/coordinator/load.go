@@ -25,29 +25,33 @@ const (
 	loadRetry = time.Second
 )
 
+// rareSlowLoad lets clients wait for what a new coordinator has to load.
+var rareSlowLoad = env.NewRare("coordinator-load-slowly")
+
 // Elected says that this broker leads a partition of the topic from epoch on. It does not wait: until the shard is loaded clients are
-// told COORDINATOR_LOAD_IN_PROGRESS. What was loaded in an earlier epoch is given up.
+// told COORDINATOR_LOAD_IN_PROGRESS. A broker that led the partition all along, in an earlier epoch, keeps its shard: every change of the
+// ISR by the controller is a new epoch, and must disturb nobody who waits.
 //
-// Source: GroupCoordinator#onElection, TransactionCoordinator#onElection.
+// Source: GroupCoordinator#onElection, TransactionCoordinator#onElection, of which Kafka too hears only if another broker led before
+// (Partition#makeLeader).
 func (r *Runtime[S]) Elected(number, epoch int32) {
 	r.mu.Lock()
 	old := r.shards[number]
-	if r.closed || old != nil && old.Epoch >= epoch {
+	switch {
+	case r.closed:
+		r.mu.Unlock()
+		return
+	case old != nil: // what ends a leadership takes the shard out: Resigned
+		markElectedAgainInPlace.Hit()
+		old.leaderEpoch.Store(max(old.leaderEpoch.Load(), epoch))
 		r.mu.Unlock()
 		return
 	}
 	s := &Shard[S]{r: r, Partition: number, Epoch: epoch, mu: r.e.NewMutex(), State: r.o.Empty()}
-	if old != nil {
-		old.gone.Store(true)
-	}
+	s.leaderEpoch.Store(epoch)
 	r.shards[number] = s
 	r.mu.Unlock()
-	r.roles.TryPut(func() {
-		if old != nil {
-			old.unload()
-		}
-		s.load()
-	})
+	r.roles.TryPut(s.load)
 }
 
 // Resigned says that this broker does not lead the partition any more. It does not wait.
@@ -73,6 +77,9 @@ func (r *Runtime[S]) Resigned(number int32) {
 func (s *Shard[S]) load() {
 	r := s.r
 	began := r.e.Mono()
+	if rareSlowLoad.Strikes(r.e) {
+		r.e.Sleep(loadRetry)
+	}
 	for !s.gone.Load() {
 		state, records, err := s.read()
 		if err == nil {

@@ -143,6 +143,13 @@ func (r *Runtime[S]) EnterPartition(number int32) (*Shard[S], *kerr.Error) {
 	return s, nil
 }
 
+// Leads reports whether this broker leads a partition of the topic, its shard loaded or not.
+func (r *Runtime[S]) Leads(number int32) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.shards[number] != nil
+}
+
 // Each calls f for every loaded shard, locked, by partition. It reports whether some are still being loaded.
 func (r *Runtime[S]) Each(f func(*Shard[S], Now)) (loading bool) {
 	r.mu.Lock()

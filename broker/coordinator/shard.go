@@ -12,14 +12,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// Shard is the state that lives in one partition of the topic, for as long as this broker leads it in one epoch.
+// Shard is the state that lives in one partition of the topic, for as long as this broker leads it.
 type Shard[S any] struct {
 	Partition int32
-	Epoch     int32 // of the leadership: the coordinator's epoch
+	Epoch     int32 // in which the leadership began: the coordinator's epoch
 	State     S     // under the shard's lock
 
-	r    *Runtime[S]
-	gone atomic.Bool // leadership is lost: nothing may be done or written any more
+	r           *Runtime[S]
+	leaderEpoch atomic.Int32 // of the leadership: it may grow while the broker goes on leading
+	gone        atomic.Bool  // leadership is lost: nothing may be done or written any more
 
 	mu     env.Mutex
 	active bool // loaded
@@ -34,6 +35,7 @@ type Append struct {
 	Done func(Now, error) // it is replicated, or never will be
 
 	required int64 // the high watermark to reach
+	epoch    int32 // that it was appended in
 	deadline env.Instant
 	told     bool // Late was called
 }
@@ -54,7 +56,7 @@ func (s *Shard[S]) Gone() bool { return s.gone.Load() }
 // Active reports whether the shard may be used: it is loaded, and still led. It must be locked.
 func (s *Shard[S]) Active() bool { return s.active && !s.gone.Load() }
 
-// Write appends records as leader of the epoch that the shard was loaded in, and has a called when they are replicated. The
+// Write appends records as leader, and has a called when they are replicated. The
 // shard is locked, so that records stand in the order in which the state changed. It returns the first record's offset.
 func (s *Shard[S]) Write(b *Records, a Append) (int64, error) {
 	return s.WriteAs(b, record.NewBatchOptions(), partition.AppendOptions{}, a)
@@ -69,7 +71,7 @@ func (s *Shard[S]) WriteAs(b *Records, bo record.BatchOptions, o partition.Appen
 	if err != nil {
 		return -1, err
 	}
-	o.Acks, o.LeaderEpoch, o.Coordinator = partition.AcksAll, s.Epoch, true
+	o.Acks, o.LeaderEpoch, o.Coordinator = partition.AcksAll, s.leaderEpoch.Load(), true
 	result, err := s.p.AppendAsLeader(data, o)
 	if err != nil {
 		return -1, err
@@ -78,7 +80,7 @@ func (s *Shard[S]) WriteAs(b *Records, bo record.BatchOptions, o partition.Appen
 		return result.BaseOffset, nil
 	}
 	r := s.r
-	a.required, a.deadline = result.RequiredOffset, r.e.Mono().Add(r.o.WriteTimeout)
+	a.required, a.epoch, a.deadline = result.RequiredOffset, result.LeaderEpoch, r.e.Mono().Add(r.o.WriteTimeout)
 	r.mu.Lock()
 	assert.That(len(s.waiting) == 0 || s.waiting[len(s.waiting)-1].required <= a.required, "INV-COORDINATOR-APPEND: appends of %s-%d are in order", r.o.Topic, s.Partition)
 	if len(s.waiting) == 0 {

@@ -52,6 +52,9 @@ func (t *timers) due(now env.Instant) (timer, bool) {
 	return heap.Pop(t).(timer), true
 }
 
+// Soon has the worker call f, with no lock held: in the order of the calls, and before anything that waits for a time.
+func (r *Runtime[S]) Soon(f func()) { r.At(0, f) }
+
 // At has the worker call f at a time, with no lock held.
 func (r *Runtime[S]) At(at env.Instant, f func()) {
 	r.mu.Lock()
@@ -115,7 +118,7 @@ func (r *Runtime[S]) something() bool {
 		return true
 	}
 	for _, s := range r.busy {
-		if done, _ := s.p.Replicated(s.waiting[0].required, s.Epoch); done {
+		if done, _ := s.p.Replicated(s.waiting[0].required, s.waiting[0].epoch); done {
 			return true
 		}
 	}
@@ -156,7 +159,7 @@ func (r *Runtime[S]) outcomes() []outcome[S] {
 		n := 0
 		for n < len(s.waiting) {
 			a := s.waiting[n]
-			settled, err := s.p.Replicated(a.required, s.Epoch)
+			settled, err := s.p.Replicated(a.required, a.epoch)
 			if !settled {
 				break
 			}

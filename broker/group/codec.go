@@ -129,6 +129,7 @@ func load(id string, value []byte, limits Limits, now Now) (*Group, error) {
 		m.deadline = env.Never
 	}
 	g.computeSubscribed()
+	g.written = &v
 	return g, nil
 }
 

@@ -36,11 +36,11 @@ func (c *Coordinator) Commit(group string, r CommitRequest) *coordinator.Promise
 	if err != nil {
 		return refuse(err)
 	}
-	now := c.now()
+	now := c.r.Now()
 	g := s.groups[group]
 	if g == nil {
 		if r.Generation >= 0 {
-			s.mu.Unlock()
+			s.Unlock()
 			markCommitToAGroupThatIsGone.Hit()
 			return refuse(kerr.IllegalGeneration) // of a group that is gone
 		}
@@ -58,14 +58,14 @@ func (c *Coordinator) Commit(group string, r CommitRequest) *coordinator.Promise
 func (s *shard) commit(g *Group, list []Offset, answers []*kerr.Error, p *coordinator.Promise[[]*kerr.Error], now Now) {
 	var kept []Offset
 	var places []int
-	var b batch
+	var b coordinator.Records
 	for i := range list {
 		if wire.UTF16Len(list[i].Metadata) > s.c.o.Config.OffsetMetadataBytesMax {
 			answers[i] = kerr.OffsetMetadataTooLarge
 			continue
 		}
 		kept, places = append(kept, list[i]), append(places, i)
-		b.add(offsetKey(g.ID, list[i].TP), offsetValue(&list[i]), now)
+		b.Add(offsetKey(g.ID, list[i].TP), offsetValue(&list[i]), now)
 	}
 	if len(kept) == 0 {
 		p.Set(answers)
@@ -78,11 +78,11 @@ func (s *shard) commit(g *Group, list []Offset, answers []*kerr.Error, p *coordi
 		}
 		p.Set(told)
 	}
-	base, err := s.append(&b, waiting{
+	base, err := s.Write(&b, coordinator.Append{
 		// DEVIATION(KIP-211): a commit that was not replicated in time is in the log, and may be committed yet. Kafka forgets it until the next
 		// coordinator finds it there; ours waits for what becomes of it.
-		late: func(Now) { answer(kerr.RequestTimedOut) },
-		done: func(_ Now, err error) {
+		Late: func(Now) { answer(kerr.RequestTimedOut) },
+		Done: func(_ Now, err error) {
 			g.EndCommit(kept, err == nil)
 			answer(commitError(err))
 		},
@@ -113,7 +113,7 @@ func (c *Coordinator) Fetch(group string, partitions []wire.TopicPartition, stab
 	if err != nil {
 		return nil, err
 	}
-	defer s.mu.Unlock()
+	defer s.Unlock()
 	g := s.groups[group]
 	if partitions == nil && g != nil {
 		partitions = g.OffsetPartitions()
@@ -140,7 +140,7 @@ func (c *Coordinator) DeleteOffsets(group string, partitions []wire.TopicPartiti
 	if err != nil {
 		return nil, err
 	}
-	defer s.mu.Unlock()
+	defer s.Unlock()
 	g := s.groups[group]
 	if g == nil {
 		return nil, kerr.GroupIDNotFound
@@ -156,7 +156,7 @@ func (c *Coordinator) DeleteOffsets(group string, partitions []wire.TopicPartiti
 			gone = append(gone, key)
 		}
 	}
-	if err := s.forget(g, gone, false, c.now()); err != nil {
+	if err := s.forget(g, gone, false, c.r.Now()); err != nil {
 		return nil, commitError(err)
 	}
 	return answers, nil
@@ -165,15 +165,15 @@ func (c *Coordinator) DeleteOffsets(group string, partitions []wire.TopicPartiti
 // forget removes offsets of a group, and the group as well, in memory and in the log. Like Kafka it does not wait for the
 // replication of the tombstones: what comes back with the next coordinator can be removed again. The shard is locked.
 func (s *shard) forget(g *Group, offsets []wire.TopicPartition, group bool, now Now) error {
-	var b batch
+	var b coordinator.Records
 	for _, key := range offsets {
-		b.add(offsetKey(g.ID, key), nil, now)
+		b.Add(offsetKey(g.ID, key), nil, now)
 	}
 	if group {
-		b.add(groupKey(g.ID), nil, now)
+		b.Add(groupKey(g.ID), nil, now)
 	}
 	if b.Count() > 0 {
-		if _, err := s.append(&b, waiting{}); err != nil {
+		if _, err := s.Write(&b, coordinator.Append{}); err != nil {
 			return err
 		}
 	}
@@ -192,7 +192,7 @@ func (c *Coordinator) TopicsDeleted(partitions []wire.TopicPartition) {
 	if len(partitions) == 0 {
 		return
 	}
-	c.roles.TryPut(func() {
+	c.r.Do(func() {
 		c.eachGroup(func(s *shard, g *Group, now Now) {
 			var gone []wire.TopicPartition
 			for _, key := range partitions {
@@ -208,10 +208,11 @@ func (c *Coordinator) TopicsDeleted(partitions []wire.TopicPartition) {
 
 var evSwept = env.NewKind("group-swept", env.Info, "offsets", "group")
 
-// sweepExpired drops the offsets whose time is over, and groups of which nothing is left (KIP-211).
+// sweepExpired drops the offsets whose time is over, and groups of which nothing is left (KIP-211), and comes again.
 func (c *Coordinator) sweepExpired() {
 	retention := c.o.Config.OffsetsRetention.Milliseconds()
 	c.eachGroup(func(s *shard, g *Group, now Now) { s.sweep(g, g.Expired(now, retention), now) })
+	c.r.At(c.e.Mono().Add(c.o.Config.OffsetsRetentionCheckInterval), c.sweepExpired)
 }
 
 // sweep forgets offsets, and the group if that was all. What cannot be written now is for the next time.
@@ -233,16 +234,11 @@ func (s *shard) sweep(g *Group, offsets []wire.TopicPartition, now Now) {
 
 // eachGroup calls f for every group, with its shard locked.
 func (c *Coordinator) eachGroup(f func(*shard, *Group, Now)) {
-	for _, s := range c.all() {
-		s.mu.Lock()
-		if s.active && !s.gone.Load() {
-			now := c.now()
-			for _, id := range s.names() {
-				f(s, s.groups[id], now)
-			}
+	c.r.Each(func(led *coordinator.Shard[*shard], now Now) {
+		for _, id := range led.State.names() {
+			f(led.State, led.State.groups[id], now)
 		}
-		s.mu.Unlock()
-	}
+	})
 }
 
 // commitError is what a client is told of a commit that could not be written. Source: GroupMetadataManager#storeOffsets.

@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"time"
 
 	"barnabas/broker/config"
 	"barnabas/broker/coordinator"
@@ -32,120 +31,57 @@ type Options struct {
 // Coordinator coordinates the groups that live in the partitions of __consumer_offsets that this broker leads. Its methods
 // may be called by many tasks; none of them waits for anything but a disk.
 //
-// Locks: a shard's mutex, held over a call of a group and the append that follows from it, comes before the coordinator's own, which is
-// held for moments. Answers are given with a shard's mutex held.
+// A shard's lock is held over a call of a group and the append that follows from it. Answers are given with it held.
 type Coordinator struct {
 	o      Options
 	e      env.Env
 	limits Limits
+	r      *coordinator.Runtime[*shard]
 
-	mu     env.Mutex
-	ids    *rand.Rand // of member ids
-	shards map[int32]*shard
-	busy   []*shard   // with appends that are not replicated yet, in the order in which they became so
-	ended  []endedTxn // transactions whose markers came, for the worker
-	timers timers
-	wakeAt env.Instant // when the worker wakes by itself
-	poked  bool
-	closed bool
-	sweep  env.Instant // the next look for expired offsets
-	roles  *env.Queue[func()]
-	tasks  *env.Group
+	mu  env.Mutex
+	ids *rand.Rand // of member ids
 }
-
-// wakeKey is what the worker watches beside its partitions.
-var wakeKey = wire.TopicPartition{Topic: Topic, Partition: -1}
 
 // NewCoordinator makes a coordinator that coordinates nothing yet.
 func NewCoordinator(o Options) *Coordinator {
-	c := &Coordinator{o: o, e: o.Env, mu: o.Env.NewMutex(), ids: o.Env.Rand("group-member-ids"), shards: map[int32]*shard{},
-		limits: Limits{SizeMax: o.Config.GroupSizeMax, InitialDelay: o.Config.GroupInitialRebalanceDelay},
-		roles:  env.NewQueue[func()](o.Env, 0), tasks: env.NewGroup(o.Env), wakeAt: env.Never}
-	c.sweep = o.Env.Mono().Add(o.Config.OffsetsRetentionCheckInterval)
+	c := &Coordinator{o: o, e: o.Env, mu: o.Env.NewMutex(), ids: o.Env.Rand("group-member-ids"),
+		limits: Limits{SizeMax: o.Config.GroupSizeMax, InitialDelay: o.Config.GroupInitialRebalanceDelay}}
+	c.r = coordinator.New(coordinator.Options[*shard]{Env: o.Env, Name: "group", Topic: Topic, Purgatory: o.Purgatory, Partition: o.Partition, Partitions: o.Partitions,
+		WriteTimeout: o.Config.OffsetsCommitTimeout, Empty: c.newShard, Replay: c.replay, Loaded: c.loaded, Unloaded: c.unloaded})
 	return c
 }
 
-// Start starts the two tasks.
+// Start starts the coordinator's tasks.
 func (c *Coordinator) Start() {
-	c.tasks.Go("group-roles", func() {
-		for {
-			change, ok := c.roles.Get()
-			if !ok {
-				return
-			}
-			change()
-		}
-	})
-	c.tasks.Go("group-worker", c.work)
+	c.r.Start()
+	c.r.At(c.e.Mono().Add(c.o.Config.OffsetsRetentionCheckInterval), c.sweepExpired)
 }
-
-// stopPatience bounds how long Stop waits for a load that is under way.
-const stopPatience = time.Second
 
 // Stop gives every group up. Call it before the purgatory closes.
-func (c *Coordinator) Stop() {
-	c.mu.Lock()
-	c.closed = true
-	var all []*shard
-	for _, s := range c.shards { // unordered: sorted below
-		s.gone.Store(true)
-		all = append(all, s)
-	}
-	c.shards = map[int32]*shard{}
-	c.mu.Unlock()
-	slices.SortFunc(all, func(a, b *shard) int { return int(a.partition) - int(b.partition) })
-	for _, s := range all {
-		s.unload()
-	}
-	c.roles.Close()
-	c.poke()
-	c.tasks.WaitUntil(c.e.Mono().Add(stopPatience))
-	for _, o := range c.abandoned() {
-		o.s.mu.Lock()
-		o.tell(c.now())
-		o.s.mu.Unlock()
-	}
-}
+func (c *Coordinator) Stop() { c.r.Stop() }
+
+// Elected and Resigned say which partitions of __consumer_offsets this broker leads. They do not wait.
+func (c *Coordinator) Elected(number, epoch int32) { c.r.Elected(number, epoch) }
+func (c *Coordinator) Resigned(number int32)       { c.r.Resigned(number) }
 
 // PartitionFor is the partition of __consumer_offsets that a group lives in.
-func (c *Coordinator) PartitionFor(group string) int32 {
-	return coordinator.PartitionFor(group, c.o.Partitions())
-}
+func (c *Coordinator) PartitionFor(group string) int32 { return c.r.PartitionFor(group) }
 
 // Coordinates reports whether this broker leads the partition that the group lives in, loaded or not.
-func (c *Coordinator) Coordinates(group string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.shards[c.PartitionFor(group)] != nil
-}
+func (c *Coordinator) Coordinates(group string) bool { return c.r.Leads(c.PartitionFor(group)) }
 
-func (c *Coordinator) now() Now { return Now{Mono: c.e.Mono(), Wall: c.e.Now().UnixMilli()} }
-
-// enter finds the shard of a group and locks it. Errors: COORDINATOR_NOT_AVAILABLE when the broker stops, NOT_COORDINATOR,
-// COORDINATOR_LOAD_IN_PROGRESS. Source: GroupCoordinator#validateGroupStatus.
+// enter finds the shard of a group and locks it. Errors: those of coordinator.Runtime.Enter.
 func (c *Coordinator) enter(group string) (*shard, *kerr.Error) {
-	number := c.PartitionFor(group)
-	c.mu.Lock()
-	s, closed := c.shards[number], c.closed
-	c.mu.Unlock()
-	switch {
-	case closed:
-		return nil, kerr.CoordinatorNotAvailable
-	case s == nil:
+	s, err := c.r.Enter(group)
+	switch err {
+	case nil:
+		return s.State, nil
+	case kerr.NotCoordinator:
 		markAskedWhoIsNone.Hit()
-		return nil, kerr.NotCoordinator
-	}
-	s.mu.Lock()
-	switch {
-	case s.gone.Load():
-		s.mu.Unlock()
-		return nil, kerr.NotCoordinator
-	case !s.active:
-		s.mu.Unlock()
+	case kerr.CoordinatorLoadInProgress:
 		markAskedWhileLoading.Hit()
-		return nil, kerr.CoordinatorLoadInProgress
 	}
-	return s, nil
+	return nil, err
 }
 
 // enterNamed is enter for requests that need a group's name.
@@ -178,14 +114,14 @@ func (c *Coordinator) Join(group string, r JoinRequest) *coordinator.Promise[Joi
 		p.Set(refuseJoin(r.MemberID, err))
 		return p
 	case r.Session < c.o.Config.GroupSessionTimeoutMin || r.Session > c.o.Config.GroupSessionTimeoutMax:
-		s.mu.Unlock()
+		s.Unlock()
 		p.Set(refuseJoin(r.MemberID, kerr.InvalidSessionTimeout))
 		return p
 	}
-	now := c.now()
+	now := c.r.Now()
 	g := s.groups[group]
 	if g == nil && r.MemberID != "" {
-		s.mu.Unlock()
+		s.Unlock()
 		p.Set(refuseJoin(r.MemberID, kerr.UnknownMemberID))
 		return p
 	}
@@ -211,13 +147,25 @@ func (c *Coordinator) Sync(group string, r SyncRequest) *coordinator.Promise[Syn
 		p.Set(SyncResult{Err: err})
 		return p
 	}
+	now := c.r.Now()
+	answer := p.Set
+	if now.Mono < s.heir {
+		// DEVIATION(KIP-62): Kafka says UNKNOWN_MEMBER_ID, of which clients lose what they own, or give up. The coordinator before us let the member
+		// join, and died before the generation was written: it need but join again, and hears then that its id is of the past.
+		answer = func(r SyncResult) {
+			if r.Err == kerr.UnknownMemberID {
+				r.Err = kerr.RebalanceInProgress
+			}
+			p.Set(r)
+		}
+	}
 	g := s.groups[group]
 	if g == nil {
-		s.mu.Unlock()
-		p.Set(SyncResult{Err: kerr.UnknownMemberID})
+		s.Unlock()
+		answer(SyncResult{Err: kerr.UnknownMemberID})
 		return p
 	}
-	g.Sync(c.now(), r, p.Set)
+	g.Sync(now, r, answer)
 	s.leave(g)
 	return p
 }
@@ -233,10 +181,10 @@ func (c *Coordinator) Heartbeat(group, memberID string, instance *string, genera
 	}
 	g := s.groups[group]
 	if g == nil {
-		s.mu.Unlock()
+		s.Unlock()
 		return kerr.UnknownMemberID
 	}
-	err = g.Heartbeat(c.now(), memberID, instance, generation)
+	err = g.Heartbeat(c.r.Now(), memberID, instance, generation)
 	s.leave(g)
 	return err
 }
@@ -256,13 +204,13 @@ func (c *Coordinator) Leave(group string, leavers []Leaver) (answers []*kerr.Err
 	answers = make([]*kerr.Error, len(leavers))
 	g := s.groups[group]
 	if g == nil {
-		s.mu.Unlock()
+		s.Unlock()
 		for i := range answers {
 			answers[i] = kerr.UnknownMemberID
 		}
 		return answers, nil
 	}
-	now := c.now()
+	now := c.r.Now()
 	for i, l := range leavers {
 		answers[i] = g.Leave(now, l.MemberID, l.Instance)
 	}
@@ -276,7 +224,7 @@ func (c *Coordinator) Describe(group string) (Description, *kerr.Error) {
 	if err != nil {
 		return Description{}, err
 	}
-	defer s.mu.Unlock()
+	defer s.Unlock()
 	if g := s.groups[group]; g != nil {
 		return g.Describe(), nil
 	}
@@ -288,30 +236,13 @@ type Listed struct{ Group, ProtocolType, State string }
 
 // List lists the groups of this broker, by name. loading says that more will come.
 func (c *Coordinator) List() (list []Listed, loading bool) {
-	for _, s := range c.all() {
-		s.mu.Lock()
-		loading = loading || !s.active && !s.gone.Load()
-		if s.active && !s.gone.Load() {
-			for id, g := range s.groups { // unordered: sorted below
-				list = append(list, Listed{Group: id, ProtocolType: g.protocolType, State: g.state.String()})
-			}
+	loading = c.r.Each(func(s *coordinator.Shard[*shard], _ Now) {
+		for id, g := range s.State.groups { // unordered: sorted below
+			list = append(list, Listed{Group: id, ProtocolType: g.protocolType, State: g.state.String()})
 		}
-		s.mu.Unlock()
-	}
+	})
 	slices.SortFunc(list, func(a, b Listed) int { return strings.Compare(a.Group, b.Group) })
 	return list, loading
-}
-
-// all lists the shards, by partition.
-func (c *Coordinator) all() []*shard {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var all []*shard
-	for _, s := range c.shards { // unordered: sorted below
-		all = append(all, s)
-	}
-	slices.SortFunc(all, func(a, b *shard) int { return int(a.partition) - int(b.partition) })
-	return all
 }
 
 // Delete removes a group without members, offsets and all.
@@ -322,7 +253,7 @@ func (c *Coordinator) Delete(group string) *kerr.Error {
 	if err != nil {
 		return err
 	}
-	defer s.mu.Unlock()
+	defer s.Unlock()
 	g := s.groups[group]
 	switch {
 	case g == nil || g.state == Dead:
@@ -330,7 +261,7 @@ func (c *Coordinator) Delete(group string) *kerr.Error {
 	case g.state != Empty:
 		return kerr.NonEmptyGroup
 	}
-	if err := s.forget(g, g.OffsetPartitions(), true, c.now()); err != nil {
+	if err := s.forget(g, g.OffsetPartitions(), true, c.r.Now()); err != nil {
 		return commitError(err)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"barnabas/broker/assert"
+	"barnabas/broker/coordinator"
 	"barnabas/broker/env"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -32,10 +33,7 @@ func (s State) String() string {
 }
 
 // Now is the time as a group is told it.
-type Now struct {
-	Mono env.Instant
-	Wall int64 // ms since 1970
-}
+type Now = coordinator.Now
 
 // Limits are what the configuration says of groups.
 type Limits struct {
@@ -77,8 +75,9 @@ type Group struct {
 
 	offsets offsets
 	writes  []Write
-	next    env.Instant // nothing is due before: a lower bound
-	armed   env.Instant // when the coordinator will call Tick at the latest; its own
+	written *kmsg.GroupMetadataValue // last, or about to be; nil for never
+	next    env.Instant              // nothing is due before: a lower bound
+	armed   env.Instant              // when the coordinator will call Tick at the latest; its own
 }
 
 // Protocol is an assignor that a member knows, and what it says to it.

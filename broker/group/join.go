@@ -215,9 +215,9 @@ func (g *Group) replaceStatic(now Now, r JoinRequest, oldID string, answer func(
 		for _, other := range g.members {
 			assignments[other.id] = other.assignment
 		}
-		g.writes = append(g.writes, Write{Value: g.value(assignments), Done: func(now Now, err *kerr.Error) {
+		g.write(g.value(assignments), func(now Now, err *kerr.Error) {
 			g.replacedStatic(now, m, before, leaderBefore, r, err)
-		}})
+		})
 	case CompletingRebalance:
 		markStaticMemberBackBeforeTheAssignment.Hit()
 		// The leader may know the old id, and would assign to it.

@@ -15,7 +15,6 @@ var (
 	markCommitOfAnotherGeneration              = env.NewMark("commit-of-another-generation")
 	markCommitToAGroupThatIsGone               = env.NewMark("commit-to-a-group-that-is-gone")
 	markCommitWithoutAGroup                    = env.NewMark("commit-without-a-group")
-	markElectedAgainInPlace                    = env.NewMark("elected-again-in-place")
 	markFirstRebalanceWaitsForMore             = env.NewMark("first-rebalance-waits-for-more")
 	markHeartbeatInARebalance                  = env.NewMark("heartbeat-in-a-rebalance")
 	markHeartbeatOfAnotherGeneration           = env.NewMark("heartbeat-of-another-generation")

@@ -7,6 +7,7 @@ import (
 	"barnabas/broker/env"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // maybeRebalance begins a rebalance, unless one has begun.
@@ -89,7 +90,7 @@ func (g *Group) completeJoin(now Now) {
 		g.protocol = ""
 		g.become(Empty, now)
 		g.computeSubscribed()
-		g.writes = append(g.writes, Write{Value: g.value(nil), Done: func(Now, *kerr.Error) {}})
+		g.write(g.value(nil), func(Now, *kerr.Error) {})
 		return
 	}
 	g.protocol = g.selectProtocol()
@@ -191,6 +192,37 @@ func (g *Group) removeMember(now Now, m *member) {
 	case PreparingRebalance:
 		g.maybeCompleteJoin(now)
 	}
+	if g.state == PreparingRebalance {
+		g.noteGone(m.id)
+	}
+}
+
+// goneSession is the session of a member that is noted to be gone, in ms.
+const goneSession = 1
+
+// noteGone writes down that a member of the last written generation is gone: its session is as good as over.
+//
+// DEVIATION(KIP-62): Kafka writes nothing before the next generation. If the coordinator dies in between, the next one would wait for the
+// member, and all others with it, for as long as its session is, and clients give the group up meanwhile. In this form Kafka's
+// coordinator would read it, too.
+func (g *Group) noteGone(id string) {
+	if g.written == nil {
+		return
+	}
+	i := slices.IndexFunc(g.written.Members, func(m kmsg.GroupMetadataValueMember) bool { return m.MemberID == id })
+	if i < 0 || g.written.Members[i].SessionTimeoutMillis == goneSession {
+		return
+	}
+	noted := *g.written
+	noted.Members = slices.Clone(g.written.Members)
+	noted.Members[i].SessionTimeoutMillis = goneSession
+	g.write(&noted, func(Now, *kerr.Error) {})
+}
+
+// write has a state written.
+func (g *Group) write(v *kmsg.GroupMetadataValue, done func(Now, *kerr.Error)) {
+	g.written = v
+	g.writes = append(g.writes, Write{Value: v, Done: done})
 }
 
 func (g *Group) removePending(now Now, id string) {

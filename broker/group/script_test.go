@@ -112,7 +112,7 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) {
 	case "unload":
 		s.g.Unload(s.at)
 	case "reload":
-		s.reload(t)
+		s.reload(t, d)
 	default:
 		t.Fatalf("unknown command %s", d.Cmd)
 	}
@@ -124,7 +124,11 @@ func (s *script) after() {
 	for _, w := range s.g.TakeWrites() {
 		var members []string
 		for _, m := range w.Value.Members {
-			members = append(members, fmt.Sprintf("%s=%q", m.MemberID, m.Assignment))
+			text := fmt.Sprintf("%s=%q", m.MemberID, m.Assignment)
+			if m.SessionTimeoutMillis == goneSession {
+				text += "(gone)"
+			}
+			members = append(members, text)
 		}
 		s.say("write generation=%d members=%v", w.Value.Generation, members)
 		s.writes = append(s.writes, w)
@@ -210,12 +214,16 @@ func (s *script) written(d *datadriven.TestData) {
 }
 
 // reload makes the group from its record, as the next coordinator would.
-func (s *script) reload(t *testing.T) {
+func (s *script) reload(t *testing.T, d *datadriven.TestData) {
 	assignments := map[string][]byte{}
 	for _, m := range s.g.members {
 		assignments[m.id] = m.assignment
 	}
-	g, err := load("g", s.g.value(assignments).AppendTo(nil), s.g.limits, s.at)
+	value := s.g.value(assignments)
+	if d.HasArg("record") {
+		value = s.g.written // what the last coordinator has written, and not what it knew
+	}
+	g, err := load("g", value.AppendTo(nil), s.g.limits, s.at)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -94,7 +94,7 @@ func (g *Group) storeAssignment(assignments map[string][]byte) {
 		given[m.id] = assignments[m.id] // nothing where the leader left a member out
 	}
 	generation := g.generation
-	g.writes = append(g.writes, Write{Value: g.value(given), Done: func(now Now, err *kerr.Error) {
+	g.write(g.value(given), func(now Now, err *kerr.Error) {
 		markAssignmentWritten.Hit()
 		// Another member may have joined meanwhile: then this assignment is of the past.
 		if g.state != CompletingRebalance || g.generation != generation {
@@ -111,7 +111,7 @@ func (g *Group) storeAssignment(assignments map[string][]byte) {
 		}
 		g.become(Stable, now)
 		g.tellAssignments(now, nil)
-	}})
+	})
 }
 
 // failAssignment tells everybody who waits for an assignment that none comes.

@@ -8,6 +8,7 @@ import (
 	"barnabas/broker/coordinator"
 	"barnabas/broker/env"
 	"barnabas/broker/log"
+	"barnabas/broker/partition"
 	"barnabas/broker/record"
 	"barnabas/broker/wire"
 
@@ -121,7 +122,7 @@ func (c *Coordinator) TxnCommit(group string, r TxnCommitRequest) *coordinator.P
 	if err != nil {
 		return refuse(err)
 	}
-	now := c.now()
+	now := c.r.Now()
 	g := s.groups[group]
 	if g == nil {
 		g = s.create(group, now)
@@ -138,15 +139,15 @@ func (c *Coordinator) TxnCommit(group string, r TxnCommitRequest) *coordinator.P
 func (s *shard) txnCommit(g *Group, r TxnCommitRequest, answers []*kerr.Error, tell func([]*kerr.Error), now Now) {
 	var kept []Offset
 	var places []int
-	var b batch
+	var b coordinator.Records
 	for i := range r.Offsets {
 		o := &r.Offsets[i]
-		if len(o.Metadata) > s.c.o.Config.OffsetMetadataBytesMax {
+		if wire.UTF16Len(o.Metadata) > s.c.o.Config.OffsetMetadataBytesMax {
 			answers[i] = kerr.OffsetMetadataTooLarge
 			continue
 		}
 		kept, places = append(kept, *o), append(places, i)
-		b.add(offsetKey(g.ID, o.TP), offsetValue(o), now)
+		b.Add(offsetKey(g.ID, o.TP), offsetValue(o), now)
 	}
 	if len(kept) == 0 {
 		tell(answers)
@@ -161,9 +162,9 @@ func (s *shard) txnCommit(g *Group, r TxnCommitRequest, answers []*kerr.Error, t
 	}
 	o := record.NewBatchOptions()
 	o.ProducerID, o.ProducerEpoch, o.Transactional = r.ProducerID, r.ProducerEpoch, true
-	base, err := s.appendAs(&b, o, r.Guard, waiting{
-		late: func(Now) { answer(kerr.RequestTimedOut) },
-		done: func(_ Now, err error) {
+	base, err := s.WriteAs(&b, o, partition.AppendOptions{Verified: s.c.o.Config.TransactionVerification, Guard: r.Guard}, coordinator.Append{
+		Late: func(Now) { answer(kerr.RequestTimedOut) },
+		Done: func(_ Now, err error) {
 			if err != nil && !inLogForGood(err) {
 				for i := range kept {
 					markTransactionalCommitNotReplicated.Hit()
@@ -195,54 +196,28 @@ var evTxnEnded = env.NewKind("group-txn-ended", env.Debug, "producer", "commit",
 //
 // Source: GroupCoordinator#scheduleHandleTxnCompletion, GroupMetadataManager#handleTxnCompletion.
 func (c *Coordinator) EndTxn(number int32, producer int64, commit bool, marker int64) {
-	c.mu.Lock()
-	c.ended = append(c.ended, endedTxn{number, producer, commit, marker})
-	c.mu.Unlock()
-	c.poke()
-}
-
-// endedTxn is what EndTxn was told.
-type endedTxn struct {
-	partition int32
-	producer  int64
-	commit    bool
-	marker    int64
-}
-
-// endTxns has the groups hear of the transactions that have ended. Of a shard that is not there the next coordinator reads the marker; one
-// that is being loaded may have begun before the marker was there, and hears of it when it is.
-func (c *Coordinator) endTxns() {
-	c.mu.Lock()
-	ended := c.ended
-	c.ended = nil
-	c.mu.Unlock()
-	for _, e := range ended {
-		c.mu.Lock()
-		s := c.shards[e.partition]
-		c.mu.Unlock()
-		if s == nil {
-			continue
-		}
-		tell := func() {
-			if s.active && !s.gone.Load() {
-				s.endTxn(e.producer, e.commit, e.marker)
-			}
-		}
-		s.mu.Lock()
-		if tell(); !s.active {
+	c.r.Soon(func() {
+		// Of a shard that is not there the next coordinator reads the marker; one that is being loaded may have begun before the marker was there, and
+		// hears of it when it is.
+		if err := c.endTxn(number, producer, commit, marker); err == kerr.CoordinatorLoadInProgress {
 			markTransactionEndsWhileLoading.Hit()
-			c.roles.TryPut(func() {
-				s.mu.Lock()
-				defer s.mu.Unlock()
-				tell()
-			})
+			c.r.Do(func() { c.endTxn(number, producer, commit, marker) })
 		}
-		s.mu.Unlock()
+	})
+}
+
+func (c *Coordinator) endTxn(number int32, producer int64, commit bool, marker int64) *kerr.Error {
+	s, err := c.r.EnterPartition(number)
+	if err != nil {
+		return err
 	}
+	defer s.Unlock()
+	s.State.endTxn(producer, commit, marker)
+	return nil
 }
 
 func (s *shard) endTxn(producer int64, commit bool, marker int64) {
-	ev := env.Event{Kind: evTxnEnded, Topic: Topic, Partition: s.partition, V: [4]int64{producer, 0, 0, marker}}
+	ev := env.Event{Kind: evTxnEnded, Topic: Topic, Partition: s.Partition, V: [4]int64{producer, 0, 0, marker}}
 	if commit {
 		ev.V[1] = 1
 	}
@@ -264,9 +239,6 @@ func (s *shard) endTxn(producer int64, commit bool, marker int64) {
 
 // openTxn notes that a group has offsets of a producer's transaction.
 func (s *shard) openTxn(producer int64, group string) {
-	if s.txns == nil {
-		s.txns = map[int64]map[string]bool{}
-	}
 	if s.txns[producer] == nil {
 		s.txns[producer] = map[string]bool{}
 	}

@@ -9,6 +9,9 @@ var (
 	shapeAlterReassignments      = newShape(0, "i32 [ str [ i32 ?[]i32 ] ]")
 	shapeListReassignments       = newShape(0, "i32 ?[ str []i32 ]")
 
+	shapeUpdateFeatures = newShape(0, "i32 [ str i16 0-0:bool 1:i8 ] 1:bool")
+
+	answerUpdateFeatures          = newShape(0, "i32 i16 nstr [ str i16 nstr ]")
 	answerAlterConfigs            = newShape(2, "i32 [ i16 nstr i8 str ]")
 	answerIncrementalAlterConfigs = newShape(1, "i32 [ i16 nstr i8 str ]")
 	answerCreatePartitions        = newShape(2, "i32 [ str i16 nstr ]")

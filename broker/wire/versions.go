@@ -104,6 +104,7 @@ var served = index(
 	API{Key: int16(kmsg.ListTransactions), Min: 0, Max: 1, request: shapeListTransactions, response: answerListTransactions},
 	API{Key: int16(kmsg.DescribeClientQuotas), Min: 0, Max: 1, request: shapeDescribeClientQuotas, response: answerDescribeClientQuotas},
 	API{Key: int16(kmsg.AlterClientQuotas), Min: 0, Max: 1, request: shapeAlterClientQuotas, response: answerAlterClientQuotas},
+	API{Key: int16(kmsg.UpdateFeatures), Min: 0, Max: 1, request: shapeUpdateFeatures, response: answerUpdateFeatures},
 	API{Key: int16(kmsg.OffsetDelete), Min: 0, Max: 0, request: shapeOffsetDelete, response: answerOffsetDelete},
 )
 

@@ -283,6 +283,40 @@ func (s *Store) EnableFeatures(f Fence) error {
 	return err
 }
 
+// Feature reads /feature and its version; nothing is enabled, and the version is -1, where it does not exist.
+func (s *Store) Feature() (f Feature, version int32, err error) { return s.feature(false) }
+
+// WatchFeature is Feature, with a watch.
+func (s *Store) WatchFeature() (f Feature, version int32, err error) { return s.feature(true) }
+
+func (s *Store) feature(watch bool) (f Feature, version int32, err error) {
+	for {
+		data, stat, err := s.get(PathFeature, watch)
+		switch {
+		case err == nil:
+			f, err = DecodeFeature(data)
+			return f, stat.Version, err
+		case !errors.Is(err, ErrNoNode):
+			return Feature{}, -1, err
+		case !watch:
+			return Feature{}, -1, nil
+		}
+		if there, _, err := s.exists(PathFeature, true); err != nil || !there {
+			return Feature{}, -1, err
+		}
+	}
+}
+
+// SetFeature replaces what is in /feature, of which the version was read, under the fence (KafkaZkClient#updateFeatureZNode). Errors:
+// ErrBadVersion, ErrNoNode, ErrControllerMoved.
+func (s *Store) SetFeature(f Fence, feature Feature, version int32) error {
+	_, lost, err := s.fenced(f, SetOp(PathFeature, EncodeFeature(feature), version))
+	if lost && errors.Is(err, ErrBadVersion) {
+		return nil // ours, most likely: the controller alone writes it
+	}
+	return err
+}
+
 // ProducerIDBlockSize is how many producer ids a broker gets at a time (ProducerIdsBlock.PRODUCER_ID_BLOCK_SIZE).
 const ProducerIDBlockSize = 1000
 
