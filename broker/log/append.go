@@ -289,7 +289,7 @@ func (l *Log) learnEpochs(batches []byte) error {
 		e, more = e.assign(b.LeaderEpoch(), b.BaseOffset())
 		changed = changed || more
 	}
-	if !changed {
+	if !changed && !l.epochsBehind {
 		return nil
 	}
 	return l.storeEpochs(e)

@@ -390,9 +390,7 @@ func (g *segment) endFrom(h hint, pos int64) (int64, error) {
 // trim cuts what lies behind the log's end: leader epochs, and the recovered file's tail is cut already.
 func (l *Log) trim() error {
 	if e, changed := l.epochs.Load().truncateEnd(l.end); changed {
-		if err := l.storeEpochs(e); err != nil {
-			return err
-		}
+		l.deferEpochs(e)
 	}
 	if e, changed := l.epochs.Load().truncateStart(l.start.Load()); changed {
 		return l.storeEpochs(e)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"path"
+	"slices"
 	"sort"
 	"sync/atomic"
 	"time"
@@ -54,22 +55,23 @@ type Log struct {
 	rolled     func(*Log)
 	doom       func(*Log, []string) // has files removed after file.delete.delay.ms; nil: they go at once
 
-	mu        env.Mutex
-	synced    env.Cond // a sync ended, for appends that wait to be durable
-	syncing   bool     // one is under way
-	mustSync  int64    // nothing is published before everything below this offset is durable
-	topicID   [16]byte
-	unborn    bool       // see bear
-	homeless  bool       // it has no directory yet
-	listed    []string   // the directory's files, while it is loaded and none has come or gone
-	segments  []*segment // ascending; the last one is active. Never empty while the log is open
-	end       int64      // LogEndOffset of what was written; published as leo once it may be seen
-	producers *producers
-	verifying map[int64]*verification // by producer id
-	unflushed int64                   // records since the last sync
-	snapped   []int64                 // producer snapshots, by offset, that are not synced yet
-	closed    bool
-	found     found
+	mu           env.Mutex
+	synced       env.Cond // a sync ended, for appends that wait to be durable
+	syncing      bool     // one is under way
+	mustSync     int64    // nothing is published before everything below this offset is durable
+	topicID      [16]byte
+	unborn       bool       // see bear
+	homeless     bool       // it has no directory yet
+	epochsBehind bool       // leader-epoch-checkpoint is: see deferEpochs
+	listed       []string   // the directory's files, while it is loaded and none has come or gone
+	segments     []*segment // ascending; the last one is active. Never empty while the log is open
+	end          int64      // LogEndOffset of what was written; published as leo once it may be seen
+	producers    *producers
+	verifying    map[int64]*verification // by producer id
+	unflushed    int64                   // records since the last sync
+	snapped      []int64                 // producer snapshots, by offset, that are not synced yet
+	closed       bool
+	found        found
 	// uncleanable says that the cleaner met a batch that it cannot read, and leaves the log alone.
 	uncleanable bool
 
@@ -269,20 +271,36 @@ func (l *Log) EndOffsetForEpoch(epoch int32) (int32, int64) {
 	return l.epochs.Load().endOffset(epoch, l.leo.Load())
 }
 
-// AssignEpoch records that the leader epoch begins at startOffset: on becoming leader. Durable when it returns, but for a log
-// that nothing was ever written to.
+// AssignEpoch records that the leader epoch begins at startOffset: on becoming leader. It is known at once, and durable with its
+// first record at the latest: an epoch that begins at the log's end is cut at the next start anyway (trim), so that to write it
+// would change nothing, and would have a broker that comes back sync two files for each partition that it leads.
 //
-// Source: LeaderEpochFileCache#assign. KAFKA-7415 is what happens when it is not durable.
+// Source: LeaderEpochFileCache#assign. KAFKA-7415 is what happens when it is not known before its first record.
 func (l *Log) AssignEpoch(epoch int32, startOffset int64) error {
 	l.mu.Lock()
 	defer l.unlock()
 	if err := l.usable(); err != nil {
 		return err
 	}
-	if out, changed := l.epochs.Load().assign(epoch, startOffset); changed {
-		return l.storeEpochs(out)
+	before := *l.epochs.Load()
+	out, changed := before.assign(epoch, startOffset)
+	if !changed {
+		return nil
 	}
-	return nil
+	if kept, _ := out.truncateEnd(l.end); slices.Equal(kept, first(before.truncateEnd(l.end))) {
+		l.deferEpochs(out)
+		return nil
+	}
+	return l.storeEpochs(out)
+}
+
+func first(e epochs, _ bool) epochs { return e }
+
+// deferEpochs lets leader epochs count that differ from those in the file by epochs at or behind the log's end alone, which the
+// next Open cuts. They are written before the log grows (learnEpochs).
+func (l *Log) deferEpochs(e epochs) {
+	l.epochs.Store(&e)
+	l.epochsBehind = true
 }
 
 // storeEpochs writes the leader epochs, durably, and only then lets them count. Those of a log that nothing was written to are
@@ -296,6 +314,7 @@ func (l *Log) storeEpochs(e epochs) error {
 		return l.fail("write leader epochs", err)
 	}
 	l.epochs.Store(&e)
+	l.epochsBehind = false
 	return nil
 }
 

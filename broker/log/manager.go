@@ -26,6 +26,10 @@ type Manager struct {
 	dirs []*logDir
 
 	changing env.Mutex // held while a log is made or deleted
+	config   struct {  // of the last log made, and what the log makes of it: topics mostly share theirs
+		of   config.Topic
+		made *config.Topic
+	}
 	deleted  int
 	mu       env.Mutex
 	logs     map[wire.TopicPartition]*held
@@ -89,6 +93,10 @@ func (m *Manager) Host(tp wire.TopicPartition, topicID [16]byte, cfg config.Topi
 		d.health.tell()
 		return nil, fmt.Errorf("create %s: %w", tp, err)
 	}
+	if m.config.made == nil || m.config.of != cfg {
+		m.config.of, m.config.made = cfg, l.config.Load()
+	}
+	l.config.Store(m.config.made)
 	m.hold(&held{log: l, dir: d, hw: -1})
 	if b != nil {
 		b.homeless.TryPut(l)

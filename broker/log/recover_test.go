@@ -236,6 +236,7 @@ func TestEpochsSurvive(t *testing.T) {
 				t.Errorf("epoch %d: %d ends at %d, want %d at %d", c.asked, epoch, end, c.epoch, c.end)
 			}
 		}
+		f.lead(7, "seven", 1) // is written with its first record
 		data, err := env.ReadFile(e, home+"leader-epoch-checkpoint", 1000)
 		f.must(err)
 		if string(data) != "0\n5\n0 0\n1 20\n2 40\n3 60\n7 80\n" {

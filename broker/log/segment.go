@@ -41,6 +41,7 @@ type segment struct {
 	times   *index
 	places  *index // offsets to positions
 	aborted *txnIndex
+	known   [placesKnown]atomic.Pointer[place] // that readers came by
 
 	sinceEntry   int64 // bytes since the last index entry
 	firstTime    int64 // the first batch's max timestamp, ms; -1 if none: what segment.ms counts from

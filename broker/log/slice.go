@@ -135,8 +135,35 @@ type reading struct {
 	last       bool     // it was the active one
 	nextBase   int64    // of the segment behind it
 	generation uint64
-	at, to     hint // near offset, and near upper
-	stop       hint // an indexed place at or before the last byte that fits
+	at, to     hint   // near offset, and near upper
+	stop       hint   // an indexed place at or before the last byte that fits
+	known      *place // where the batch that begins at offset is, if an earlier read came by it; then at is not set
+}
+
+// place is a batch that a read met right behind the last that it took: as a rule it is the first of the reader's next read, which then
+// need not look for it.
+type place struct {
+	offset, last int64 // of its records
+	pos, size    int64 // bytes
+	generation   uint64
+}
+
+// places are remembered per segment, by their offset: as many readers as that go on side by side.
+const placesKnown = 8
+
+// remember keeps what a read knows of the batch behind it.
+func (r *reading) remember(b record.Batch, pos, size int64) {
+	p := &place{b.BaseOffset(), b.LastOffset(), pos, size, r.generation}
+	r.segment.known[uint64(p.offset)%placesKnown].Store(p)
+}
+
+// recall is the place of the batch that begins at offset, nil if it is not known. The lock is held.
+func (g *segment) recall(offset int64, generation uint64) *place {
+	p := g.known[uint64(offset)%placesKnown].Load()
+	if p == nil || p.offset != offset || p.generation != generation || p.pos+p.size > g.size {
+		return nil
+	}
+	return p
 }
 
 func (l *Log) beginRead(offset int64, maxBytes int32, upper int64) (r reading, err error) {
@@ -164,7 +191,12 @@ func (l *Log) beginRead(offset int64, maxBytes int32, upper int64) (r reading, e
 		r.end = r.nextBase
 	}
 	upper = min(upper, r.seen)
-	if r.at, err = g.hintFor(offset); err == nil && upper < r.end {
+	if r.known = g.recall(offset, r.generation); r.known != nil {
+		r.at.pos = r.known.pos
+	} else {
+		r.at, err = g.hintFor(offset)
+	}
+	if err == nil && upper < r.end {
 		r.to, err = g.hintFor(upper)
 	}
 	if err == nil {
@@ -216,11 +248,17 @@ func (l *Log) repairIndex(g *segment) error {
 func (r *reading) locate(offset int64, maxBytes int32, upper int64, minOne bool) (pos, n int64, err error) {
 	s := newScanner(r.segment.file, 0, r.size, walkWindow)
 	defer s.done()
-	var first record.Batch
-	if first, err = find(&s, r.segment.base, r.at, offset); err != nil {
-		return 0, 0, err
+	var last int64
+	if p := r.known; p != nil {
+		s.pos, s.size, last = p.pos, p.size, p.last
+	} else {
+		first, err := find(&s, r.segment.base, r.at, offset)
+		if err != nil {
+			return 0, 0, err
+		}
+		last = first.LastOffset()
 	}
-	if first.LastOffset() >= upper {
+	if last >= upper {
 		return 0, 0, nil
 	}
 	pos, firstSize, limit := s.pos, s.size, r.size
@@ -251,6 +289,7 @@ func (r *reading) locate(offset int64, maxBytes int32, upper int64, minOne bool)
 			return 0, 0, err
 		}
 		if s.pos+s.size > fits {
+			r.remember(b, s.pos, s.size)
 			break
 		}
 	}

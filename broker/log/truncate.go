@@ -261,7 +261,7 @@ func (l *Log) restartAt(offset int64) error {
 	l.end = offset
 	l.start.Store(offset)
 	l.hw.Store(min(l.hw.Load(), offset))
-	if len(*l.epochs.Load()) > 0 {
+	if len(*l.epochs.Load()) > 0 || l.epochsBehind {
 		if err := l.storeEpochs(nil); err != nil {
 			return err
 		}

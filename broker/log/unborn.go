@@ -39,15 +39,22 @@ func isUnborn(o Options, files []string) bool {
 	return true
 }
 
-// unbornSegment is the first segment of a log without a file.
+// unbornSegment is the first segment of a log without a file. Its indexes are empty and stay so, which is why all such logs share
+// them: another segment takes its place before anything is written.
 func unbornSegment(e env.Env, dir string) *segment {
-	g := newSegment(e, dir, 0)
-	g.file = unmade(fileName(dir, 0, suffixLog))
-	g.places.reset()
-	g.times.reset()
-	g.maxTimeKnown, g.createdMs = true, e.Now().UnixMilli()
+	g := &segment{
+		fs: e, dir: dir, firstTime: -1, maxTime: -1, maxTimeKnown: true, createdMs: e.Now().UnixMilli(),
+		file: unmade{}, places: &unbornPlaces, times: &unbornTimes, aborted: &unbornAborted,
+	}
+	g.refs.Store(1)
 	return g
 }
+
+var (
+	unbornPlaces  = index{width: offsetEntrySize, loaded: true}
+	unbornTimes   = index{width: timeEntrySize, loaded: true}
+	unbornAborted = txnIndex{loaded: true}
+)
 
 // bear gives the log its files, durably. It comes before anything is written.
 func (l *Log) bear() error {
@@ -57,7 +64,7 @@ func (l *Log) bear() error {
 	if err := l.give(); err != nil {
 		return l.fail("create", err)
 	}
-	l.unborn = false
+	l.unborn, l.epochsBehind = false, false
 	return nil
 }
 
@@ -122,20 +129,20 @@ func writeAside(fsys env.FS, name string, data []byte) error {
 }
 
 // unmade stands for the file of a segment that has none yet: it is empty.
-type unmade string
+type unmade struct{}
 
-func (f unmade) ReadAt([]byte, int64) (int, error) { return 0, io.EOF }
-func (f unmade) Size() (int64, error)              { return 0, nil }
-func (f unmade) Sync() error                       { return nil }
-func (f unmade) Close() error                      { return nil }
-func (f unmade) Name() string                      { return string(f) }
+func (unmade) ReadAt([]byte, int64) (int, error) { return 0, io.EOF }
+func (unmade) Size() (int64, error)              { return 0, nil }
+func (unmade) Sync() error                       { return nil }
+func (unmade) Close() error                      { return nil }
+func (unmade) Name() string                      { return "the segment of a log that nothing was written to" }
 
-func (f unmade) WriteAt([]byte, int64) (int, error) {
-	assert.That(false, "INV-UNBORN: write to %s", string(f))
+func (unmade) WriteAt([]byte, int64) (int, error) {
+	assert.That(false, "INV-UNBORN: write to a log that has no file yet")
 	return 0, io.ErrUnexpectedEOF
 }
 
-func (f unmade) Truncate(size int64) error {
-	assert.That(size == 0, "INV-UNBORN: %s to %d bytes", string(f), size)
+func (unmade) Truncate(size int64) error {
+	assert.That(size == 0, "INV-UNBORN: truncation to %d bytes of a log that has no file yet", size)
 	return nil
 }

@@ -2,6 +2,9 @@ package log_test
 
 import (
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -137,4 +140,51 @@ func appendTo(m *log.Manager, tp wire.TopicPartition) {
 	if _, err := m.Get(tp).AppendAsLeader(build("v", 1, nil), 4, log.AppendOptions{}); err != nil {
 		panic(err)
 	}
+}
+
+// Goal: an epoch without records costs no write, neither when it is assigned nor when a start cuts it; it is in the file once it has a
+// record, whoever assigned it, and one that was cut is not, once the log has grown over where it began.
+func TestEpochsAreWrittenWithTheirFirstRecord(t *testing.T) {
+	run(t, func(real env.Env) {
+		e := &watched{Env: real}
+		f := open(t, e, nil)
+		f.fill(20)
+		inFile := func() []log.EpochEntry { // what the next start makes of the file, were the log as long as it can be
+			t.Helper()
+			var out []log.EpochEntry
+			for _, line := range strings.Split(strings.TrimSpace(content(t, real, home+"leader-epoch-checkpoint")), "\n")[2:] {
+				var entry log.EpochEntry
+				if _, err := fmt.Sscan(line, &entry.Epoch, &entry.StartOffset); err != nil {
+					t.Fatal(err)
+				}
+				out = append(out, entry)
+			}
+			return out
+		}
+		end := f.EndOffset()
+		before := e.opens
+		f.must(f.AssignEpoch(7, end))
+		if f.LatestEpoch() != 7 || e.opens != before {
+			t.Errorf("epoch %d, %d files opened", f.LatestEpoch(), e.opens-before)
+		}
+		f.lead(7, "seven", 1)
+		if got := inFile(); !slices.Equal(got, f.Epochs()) || got[len(got)-1] != (log.EpochEntry{Epoch: 7, StartOffset: end}) {
+			t.Errorf("in the file: %v, known: %v", got, f.Epochs())
+		}
+		f.must(f.AssignEpoch(9, end+1))
+		f.must(f.TruncateTo(end)) // 7 has no record any more, and 9 neither
+		f.must(f.AssignEpoch(8, end))
+		f.reopen(true)
+		if latest := f.LatestEpoch(); latest >= 7 {
+			t.Errorf("epoch %d begins behind the log", latest)
+		}
+		f.must(f.follow(f.LatestEpoch(), end, "old", 1))
+		if got := inFile(); !slices.Equal(got, f.Epochs()) {
+			t.Errorf("in the file: %v, known: %v", got, f.Epochs())
+		}
+		f.reopen(true)
+		if at := f.EpochAt(end); at != f.LatestEpoch() || at >= 7 {
+			t.Errorf("the record at %d is of epoch %d", end, at)
+		}
+	})
 }

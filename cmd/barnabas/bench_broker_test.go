@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"barnabas/broker/osenv"
+
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -85,6 +87,7 @@ type brokerBench struct {
 	dir        string
 	properties string
 	addr       string
+	socket     *os.File // that listens there, for each life of the broker
 	broker     *exec.Cmd
 	log        *os.File
 	topics     int
@@ -114,10 +117,7 @@ func newBrokerBench(t *testing.T) *brokerBench {
 		t.Fatal("zookeeper did not say where it listens")
 	}
 	go io.Copy(io.Discard, out)
-	l, err := net.Listen("tcp", "127.0.0.1:0") // restarts need the same port: what is free now will be
-	b.must(err)
-	b.addr = l.Addr().String()
-	l.Close()
+	b.socket, b.addr = unpaced(t)
 	b.properties = filepath.Join(b.dir, "server.properties")
 	b.must(os.WriteFile(b.properties, []byte("broker.id=1\nlisteners=PLAINTEXT://"+b.addr+"\nzookeeper.connect="+zkAddr+
 		"\nlog.dirs="+filepath.Join(b.dir, "logs")+"\noffsets.topic.replication.factor=1\n"), 0o600))
@@ -172,6 +172,7 @@ func median(v []float64) float64 {
 func (b *brokerBench) start() time.Duration {
 	b.t.Helper()
 	b.broker = exec.Command(b.binary, "broker", "--config", b.properties)
+	b.broker.ExtraFiles, b.broker.Env = []*os.File{b.socket}, append(os.Environ(), osenv.InheritEnv+"="+b.addr)
 	b.broker.Stdout, b.broker.Stderr = b.log, b.log
 	began := time.Now()
 	b.must(b.broker.Start())

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	bin "encoding/binary"
 	"fmt"
 	"io"
@@ -19,6 +18,7 @@ import (
 	"barnabas/broker/record"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"golang.org/x/sys/unix"
 )
 
 // Goal: what the broker adds to sendfile(2) when a consumer reads (make bench-broker).
@@ -54,6 +54,26 @@ func (b *brokerBench) consume(size int32, rounds int) (ours, plain []float64, an
 		}
 	}
 	return ours, plain, fetcher.answers[0]
+}
+
+// unpaced is a listening socket for a process to inherit, whose connections have no congestion control that paces: over loopback
+// BBR's timers cost as much as the rest, and more the longer a server thinks between two answers.
+func unpaced(t *testing.T) (*os.File, string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	file, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { file.Close() })
+	if err := unix.SetsockoptString(int(file.Fd()), unix.IPPROTO_TCP, unix.TCP_CONGESTION, "cubic"); err != nil {
+		t.Logf("no cubic: %v; the system's congestion control it is", err)
+	}
+	return file, l.Addr().String()
 }
 
 // fetcher reads a topic over and over.
@@ -140,16 +160,10 @@ func (b *brokerBench) plainSendfile() *plainServer {
 	b.t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run", "^TestServeBySendfile$", "-test.v")
 	cmd.Env = append(os.Environ(), "BARNABAS_SENDFILE="+filepath.Join(b.dir, "logs", b.topic()+"-0", fmt.Sprintf("%020d.log", 0)))
-	out, err := cmd.StdoutPipe()
-	b.must(err)
+	socket, addr := unpaced(b.t)
+	cmd.Env = append(cmd.Env, osenv.InheritEnv+"="+addr)
+	cmd.ExtraFiles = []*os.File{socket}
 	b.must(cmd.Start())
-	addr := ""
-	for lines := bufio.NewScanner(out); addr == "" && lines.Scan(); {
-		addr, _ = strings.CutPrefix(lines.Text(), "serving on ")
-		if !strings.Contains(lines.Text(), "serving on ") {
-			addr = ""
-		}
-	}
 	conn, err := net.Dial("tcp", addr)
 	b.must(err)
 	return &plainServer{b: b, cmd: cmd, conn: conn, buf: make([]byte, 2<<20)}
@@ -187,11 +201,10 @@ func TestServeBySendfile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := e.Listen("127.0.0.1:0")
+	l, err := e.Listen(os.Getenv(osenv.InheritEnv))
 	if err != nil {
 		t.Fatal(err)
 	}
-	fmt.Printf("serving on %s\n", l.Addr())
 	c, err := l.Accept()
 	if err != nil {
 		t.Fatal(err)
