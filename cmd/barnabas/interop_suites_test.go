@@ -82,8 +82,8 @@ func suite(t *testing.T, program, dir string, within time.Duration, env []string
 // client notes the epoch of every batch (CompletedFetch#nextFetchedRecord).
 const falseLoss = "lost records; the client consumed to offset"
 
-// falseLossTries is how often the suite is run again for that.
-const falseLossTries = 3
+// falseLossTries is how often the suite may be run in all, for that: about one run in three meets it.
+const falseLossTries = 5
 
 // Goal: franz-go's own chains of consumer groups, with and without transactions (joins, leaves, static members; every record once, in order), pass
 // with 500,000 records and three replicas: alone, and while one broker after the other gets kill -9 every ten seconds and comes back.
@@ -118,7 +118,7 @@ func TestInteropFranzGoSuite(t *testing.T) {
 		}
 	})
 	for _, name := range []string{"TestGroupETL", "TestTxnEtl"} {
-		t.Run(name+", kill -9 every 10 s", func(t *testing.T) {
+		t.Run(name+" under kill -9 every 10 s", func(t *testing.T) {
 			for try := 1; ; try++ {
 				err := run(t, "^"+name+"$", true)
 				switch {
