@@ -64,6 +64,7 @@ type Log struct {
 	topicID      [16]byte
 	unborn       bool       // see bear
 	homeless     bool       // it has no directory yet
+	held         bool       // nothing is retained: see Promote
 	epochsBehind bool       // leader-epoch-checkpoint is: see deferEpochs
 	listed       []string   // the directory's files, while it is loaded and none has come or gone
 	segments     []*segment // ascending; the last one is active. Never empty while the log is open

@@ -192,6 +192,12 @@ func (m *Manager) Promote(tp wire.TopicPartition, hw int64) (l *Log, retire func
 	m.mu.Unlock()
 	assert.That(from != nil && to != nil && from.log.EndOffset() == to.log.EndOffset(),
 		"INV-PROMOTE: %s: a copy that is not the same takes the log's place", tp)
+	from.log.hold(true) // or retention could raise its start behind our back
+	defer func() {
+		if err != nil {
+			from.log.hold(false)
+		}
+	}()
 	if err := m.finishCopy(from, to, hw); err != nil {
 		return nil, nil, err
 	}
@@ -207,6 +213,13 @@ func (m *Manager) Promote(tp wire.TopicPartition, hw int64) (l *Log, retire func
 	}
 	m.env.Emit(env.Event{Kind: evPromoted, Topic: tp.Topic, Partition: tp.Partition, V: [4]int64{l.EndOffset(), number}, Text: to.dir.path})
 	return l, func() { m.retire(from, to.dir, l) }, nil
+}
+
+// hold keeps retention from the log, or lets it go on.
+func (l *Log) hold(on bool) {
+	l.mu.Lock()
+	defer l.unlock()
+	l.held = on
 }
 
 // finishCopy makes the copy all that the log is, durably.

@@ -99,6 +99,9 @@ func (p *Partition) copyStep(future *log.Log, bytesMax int32) (Copied, error) {
 		return Copied{Reached: true}, follow(future, start)
 	}
 	slice, err := current.Read(future.EndOffset(), bytesMax, end, true)
+	if errors.Is(err, kerr.OffsetOutOfRange) { // retention has passed it by: the next step begins anew
+		return Copied{}, nil
+	}
 	if err != nil {
 		return Copied{}, err
 	}

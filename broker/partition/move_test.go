@@ -217,6 +217,54 @@ func TestReplicaMovesWhileItIsWritten(t *testing.T) {
 	}
 }
 
+// Retention goes on while a replica moves, at every moment.
+func TestReplicaMovesUnderRetention(t *testing.T) {
+	moves := 0
+	for seed := range uint64(200) {
+		cluster.Test(t, seed, func(e env.Env) {
+			m := openMover(e)
+			m.lead(1)
+			c := moveConfig().Topic
+			c.RetentionBytes, c.Retention = 1<<40, -time.Millisecond
+			m.write(60)
+			m.p.Log().SetConfig(c)
+			over, l := false, m.p.Log()
+			segments := l.Size()/400 + 1
+			late := e.Mono().Add(time.Duration(seed) * 20 * time.Microsecond)
+			g := env.NewGroup(e)
+			g.Go("retention", func() {
+				for size := segments; !over; { // a segment at a time, from some moment on
+					if e.Mono() > late {
+						size--
+					}
+					c.RetentionBytes = max(size, 1) * 400
+					l.SetConfig(c)
+					_, err := l.DeleteOldSegments()
+					if err != nil && !errors.Is(err, kerr.NotLeaderForPartition) {
+						panic(err)
+					}
+					e.Sleep(100 * time.Microsecond)
+				}
+			})
+			g.Go("move", func() {
+				m.must(m.finish(m.begin()))
+				over = true
+			})
+			g.Wait()
+			m.check(m.p.Log().FirstOffset(), 60)
+			if m.p.Log().StartOffset() > 0 {
+				moves++
+			}
+			m.must(m.logs.Shutdown(true))
+			m = openMover(e)
+			m.check(m.p.Log().FirstOffset(), 60)
+		})
+	}
+	if moves == 0 {
+		t.Error("nothing was retained")
+	}
+}
+
 // A log whose start is inside of a batch, and one with holes that compaction has left, are copied as they are.
 func TestMoveOfALogThatLostRecords(t *testing.T) {
 	cluster.Test(t, 1, func(e env.Env) {
