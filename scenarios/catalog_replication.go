@@ -133,7 +133,7 @@ var replicationCatalog = []*Scenario{
 	},
 	{
 		Name:    "moving-replicas",
-		Summary: "replicas move between their brokers' log directories, and some between brokers, while brokers crash, lose power or a directory, and leaders change",
+		Summary: "replicas move between their brokers' log directories while brokers crash, lose power or a directory, and leaders change",
 		Draw: func(r *rand.Rand, p *Plan) {
 			p.weigh(map[faults.Kind]int{faults.Crash: 5, faults.Power: 4, faults.FailDir: 3, faults.Pause: 2, faults.ZooKeeperExpire: 2, faults.SlowDisk: 2})
 			p.Faults.Must = []faults.Kind{faults.Crash, faults.Power, faults.FailDir}
@@ -150,9 +150,8 @@ var replicationCatalog = []*Scenario{
 			if r.IntN(2) == 0 {
 				p.Operators = append(p.Operators, elects(400*time.Millisecond), shuffles(400*time.Millisecond))
 			}
-			if r.IntN(3) == 0 {
-				p.Operators = append(p.Operators, reassigns(1500*time.Millisecond))
-			}
+			// No reassignments: a replica that goes while its directory is offline, and comes back in another, is there twice when that one is
+			// mended, and as with Kafka somebody must delete one by hand.
 			p.Least.FiredAny, p.Least.Operations = 1, 10
 		},
 	},

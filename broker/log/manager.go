@@ -33,9 +33,10 @@ type Manager struct {
 	deleted  int
 	mu       env.Mutex
 	logs     map[wire.TopicPartition]*held
-	futures  map[wire.TopicPartition]*held   // copies on their way to another directory, see move.go
-	wanted   map[wire.TopicPartition]*logDir // where a log shall be made that is not there yet
-	hws      map[wire.TopicPartition]int64   // as the checkpoints said when opened
+	futures  map[wire.TopicPartition]*held    // copies on their way to another directory, see move.go
+	retiring map[wire.TopicPartition]retiring // logs that have moved away, until their files go
+	wanted   map[wire.TopicPartition]*logDir  // where a log shall be made that is not there yet
+	hws      map[wire.TopicPartition]int64    // as the checkpoints said when opened
 	recovers []Recovered
 	listener func(dir string, err error)
 
@@ -83,6 +84,7 @@ func (m *Manager) Host(tp wire.TopicPartition, topicID [16]byte, cfg config.Topi
 		}
 		return l, l.setTopicID(topicID)
 	}
+	m.retire(tp)
 	if err := m.dropFuture(tp); err != nil { // of an earlier replica: without a log it is nobody's copy
 		return nil, fmt.Errorf("create %s: %w", tp, err)
 	}
@@ -184,6 +186,7 @@ func (m *Manager) leastUsed(isNew bool) (*logDir, error) {
 func (m *Manager) Delete(tp wire.TopicPartition) error {
 	m.changing.Lock()
 	defer m.changing.Unlock()
+	m.retire(tp)
 	m.mu.Lock()
 	h := m.logs[tp]
 	delete(m.logs, tp)

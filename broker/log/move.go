@@ -102,6 +102,7 @@ func (m *Manager) Future(tp wire.TopicPartition) *Log {
 func (m *Manager) CreateFuture(tp wire.TopicPartition, dir string) (*Log, error) {
 	m.changing.Lock()
 	defer m.changing.Unlock()
+	m.retire(tp)
 	d, err := m.dir(dir)
 	if err != nil {
 		return nil, err
@@ -212,7 +213,16 @@ func (m *Manager) Promote(tp wire.TopicPartition, hw int64) (l *Log, retire func
 		return nil, nil, err
 	}
 	m.env.Emit(env.Event{Kind: evPromoted, Topic: tp.Topic, Partition: tp.Partition, V: [4]int64{l.EndOffset(), number}, Text: to.dir.path})
-	return l, func() { m.retire(from, to.dir, l) }, nil
+	return l, func() {
+		m.changing.Lock()
+		defer m.changing.Unlock()
+		m.mu.Lock()
+		still := m.retiring[tp].log == l // else it was done, and another move may be under way
+		m.mu.Unlock()
+		if still {
+			m.retire(tp)
+		}
+	}, nil
 }
 
 // hold keeps retention from the log, or lets it go on.
@@ -315,21 +325,32 @@ func (m *Manager) openMoved(from, to *held) (*Log, error) {
 	m.hold(&held{log: l, dir: to.dir, hw: to.hw})
 	m.mu.Lock()
 	from.dir.logs--
+	m.retiring[l.tp] = retiring{from, to.dir, l}
 	m.mu.Unlock()
 	return l, nil
 }
 
-// retire removes the log that has moved away.
-func (m *Manager) retire(from *held, to *logDir, l *Log) {
-	m.changing.Lock()
-	defer m.changing.Unlock()
-	if m.discard(from) != nil {
-		return // its directory has failed; should it come back, the note tells
+// retiring is a log that has moved away and whose files are still there.
+type retiring struct {
+	from *held
+	to   *logDir
+	log  *Log // the moved one
+}
+
+// retire removes the log that has moved away, if it has not been done. Whoever makes a log or a copy of the same partition, moves it again
+// or deletes it, does this first: the old directory may be the one that it needs. The caller holds changing.
+func (m *Manager) retire(tp wire.TopicPartition) {
+	m.mu.Lock()
+	r, there := m.retiring[tp]
+	delete(m.retiring, tp)
+	m.mu.Unlock()
+	if !there || m.discard(r.from) != nil {
+		return // nothing to do; or its directory has failed: should it come back, the note tells
 	}
-	if m.Get(l.tp) == l && to.health.err() == nil {
-		m.removeNote(to, l.path)
+	if m.Get(tp) == r.log && r.to.health.err() == nil {
+		m.removeNote(r.to, r.log.path)
 	}
-	to.health.tell()
+	r.to.health.tell()
 }
 
 func (m *Manager) forgetFuture(tp wire.TopicPartition) {

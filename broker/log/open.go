@@ -55,7 +55,7 @@ func OpenManager(e env.Env, cfg *config.Broker) (*Manager, error) {
 		return nil, errors.New("log.dirs names no directory")
 	}
 	m := &Manager{env: e, cfg: cfg, changing: e.NewMutex(), reconfiguring: e.NewMutex(), mu: e.NewMutex(), logs: map[wire.TopicPartition]*held{}, hws: map[wire.TopicPartition]int64{},
-		futures: map[wire.TopicPartition]*held{}, wanted: map[wire.TopicPartition]*logDir{}}
+		futures: map[wire.TopicPartition]*held{}, wanted: map[wire.TopicPartition]*logDir{}, retiring: map[wire.TopicPartition]retiring{}}
 	var first error
 	// bearable says that a directory's error, if any, is the disk's fault: else somebody must look.
 	bearable := func(d *logDir, err error) bool {

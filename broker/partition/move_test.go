@@ -217,6 +217,54 @@ func TestReplicaMovesWhileItIsWritten(t *testing.T) {
 	}
 }
 
+// A replica goes back, or is deleted and made anew, before the files that it left are gone.
+func TestReplicaComesBackBeforeItsFilesAreGone(t *testing.T) {
+	for _, deleted := range []bool{false, true} {
+		cluster.Test(t, 1, func(e env.Env) {
+			m := openMover(e)
+			m.lead(1)
+			m.write(20)
+			from := m.p.Log().Dir()
+			later := func() {}
+			move := func() {
+				future := m.begin()
+				for step, err := m.p.CopyFuture(future, 1<<20); !step.Reached; step, err = m.p.CopyFuture(future, 1<<20) {
+					m.must(err)
+				}
+				m.must(m.p.Replace(future, 300, func() (next *log.Log, err error) {
+					next, later, err = m.logs.Promote(moved, m.p.HighWatermark())
+					return next, err
+				}))
+			}
+			move()
+			if deleted {
+				m.p.Close()
+				m.must(m.logs.Delete(moved))
+				m.logs.Prefer(moved, from)
+				l, err := m.logs.Host(moved, [16]byte{9}, moveConfig().Topic, true)
+				if m.must(err); l.EndOffset() != 0 || l.Dir() != from {
+					t.Fatal("the old log came back: ", l.EndOffset(), l.Dir())
+				}
+				later()
+				return
+			}
+			late := later
+			m.write(5)
+			move()
+			if m.p.Log().Dir() != from {
+				t.Fatal("it is in ", m.p.Log().Dir())
+			}
+			late() // it has been done
+			later()
+			m.write(5)
+			m.check(0, 30)
+			m.must(m.logs.Shutdown(true))
+			m = openMover(e)
+			m.check(0, 30)
+		})
+	}
+}
+
 // Retention goes on while a replica moves, at every moment.
 func TestReplicaMovesUnderRetention(t *testing.T) {
 	moves := 0

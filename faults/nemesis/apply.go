@@ -127,6 +127,11 @@ func (n *Nemesis) undo(r *running) {
 	case faults.Pause:
 		if !n.paused(r.fault.Node) {
 			n.o.World.Resume(r.fault.Node)
+			if n.owed[r.fault.Node] && !n.heldDown(r.fault.Node) {
+				n.o.World.CrashProcess(r.fault.Node)
+				n.o.World.Restart(r.fault.Node)
+			}
+			delete(n.owed, r.fault.Node)
 		}
 	case faults.SlowDisk, faults.StallDisk:
 		n.setDisk(r.fault.Node)
@@ -149,7 +154,11 @@ func (n *Nemesis) undo(r *running) {
 		}
 	case faults.FailDir:
 		n.setDisk(r.fault.Node)
-		if !n.heldDown(r.fault.Node) && !n.paused(r.fault.Node) {
+		switch {
+		case n.heldDown(r.fault.Node): // it starts anew anyway
+		case n.paused(r.fault.Node):
+			n.owed[r.fault.Node] = true
+		default:
 			// What failed stays offline until the broker starts anew: the operator sees to that, too.
 			n.o.World.CrashProcess(r.fault.Node)
 			n.o.World.Restart(r.fault.Node)

@@ -38,6 +38,7 @@ type Nemesis struct {
 	active  []*running // applied and not healed, in the order they began
 	ended   bool
 	jumped  map[faults.Node]time.Duration // how far each wall clock has jumped in all
+	owed    map[faults.Node]bool          // brokers that are to be started anew when they run again
 }
 
 // running is a fault that was applied and lasts.
@@ -50,7 +51,7 @@ type running struct {
 }
 
 // New makes a nemesis; Start sets it going.
-func New(o Options) *Nemesis { return &Nemesis{o: o, jumped: map[faults.Node]time.Duration{}} }
+func New(o Options) *Nemesis { return &Nemesis{o: o, jumped: map[faults.Node]time.Duration{}, owed: map[faults.Node]bool{}} }
 
 // Start registers all faults and the final healing with the timers. Call it once.
 func (n *Nemesis) Start() {

@@ -288,3 +288,10 @@ func TestForeverOutlivesTheEnd(t *testing.T) {
 		t.Errorf("entry %v", e)
 	}
 }
+
+// Goal: a broker whose log directory is mended while it is paused is started anew when it runs again.
+func TestMendedDirectoryOfAPausedBroker(t *testing.T) {
+	w := newWorld()
+	play(t, w, "1s disk node=2 log-dir=1 broken for=2s\n2s pause node=2 for=4s", nil)
+	expect(t, w, "1 disk 2 slow=0 fail=false", "2 pause 2", "3 disk 2 slow=0 fail=false", "6 resume 2", "6 crash 2", "6 restart 2")
+}
