@@ -51,7 +51,9 @@ type running struct {
 }
 
 // New makes a nemesis; Start sets it going.
-func New(o Options) *Nemesis { return &Nemesis{o: o, jumped: map[faults.Node]time.Duration{}, owed: map[faults.Node]bool{}} }
+func New(o Options) *Nemesis {
+	return &Nemesis{o: o, jumped: map[faults.Node]time.Duration{}, owed: map[faults.Node]bool{}}
+}
 
 // Start registers all faults and the final healing with the timers. Call it once.
 func (n *Nemesis) Start() {
