@@ -76,7 +76,7 @@ type Broker struct {
 	purgatory  *purgatory.Purgatory[wire.TopicPartition]
 	replicas   *replica.Manager
 	quotas     *quota.Clients
-	throttles  struct{ leader, follower *quota.Replication } // of replication
+	throttles  struct{ leader, follower, moves *quota.Replication } // of replication
 	groups     *group.Coordinator
 	txns       *txn.Coordinator
 	peers      *peers
@@ -222,13 +222,13 @@ func (b *Broker) start() (*zookeeper.Store, error) {
 	b.metadata = metadata.New(b.e)
 	b.purgatory = purgatory.New[wire.TopicPartition](b.e, "purgatory")
 	b.quotas = quota.NewClients(b.e)
-	b.throttles.leader, b.throttles.follower = quota.NewReplication(b.e), quota.NewReplication(b.e)
+	b.throttles.leader, b.throttles.follower, b.throttles.moves = quota.NewReplication(b.e), quota.NewReplication(b.e), quota.NewReplication(b.e)
 	b.controller = controller.New(controller.Options{Env: b.e, Config: b.cfg, Metadata: b.metadata, Dial: b.dialBroker, Fatal: b.fail})
 	b.channel = newControllerChannel(b.toControl, b.cfg, b.metadata)
 	b.replicas = replica.NewManager(replica.Options{
 		Env: b.e, Config: b.cfg, Logs: b.logs, Metadata: b.metadata, Purgatory: b.purgatory, BrokerEpoch: b.epoch.Load,
 		AlterPartition: b.channel.alterPartition, TopicConfig: b.topicConfig, OnDirFailed: b.dirFailed, OnOffline: b.fail,
-		LeaderThrottle: b.throttles.leader, FollowerThrottle: b.throttles.follower,
+		LeaderThrottle: b.throttles.leader, FollowerThrottle: b.throttles.follower, MoveThrottle: b.throttles.moves,
 		OnRole: b.roleChanged, OnDeleted: func(gone []wire.TopicPartition) { b.groups.TopicsDeleted(gone) },
 	})
 	b.groups = group.NewCoordinator(group.Options{Env: b.e, Config: b.cfg, Purgatory: b.purgatory, Partition: b.replicas.Partition,

@@ -18,7 +18,7 @@ var (
 
 // Configs that are set at run time stand in /config. Whoever sets one writes a note into /config/changes; every broker
 // watches that, reads what the note names, and obeys it: topics' configs go to the replicas, brokers' become the
-// defaults of topics.
+// defaults of topics or settings of the broker.
 //
 // Source: ZkConfigManager, ZkNodeChangeNotificationListener, ConfigHandler.
 
@@ -157,15 +157,23 @@ func (b *Broker) obeyTopicConfig(topic string, overrides map[string]string) {
 	}
 }
 
-// obeyBrokerConfig changes the defaults of topics, and so the configs of all topics that do not set their own.
+// obeyBrokerConfig takes over what is set for this broker and for all: the parts that it concerns are told, and the defaults of topics
+// change the configs of all topics that do not set their own.
+//
+// Source: BrokerConfigHandler, DynamicBrokerConfig#updateBrokerConfig.
 func (b *Broker) obeyBrokerConfig(store *zookeeper.Store, own, cluster map[string]string) error {
-	before := b.cfg.TopicDefaults()
+	before, was := b.cfg.TopicDefaults(), b.cfg.Live()
 	if err := b.cfg.SetDynamic(own, cluster); err != nil {
 		b.e.Emit(env.Event{Kind: evConfigTrouble, Text: err.Error()})
 	}
 	rates := b.cfg.Runtime()
 	b.throttles.leader.SetRate(rates.LeaderReplicationRate)
 	b.throttles.follower.SetRate(rates.FollowerReplicationRate)
+	b.throttles.moves.SetRate(rates.MoveRate)
+	b.logs.Reconfigure(was)
+	if b.cfg.Live().NumReplicaFetchers != was.NumReplicaFetchers {
+		b.replicas.ResizeFetchers()
+	}
 	now := b.cfg.TopicDefaults()
 	if now == before {
 		return nil

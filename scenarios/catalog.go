@@ -228,6 +228,9 @@ var catalog = append([]*Scenario{
 			if r.IntN(3) > 0 {
 				p.retain(r)
 			}
+			if r.IntN(2) == 0 {
+				p.Operators = append(p.Operators, movesDirs(400*time.Millisecond))
+			}
 		},
 	},
 	{

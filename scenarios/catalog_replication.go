@@ -92,6 +92,25 @@ var replicationCatalog = []*Scenario{
 		},
 	},
 	{
+		Name:    "expiring-sessions",
+		Summary: "leaders' sessions expire all the time, or they are cut off from ZooKeeper or paused, and what deposes them is late: two lead at once",
+		Draw: func(r *rand.Rand, p *Plan) {
+			p.flap(r)
+			p.weigh(map[faults.Kind]int{faults.ZooKeeperExpire: 12, faults.ZooKeeperCut: 5, faults.Isolate: 4, faults.Pause: 4, faults.PartitionOneWay: 2, faults.Crash: 1})
+			p.Faults.Must = append(slices.Repeat([]faults.Kind{faults.ZooKeeperExpire}, 8), faults.ZooKeeperCut)
+			p.Faults.Target = []faults.Node{faults.Leader, faults.Leader, faults.Controller, 0}[r.IntN(4)]
+			p.Faults.Gap = time.Duration(400+r.IntN(1200)) * time.Millisecond
+			p.Faults.Budget.Impaired, p.Faults.Budget.Settle = 2, 500*time.Millisecond
+			p.MinInsync = 1 + r.IntN(2)
+			p.ControlDelayMax = time.Duration(500+r.IntN(4000)) * time.Millisecond
+			if r.IntN(2) == 0 {
+				p.Operators = append(p.Operators, elects(500*time.Millisecond), shuffles(500*time.Millisecond))
+			}
+			p.Least.FiredAny, p.Least.Elections = 1, 1
+			p.Least.Acked, p.Least.Read = 100, 100
+		},
+	},
+	{
 		Name:    "slow-zookeeper",
 		Summary: "ZooKeeper's disk is slow, so controllers are always in the middle of writing when they lose their sessions, pause or crash",
 		Draw: func(r *rand.Rand, p *Plan) {
@@ -110,6 +129,31 @@ var replicationCatalog = []*Scenario{
 			}
 			p.Least.Fired = []faults.Kind{faults.ZooKeeperExpire}
 			p.Least.Acked, p.Least.Read = 100, 100
+		},
+	},
+	{
+		Name:    "moving-replicas",
+		Summary: "replicas move between their brokers' log directories, and some between brokers, while brokers crash, lose power or a directory, and leaders change",
+		Draw: func(r *rand.Rand, p *Plan) {
+			p.weigh(map[faults.Kind]int{faults.Crash: 5, faults.Power: 4, faults.FailDir: 3, faults.Pause: 2, faults.ZooKeeperExpire: 2, faults.SlowDisk: 2})
+			p.Faults.Must = []faults.Kind{faults.Crash, faults.Power, faults.FailDir}
+			p.Faults.Gap = 2500 * time.Millisecond
+			p.LogDirs = 2 + r.IntN(2)
+			p.Faults.LogDirs = p.LogDirs
+			p.Partitions = 4 + r.Int32N(4)
+			p.Load.Partitions = p.Partitions
+			if r.IntN(2) == 0 {
+				p.retain(r)
+			}
+			p.Configure = append(p.Configure, func(c *config.Broker) { c.ReplicaFetchBytesMax = min(c.ReplicaFetchBytesMax, 16<<10) })
+			p.Operators = append(p.Operators, movesDirs(150*time.Millisecond), movesDirs(300*time.Millisecond), paces(500*time.Millisecond), retunes(400*time.Millisecond))
+			if r.IntN(2) == 0 {
+				p.Operators = append(p.Operators, elects(400*time.Millisecond), shuffles(400*time.Millisecond))
+			}
+			if r.IntN(3) == 0 {
+				p.Operators = append(p.Operators, reassigns(1500*time.Millisecond))
+			}
+			p.Least.FiredAny, p.Least.Operations = 1, 10
 		},
 	},
 	{

@@ -7,6 +7,8 @@ import (
 
 	"barnabas/broker/client"
 	"barnabas/broker/config"
+	"barnabas/broker/group"
+	"barnabas/broker/txn"
 	"barnabas/faults"
 	"barnabas/linearizability/check"
 	"barnabas/scenarios/workload"
@@ -32,6 +34,10 @@ var txnCatalog = []*Scenario{
 			p.Faults.Must = []faults.Kind{faults.ClientCrash}
 			p.Least.FiredAny, p.Least.Processed, p.Least.Acked, p.Least.Read = 1, 100, 100, 100
 			p.Least.Commits, p.Least.Owned, p.Least.Transactions = 5, 1, 5
+			if r.IntN(4) == 0 { // what the coordinators keep moves under them
+				p.LogDirs = 2
+				p.Operators = append(p.Operators, movesDirs(300*time.Millisecond, group.Topic, txn.Topic))
+			}
 		},
 	},
 	{

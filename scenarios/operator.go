@@ -130,6 +130,89 @@ func reassigns(mean time.Duration) func(*operator) {
 	}
 }
 
+// movesDirs moves replicas between the log directories of their brokers, turns some back on their way, and asks at times for the directory
+// of a replica that may not be there. Of the internal topics that are named it moves the first partition.
+func movesDirs(mean time.Duration, internal ...string) func(*operator) {
+	return func(o *operator) {
+		o.every(mean, func() error {
+			tp := wire.TopicPartition{Topic: topic, Partition: o.rand.Int32N(o.plan.Partitions)}
+			if i := o.rand.IntN(2 * (len(internal) + 1)); i < len(internal) {
+				tp = wire.TopicPartition{Topic: internal[i]}
+			}
+			ids := o.on.brokerIDs()
+			broker := ids[o.rand.IntN(len(ids))]
+			if _, err := o.conn.Conn(broker); err != nil {
+				if err := o.conn.Refresh(o.e.Mono().Add(requestMax), topic); err != nil {
+					return err
+				}
+			}
+			_, dirs, err := o.admin.ReplicaPlaces(broker, tp, requestMax)
+			if err != nil || len(dirs) == 0 {
+				return errors.Join(err, errNoLogDirs)
+			}
+			err = o.admin.MoveReplica(broker, tp, dirs[o.rand.IntN(len(dirs))], requestMax)
+			if err == nil && o.rand.IntN(4) == 0 { // and back, or on
+				o.e.Sleep(time.Duration(o.rand.IntN(50)) * time.Millisecond)
+				err = o.admin.MoveReplica(broker, tp, dirs[o.rand.IntN(len(dirs))], requestMax)
+			}
+			return err
+		})
+	}
+}
+
+// paces changes how many bytes a second are copied between log directories, for all brokers or for one.
+func paces(mean time.Duration) func(*operator) {
+	return func(o *operator) {
+		ids := o.on.brokerIDs()
+		o.every(mean, func() error {
+			broker := int32(-1)
+			if o.rand.IntN(2) == 0 {
+				broker = ids[o.rand.IntN(len(ids))]
+			}
+			var rate *string
+			if o.rand.IntN(3) > 0 {
+				text := fmt.Sprint(logarithmic(o.rand, 2<<10, 1<<20))
+				rate = &text
+			}
+			return o.admin.SetBrokerConfig(broker, "replica.alter.log.dirs.io.max.bytes.per.second", rate, requestMax)
+		})
+	}
+}
+
+// retunings are settings of brokers that are changed while they run, each with what it may be.
+var retunings = []struct {
+	name   string
+	values []string // "" takes it back
+}{
+	{"num.replica.fetchers", []string{"", "1", "2", "3", "4"}},
+	{"log.cleaner.threads", []string{"", "1", "2"}},
+	{"log.cleaner.backoff.ms", []string{"", "200", "5000"}},
+	{"log.cleaner.io.max.bytes.per.second", []string{"", "1.0E5", "1.0E7"}},
+	{"transaction.partition.verification.enable", []string{"", "true"}},
+	{"producer.id.expiration.ms", []string{"", "600000"}},
+	{"log.roll.ms", []string{"", "500", "60000"}},
+	{"log.index.interval.bytes", []string{"", "100", "4096"}},
+}
+
+// retunes changes settings while brokers run, of all brokers or of one. What is more than half or double of what it was, they refuse.
+func retunes(mean time.Duration) func(*operator) {
+	return func(o *operator) {
+		ids := o.on.brokerIDs()
+		o.every(mean, func() error {
+			broker := int32(-1)
+			if o.rand.IntN(2) == 0 {
+				broker = ids[o.rand.IntN(len(ids))]
+			}
+			set := retunings[o.rand.IntN(len(retunings))]
+			var value *string
+			if text := set.values[o.rand.IntN(len(set.values))]; text != "" {
+				value = &text
+			}
+			return o.admin.SetBrokerConfig(broker, set.name, value, requestMax)
+		})
+	}
+}
+
 // shuffles changes the order of a partition's replicas, so that another is the preferred leader; no data moves.
 func shuffles(mean time.Duration) func(*operator) {
 	return func(o *operator) {
@@ -149,7 +232,10 @@ func shuffles(mean time.Duration) func(*operator) {
 	}
 }
 
-var errNothingToShuffle = errors.New("fewer than two replicas")
+var (
+	errNothingToShuffle = errors.New("fewer than two replicas")
+	errNoLogDirs        = errors.New("no log directory is well")
+)
 
 // elects asks for preferred leaders.
 func elects(mean time.Duration) func(*operator) {

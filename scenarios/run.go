@@ -119,7 +119,7 @@ func (r *run) prepare() {
 	r.plan.Load.Groups.CommitFetched = r.o.Bugs.Has(bug.CommitUnread)
 	r.load = workload.New(r.plan.Load, &r.recorder, r.observe)
 	r.view = newRegistry(r.c)
-	r.oracle = oracle.New(disks{r.w, r.plan.logDirs()})
+	r.oracle = oracle.New(disks{r.w})
 	clients := r.addClients()
 	r.world = newFaultWorld(r.c, r.view, r.load, clients)
 	r.nemesis = nemesis.New(nemesis.Options{World: r.world, Timers: timers{r.w}, Schedule: r.schedule, End: env.Instant(r.plan.HealAt), Admit: r.view.admit})
@@ -641,16 +641,8 @@ type timers struct{ *cluster.World }
 func (t timers) At(at env.Instant, f func()) { t.World.At(at, f) }
 
 // disks lets the oracle read the brokers' files.
-type disks struct {
-	w    *cluster.World
-	dirs []string
-}
+type disks struct{ w *cluster.World }
 
-func (d disks) Peek(broker int32, tp wire.TopicPartition, file string, p []byte, offset int64) int {
-	for _, dir := range d.dirs {
-		if n := d.w.Disk(fmt.Sprintf("b%d", broker)).Peek(path.Join(dir, tp.String(), file), p, offset); n >= 0 {
-			return n
-		}
-	}
-	return -1
+func (d disks) Peek(broker int32, dir string, tp wire.TopicPartition, file string, p []byte, offset int64) int {
+	return d.w.Disk(fmt.Sprintf("b%d", broker)).Peek(path.Join(dir, tp.String(), file), p, offset)
 }

@@ -113,6 +113,7 @@ var finders = map[string]string{
 	"stale-isr-expand":    "reboot-in-isr",
 	"no-broker-epoch":     "bounced-broker",
 	"zk-unfenced":         "slow-zookeeper",
+	"shrink-unconfirmed":  "expiring-sessions",
 
 	"txn-no-epoch-bump":    "zombie-producer",
 	"txn-late-produce":     "zombie-producer",

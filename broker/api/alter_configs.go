@@ -120,7 +120,7 @@ func (a *API) alterResource(r resource, times int, validateOnly bool, change fun
 		if _, err := a.Config.TopicDefaults().WithOverrides(next); err != nil {
 			return fmt.Errorf("%v: %w", err, kerr.InvalidConfig)
 		}
-	} else if err := config.ValidateDynamic(next); err != nil {
+	} else if err := a.Config.ValidateDynamic(next, r.name == ""); err != nil {
 		return fmt.Errorf("%v: %w", err, kerr.InvalidRequest)
 	}
 	if validateOnly {

@@ -13,6 +13,7 @@ import (
 	"barnabas/broker/partition"
 	"barnabas/broker/purgatory"
 	"barnabas/broker/quota"
+	"barnabas/broker/replica"
 	"barnabas/broker/server"
 	"barnabas/broker/txn"
 	"barnabas/broker/wire"
@@ -72,6 +73,8 @@ type Replicas interface {
 	StopReplicas(*kmsg.StopReplicaRequest) *kmsg.StopReplicaResponse
 	UpdateMetadata(*kmsg.UpdateMetadataRequest) *kmsg.UpdateMetadataResponse
 	LogDirs() []log.DirInfo
+	// AlterReplicaLogDirs begins moves, and returns an error, or nil, for each.
+	AlterReplicaLogDirs([]replica.Move) []error
 }
 
 // Partition is one partition as the handlers need it: a *partition.Partition.
@@ -160,7 +163,7 @@ var routes = index(
 	describeGroupsRoute, listGroupsRoute, deleteGroupsRoute, offsetDeleteRoute,
 	createPartitionsRoute, alterReassignmentsRoute, listReassignmentsRoute, electLeadersRoute, updateFeaturesRoute, alterConfigsRoute,
 	incrementalAlterConfigsRoute,
-	deleteRecordsRoute, describeLogDirsRoute,
+	deleteRecordsRoute, describeLogDirsRoute, alterReplicaLogDirsRoute,
 	addPartitionsToTxnRoute, addOffsetsToTxnRoute, endTxnRoute, writeTxnMarkersRoute, txnOffsetCommitRoute,
 	describeClientQuotasRoute, alterClientQuotasRoute,
 	describeProducersRoute, describeTransactionsRoute, listTransactionsRoute,

@@ -18,7 +18,7 @@ import (
 // DescribeConfigs v0-v4 (KIP-133). v1 sources and synonyms (KIP-226); v3 types and documentation (KIP-569); v4 flexible.
 // Topics, from /config/topics over this broker's defaults; this broker itself, from what was set at run time over its
 // server.properties; and with an empty name what was set at run time for all brokers. Nothing is sensitive yet. Of a broker's
-// configs the defaults of topics can be changed while it runs.
+// configs those can be changed while it runs that are not read-only (config.IsDynamic).
 //
 // Source: KafkaApis#handleDescribeConfigsRequest, ConfigHelper.
 var describeConfigsRoute = on(kmsg.DescribeConfigs, (*API).describeConfigs)
@@ -102,7 +102,7 @@ func (a *API) topicEntries(topic string) ([]configEntry, error) {
 		if value, ok := set[key.Name]; ok {
 			e.synonyms = append(e.synonyms, synonym{key.Name, value, kmsg.ConfigSourceDynamicTopicConfig})
 		}
-		e.synonyms = append(e.synonyms, a.brokerSynonyms(key.Broker, key.Value(&a.Config.Topic), key.Default)...)
+		e.synonyms = append(e.synonyms, a.brokerSynonyms(key.Broker, key.Default)...)
 		entries = append(entries, e)
 	}
 	return entries, nil
@@ -112,22 +112,22 @@ func (a *API) topicEntries(topic string) ([]configEntry, error) {
 func (a *API) brokerEntries() []configEntry {
 	var entries []configEntry
 	defaults := a.Config.TopicDefaults()
+	live := a.Config.Live()
 	for _, key := range config.BrokerKeys() {
-		value := key.Value(a.Config)
-		entries = append(entries, configEntry{name: key.Name, value: value, kind: key.Type, doc: key.Doc, readOnly: true,
-			synonyms: a.brokerSynonyms(key.Name, value, key.Default)})
+		entries = append(entries, configEntry{name: key.Name, value: key.Value(live), kind: key.Type, doc: key.Doc, readOnly: !config.IsDynamic(key.Name),
+			synonyms: a.brokerSynonyms(key.Name, key.Default)})
 	}
 	for _, key := range config.TopicKeys() {
 		if key.Broker == "" {
 			continue
 		}
 		entries = append(entries, configEntry{name: key.Broker, value: key.Value(&defaults), kind: key.Type, doc: key.Doc,
-			synonyms: a.brokerSynonyms(key.Broker, key.Value(&a.Config.Topic), key.Default)})
+			synonyms: a.brokerSynonyms(key.Broker, key.Default)})
 	}
 	runtime := a.Config.Runtime()
 	for _, key := range config.RuntimeKeys() {
 		entries = append(entries, configEntry{name: key.Name, value: key.Value(&runtime), kind: key.Type, doc: key.Doc,
-			synonyms: a.brokerSynonyms(key.Name, key.Default, key.Default)})
+			synonyms: a.brokerSynonyms(key.Name, key.Default)})
 	}
 	slices.SortFunc(entries, func(a, b configEntry) int {
 		switch {
@@ -150,16 +150,14 @@ func (a *API) clusterEntries() ([]configEntry, error) {
 	var entries []configEntry
 	for _, name := range slices.Sorted(maps.Keys(set)) {
 		e := configEntry{name: name, value: set[name], synonyms: []synonym{{name, set[name], kmsg.ConfigSourceDynamicDefaultBrokerConfig}}}
-		if key, ok := config.DynamicKey(name); ok {
-			e.kind, e.doc = key.Type, key.Doc
-		}
+		e.kind, e.doc = config.DescribeDynamic(name)
 		entries = append(entries, e)
 	}
 	return entries, nil
 }
 
-// brokerSynonyms are the values that a broker's config has by its sources, the one that holds first; value is that of the file.
-func (a *API) brokerSynonyms(name, value, byDefault string) []synonym {
+// brokerSynonyms are the values that a broker's config has by its sources, the one that holds first.
+func (a *API) brokerSynonyms(name, byDefault string) []synonym {
 	var all []synonym
 	dynamic := a.Config.Dynamic()
 	if v, ok := dynamic.Broker[name]; ok {
@@ -168,8 +166,10 @@ func (a *API) brokerSynonyms(name, value, byDefault string) []synonym {
 	if v, ok := dynamic.Cluster[name]; ok {
 		all = append(all, synonym{name, v, kmsg.ConfigSourceDynamicDefaultBrokerConfig})
 	}
-	if a.Config.Explicit(name) {
-		all = append(all, synonym{name, value, kmsg.ConfigSourceStaticBrokerConfig})
+	for _, same := range config.Synonyms(name) {
+		if value, ok := a.Config.Explicit(same); ok {
+			all = append(all, synonym{same, value, kmsg.ConfigSourceStaticBrokerConfig})
+		}
 	}
 	return append(all, synonym{name, byDefault, kmsg.ConfigSourceDefaultConfig})
 }

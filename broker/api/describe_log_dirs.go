@@ -8,7 +8,8 @@ import (
 )
 
 // DescribeLogDirs v0-v4 (KIP-113). v2 flexible; v3 error code of the whole (KIP-784); v4 sizes of the volume (KIP-827), which
-// are not known here: -1. A directory that failed is listed with KAFKA_STORAGE_ERROR and nothing in it.
+// are not known here: -1. A replica that is on its way into another directory is in both: there as a future one, whose lag is
+// what it has yet to get. A directory that failed is listed with KAFKA_STORAGE_ERROR and nothing in it.
 //
 // Source: KafkaApis#handleDescribeLogDirsRequest, ReplicaManager#describeLogDirs.
 var describeLogDirsRoute = on(kmsg.DescribeLogDirs, (*API).describeLogDirs)
@@ -40,6 +41,9 @@ func (a *API) describeLogDirs(_ *server.Request, req *kmsg.DescribeLogDirsReques
 			t := &d.Topics[len(d.Topics)-1]
 			p := kmsg.NewDescribeLogDirsResponseDirTopicPartition()
 			p.Partition, p.Size, p.OffsetLag = l.TP.Partition, l.Size, max(l.HighWatermark-l.EndOffset, 0)
+			if l.Future {
+				p.IsFuture, p.OffsetLag = true, l.Behind
+			}
 			t.Partitions = append(t.Partitions, p)
 		}
 		resp.Dirs = append(resp.Dirs, d)

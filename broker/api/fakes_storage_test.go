@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"barnabas/broker/log"
+	"barnabas/broker/replica"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 )
@@ -17,6 +18,14 @@ func (d *desk) LogDirs() []log.DirInfo {
 		}
 	}
 	return []log.DirInfo{good, {Path: "/bad", Err: kerr.KafkaStorageError}}
+}
+
+// AlterReplicaLogDirs is api.Replicas: it passes the moves on to the test, if that wants them.
+func (d *desk) AlterReplicaLogDirs(moves []replica.Move) []error {
+	if d.moves == nil {
+		return make([]error, len(moves))
+	}
+	return d.moves(moves)
 }
 
 // DeleteRecords is api.Partition: the leader's start is raised at once, its follower's by setFollowerStart.

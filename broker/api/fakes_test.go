@@ -16,6 +16,7 @@ import (
 	"barnabas/broker/purgatory"
 	"barnabas/broker/quota"
 	"barnabas/broker/record"
+	"barnabas/broker/replica"
 	"barnabas/broker/server"
 	"barnabas/broker/txn"
 	"barnabas/broker/wire"
@@ -41,6 +42,7 @@ type desk struct {
 	throttle   *quota.Replication
 	groups     *group.Coordinator
 	txns       *txn.Coordinator
+	moves      func([]replica.Move) []error
 	overrides  map[string]string
 	configs    fakeConfigs
 	server     *server.Server

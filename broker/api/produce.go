@@ -110,7 +110,7 @@ func (p *produced) appendRecords(req *kmsg.ProduceRequest, tp wire.TopicPartitio
 		return nil, none, v.err
 	}
 	result, err := target.AppendAsLeader(records, partition.AppendOptions{Acks: req.Acks, LeaderEpoch: -1,
-		Verified: p.api.Config.TransactionVerification, Guard: v.guard})
+		Verified: p.api.Config.Live().TransactionVerification, Guard: v.guard})
 	return target, result, err
 }
 

@@ -3,8 +3,12 @@
 package api_test
 
 import (
+	"slices"
 	"testing"
 	"time"
+
+	"barnabas/broker/replica"
+	"barnabas/broker/wire"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -74,6 +78,35 @@ func TestDescribeLogDirs(t *testing.T) {
 			dirs = do[*kmsg.DescribeLogDirsResponse](d, req).Dirs
 			if len(dirs[0].Topics) != 1 || len(dirs[0].Topics[0].Partitions) != 1 || dirs[0].Topics[0].Partitions[0].Partition != 1 {
 				t.Errorf("v%d, one partition: %+v", version, dirs)
+			}
+		}
+	})
+}
+
+func TestAlterReplicaLogDirs(t *testing.T) {
+	onDesk(t, 1, func(d *desk) {
+		var asked []replica.Move
+		d.moves = func(moves []replica.Move) []error {
+			asked = moves
+			return []error{nil, kerr.LogDirNotFound, kerr.ReplicaNotAvailable}
+		}
+		for version := range int16(3) {
+			req := kmsg.NewPtrAlterReplicaLogDirsRequest()
+			req.Version = version
+			req.Dirs = []kmsg.AlterReplicaLogDirsRequestDir{
+				{Dir: "/1", Topics: []kmsg.AlterReplicaLogDirsRequestDirTopic{{Topic: "a", Partitions: []int32{0, 1}}}},
+				{Dir: "/2", Topics: []kmsg.AlterReplicaLogDirsRequestDirTopic{{Topic: "b", Partitions: []int32{5}}, {Topic: "a", Partitions: []int32{1}}}},
+			}
+			resp := do[*kmsg.AlterReplicaLogDirsResponse](d, req)
+			tp := func(topic string, p int32) wire.TopicPartition {
+				return wire.TopicPartition{Topic: topic, Partition: p}
+			}
+			if !slices.Equal(asked, []replica.Move{{TP: tp("a", 0), Dir: "/1"}, {TP: tp("a", 1), Dir: "/2"}, {TP: tp("b", 5), Dir: "/2"}}) {
+				t.Errorf("v%d asks for %v", version, asked)
+			}
+			if len(resp.Topics) != 2 || len(resp.Topics[0].Partitions) != 2 || resp.Topics[0].Partitions[0].ErrorCode != 0 ||
+				resp.Topics[0].Partitions[1].ErrorCode != kerr.LogDirNotFound.Code || resp.Topics[1].Partitions[0].ErrorCode != kerr.ReplicaNotAvailable.Code {
+				t.Errorf("v%d answers %+v", version, resp.Topics)
 			}
 		}
 	})

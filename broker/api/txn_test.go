@@ -399,6 +399,11 @@ func TestProduceIsVerified(t *testing.T) {
 		wants(t, "mapping", func() int16 { q := *p; q.id += 9; return q.produce(11, 0, "v") }(), kerr.InvalidProducerIDMapping)
 		bare := produce(9, -1, "t", 0, p.records("v"))
 		wants(t, "without an id", only(do[*kmsg.ProduceResponse](d, bare)).ErrorCode, kerr.TransactionalIDAuthorizationFailed)
+		d.lost = false
+		if err := d.cfg.SetDynamic(map[string]string{"transaction.partition.verification.enable": "false"}, nil); err != nil {
+			t.Fatal(err)
+		}
+		wants(t, "outside, when nobody verifies any more", p.produce(11, 0, "v"), nil)
 	})
 }
 

@@ -32,7 +32,7 @@ type verified struct {
 //
 // Source: ReplicaManager#handleProduceAppend, #maybeSendPartitionsToTransactionCoordinator.
 func (a *API) verifyProduced(req *kmsg.ProduceRequest) map[wire.TopicPartition]verified {
-	if req.TransactionID == nil || !a.Config.TransactionVerification {
+	if req.TransactionID == nil || !a.Config.Live().TransactionVerification {
 		return nil
 	}
 	found := map[wire.TopicPartition]verified{}
@@ -106,7 +106,7 @@ func verifyError(err *kerr.Error, version int16) error {
 //
 // Source: GroupCoordinator#handleTxnCommitOffsets, GroupMetadataManager#maybeConvertOffsetCommitError.
 func (a *API) verifyOffsets(req *kmsg.TxnOffsetCommitRequest) (*log.Guard, *kerr.Error) {
-	if !a.Config.TransactionVerification || req.Group == "" {
+	if !a.Config.Live().TransactionVerification || req.Group == "" {
 		return nil, nil
 	}
 	tp := a.offsetsPartition(req.Group)

@@ -41,6 +41,7 @@ const (
 	OffsetEarlyExpire                    // an offset that was loaded counts as one that has expired (KAFKA-8069)
 	CommitUnread                         // a member commits what it has fetched, not what it has returned to the application
 	TxnIndexTogether                     // the ends of transactions in one append are indexed as if all were over
+	ShrinkUnconfirmed                    // a leader counts a shrunk ISR before the controller has confirmed it (KIP-497)
 )
 
 // Animal describes one bug.
@@ -81,6 +82,7 @@ var Zoo = []Animal{
 	{OffsetEarlyExpire, "offset-early-expire", "an offset that is loaded from the log counts as one that has expired", "a group restarts from the beginning", "KAFKA-8069"},
 	{CommitUnread, "commit-unread", "a member commits what it has fetched, not what the application has seen", "records are never processed", "our own"},
 	{TxnIndexTogether, "txn-index-together", "a follower indexes the ends of several transactions in one append as if all were over before the first", "aborted records under read_committed after a failover", "found here: docs/bugs.md"},
+	{ShrinkUnconfirmed, "shrink-unconfirmed", "a leader counts the ISR without those who lag before the controller has confirmed it", "two leaders acknowledge: a deposed one goes on alone", "KIP-497"},
 }
 
 // Has reports whether b is on. In a production build it is constant false.

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -88,6 +89,22 @@ func (a *Admin) ElectLeaders(unclean bool, timeout time.Duration) (int, error) {
 
 // SetTopicConfig sets one config of a topic, or with a nil value takes it back.
 func (a *Admin) SetTopicConfig(topic, name string, value *string, timeout time.Duration) error {
+	return a.setConfig(kmsg.ConfigResourceTypeTopic, topic, name, value, a.any, timeout)
+}
+
+// SetBrokerConfig is the same for a broker, or with a negative id for all brokers.
+func (a *Admin) SetBrokerConfig(broker int32, name string, value *string, timeout time.Duration) error {
+	if broker < 0 {
+		return a.setConfig(kmsg.ConfigResourceTypeBroker, "", name, value, a.any, timeout)
+	}
+	own := func(req kmsg.Request, timeout time.Duration) (kmsg.Response, error) {
+		return a.broker(broker, req, timeout)
+	}
+	return a.setConfig(kmsg.ConfigResourceTypeBroker, fmt.Sprint(broker), name, value, own, timeout)
+}
+
+func (a *Admin) setConfig(kind kmsg.ConfigResourceType, resource, name string, value *string,
+	send func(kmsg.Request, time.Duration) (kmsg.Response, error), timeout time.Duration) error {
 	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
 	req.SetVersion(1)
 	rc := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
@@ -96,15 +113,15 @@ func (a *Admin) SetTopicConfig(topic, name string, value *string, timeout time.D
 		rc.Op = kmsg.IncrementalAlterConfigOpDelete
 	}
 	res := kmsg.NewIncrementalAlterConfigsRequestResource()
-	res.ResourceType, res.ResourceName, res.Configs = kmsg.ConfigResourceTypeTopic, topic, append(res.Configs, rc)
+	res.ResourceType, res.ResourceName, res.Configs = kind, resource, append(res.Configs, rc)
 	req.Resources = append(req.Resources, res)
-	resp, err := a.any(req, timeout)
+	resp, err := send(req, timeout)
 	if err == nil {
 		for _, r := range resp.(*kmsg.IncrementalAlterConfigsResponse).Resources {
 			err = kerr.ErrorForCode(r.ErrorCode)
 		}
 	}
-	return named(fmt.Sprintf("set %s of topic %s", name, topic), err)
+	return named(fmt.Sprintf("set %s of %s", name, cmp.Or(resource, "all brokers")), err)
 }
 
 // notController has a request sent to somebody else when the answer's error says so.

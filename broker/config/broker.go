@@ -8,7 +8,8 @@ import (
 )
 
 // Broker is the configuration of one broker (kafka.server.KafkaConfig). Fields are named after Kafka's keys, units
-// last. Make one with Default or Load; after that it is read-only.
+// last. Make one with Default or Load; after that it is read-only. What can be set while the broker runs is read through Live and
+// TopicDefaults.
 type Broker struct {
 	BrokerID           int32    // broker.id
 	ClusterID          string   // not a Kafka key: "" takes /cluster/id, or makes one
@@ -38,6 +39,10 @@ type Broker struct {
 	ReplicaSocketTimeout           time.Duration // replica.socket.timeout.ms
 	ReplicaHighWatermarkCheckpoint time.Duration // replica.high.watermark.checkpoint.interval.ms
 	NumReplicaFetchers             int           // num.replica.fetchers
+	NumNetworkThreads              int           // num.network.threads, without effect
+	NumIOThreads                   int           // num.io.threads, without effect
+	NumRecoveryThreads             int           // num.recovery.threads.per.data.dir, without effect
+	BackgroundThreads              int           // background.threads, without effect
 	ControllerSocketTimeout        time.Duration // controller.socket.timeout.ms
 	ControlledShutdownEnable       bool          // controlled.shutdown.enable
 	ControlledShutdownRetriesMax   int           // controlled.shutdown.max.retries
@@ -85,7 +90,7 @@ type Broker struct {
 	Topic Topic   // the defaults of topics (log.* keys)
 	Bugs  bug.Set // the bug zoo's switches; zero for every real broker
 
-	explicit map[string]bool // keys given in the file, for DescribeConfigs' source
+	explicit map[string]string // the keys given in the file and their values, for DescribeConfigs' source
 	dynamic  *atomic.Pointer[Dynamic]
 }
 
@@ -124,7 +129,7 @@ type Topic struct {
 
 // Default is Kafka's own default configuration, with an id and nothing to connect to.
 func Default() *Broker {
-	b := &Broker{explicit: map[string]bool{}, dynamic: &atomic.Pointer[Dynamic]{}}
+	b := &Broker{explicit: map[string]string{}, dynamic: &atomic.Pointer[Dynamic]{}}
 	for _, k := range brokerKeys {
 		mustSet(k.set(b, k.Default), k.Name)
 	}

@@ -16,6 +16,7 @@ var brokerKeys = []*Key[Broker]{
 		set: setAdvertised, get: getAdvertised},
 	boolean("auto.create.topics.enable", true, func(b *Broker) *bool { return &b.AutoCreateTopics }, "Whether asking for a topic that does not exist creates it."),
 	boolean("auto.leader.rebalance.enable", true, func(b *Broker) *bool { return &b.AutoLeaderRebalance }, "Whether the controller moves leaders back to preferred replicas by itself."),
+	intKey("background.threads", 10, 1, func(b *Broker) *int { return &b.BackgroundThreads }, "Accepted, and without effect here: background work has its own tasks."),
 	intKey("barnabas.requests.in.flight.max", 64, 1, func(b *Broker) *int { return &b.RequestsInFlightMax }, "Replies that may wait on one connection before it is no longer read. Barnabas's own."),
 	integer("barnabas.transaction.version", Short, 0, 0, 2, func(b *Broker) *int16 { return &b.TransactionVersion }, "The level of the feature transaction.version: 0 as in Kafka 3.9; 2 has every transaction end with a new producer epoch (KIP-890). Barnabas's own."),
 	int32Key("broker.id", -1, -1, func(b *Broker) *int32 { return &b.BrokerID }, "This broker's id; -1 is not set."),
@@ -49,7 +50,10 @@ var brokerKeys = []*Key[Broker]{
 	millis("log.flush.scheduler.interval.ms", Long, math.MaxInt64, 1, func(b *Broker) *time.Duration { return &b.LogFlushSchedulerInterval }, "Time between looks for logs to flush."),
 	millis("log.retention.check.interval.ms", Long, 300000, 1, func(b *Broker) *time.Duration { return &b.LogRetentionCheck }, "Time between looks for segments that retention lets go."),
 	intKey("max.incremental.fetch.session.cache.slots", 1000, 0, func(b *Broker) *int { return &b.FetchSessionSlots }, "Fetch sessions that the broker keeps."),
+	intKey("num.io.threads", 8, 1, func(b *Broker) *int { return &b.NumIOThreads }, "Accepted, and without effect here: every connection has its own tasks."),
+	intKey("num.network.threads", 3, 1, func(b *Broker) *int { return &b.NumNetworkThreads }, "Accepted, and without effect here: every connection has its own tasks."),
 	int32Key("num.partitions", 1, 1, func(b *Broker) *int32 { return &b.NumPartitions }, "Partitions of a topic created without saying."),
+	intKey("num.recovery.threads.per.data.dir", 1, 1, func(b *Broker) *int { return &b.NumRecoveryThreads }, "Accepted, and without effect here: logs recover in their own tasks."),
 	intKey("num.replica.fetchers", 1, 1, func(b *Broker) *int { return &b.NumReplicaFetchers }, "Fetcher tasks per source broker."),
 	intKey("offset.metadata.max.bytes", 4096, 0, func(b *Broker) *int { return &b.OffsetMetadataBytesMax }, "Bytes of metadata that may go with a committed offset."),
 	millis("offsets.commit.timeout.ms", Int, 5000, 1, func(b *Broker) *time.Duration { return &b.OffsetsCommitTimeout }, "Time a commit waits for its replication."),
@@ -228,5 +232,8 @@ func setZookeeperConnect(b *Broker, text string) error {
 // BrokerKeys lists the keys of a broker, sorted by name, but for the defaults of topics.
 func BrokerKeys() []*Key[Broker] { return brokerKeys }
 
-// Explicit reports whether the key was given in the file rather than left at its default.
-func (b *Broker) Explicit(name string) bool { return b.explicit[name] }
+// Explicit reports whether the key was given in the file rather than left at its default, and its text there.
+func (b *Broker) Explicit(name string) (text string, ok bool) {
+	text, ok = b.explicit[name]
+	return text, ok
+}

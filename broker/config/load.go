@@ -61,10 +61,13 @@ func (b *Broker) Override(text string) error {
 }
 
 func (b *Broker) put(key, value string) (note string, err error) {
-	b.explicit[key] = true
+	b.explicit[key] = value
 	for _, k := range brokerKeys {
 		if k.Name == key {
-			return "", wrapKey(key, k.set(b, value))
+			if why, ok := inert[key]; ok {
+				note = key + " has no effect: " + why
+			}
+			return note, wrapKey(key, k.set(b, value))
 		}
 	}
 	for _, k := range topicKeys {

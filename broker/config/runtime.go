@@ -11,6 +11,7 @@ import (
 type Runtime struct {
 	LeaderReplicationRate   int64 // leader.replication.throttled.rate, bytes a second sent to throttled replicas
 	FollowerReplicationRate int64 // follower.replication.throttled.rate, bytes a second fetched for throttled replicas
+	MoveRate                int64 // replica.alter.log.dirs.io.max.bytes.per.second, bytes a second copied between log directories
 }
 
 // runtimeKeys are sorted by name.
@@ -19,6 +20,8 @@ var runtimeKeys = []*Key[Runtime]{
 		"Bytes a second that followers here fetch for throttled replicas which are not in sync."),
 	longKey("leader.replication.throttled.rate", math.MaxInt64, 0, func(r *Runtime) *int64 { return &r.LeaderReplicationRate },
 		"Bytes a second that leaders here send to throttled replicas which are not in sync."),
+	longKey("replica.alter.log.dirs.io.max.bytes.per.second", math.MaxInt64, 0, func(r *Runtime) *int64 { return &r.MoveRate },
+		"Bytes a second that are copied between the log directories of a broker."),
 }
 
 // RuntimeKeys lists the configs that exist at run time alone, sorted by name.

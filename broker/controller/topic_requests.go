@@ -157,7 +157,7 @@ func (m *machine) describeConfigs(overrides map[string]string) []kmsg.CreateTopi
 		rc.Name, rc.Value, rc.Source = key.Name, &value, byDefault
 		if _, ok := overrides[key.Name]; ok {
 			rc.Source = dynamicTopic
-		} else if m.config.Explicit(key.Broker) {
+		} else if _, given := m.config.Explicit(key.Broker); given {
 			rc.Source = staticBroker
 		}
 		configs = append(configs, rc)

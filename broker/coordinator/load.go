@@ -117,7 +117,7 @@ func (s *Shard[S]) read() (state S, records int, err error) {
 	log := p.Log()
 	at, end := log.StartOffset(), log.EndOffset()
 	for at < end && !s.gone.Load() {
-		slice, err := log.Read(at, loadBytes, end, true)
+		slice, err := p.ReadOwn(at, loadBytes, end)
 		if err != nil {
 			return state, 0, err
 		}

@@ -162,7 +162,7 @@ func (s *shard) txnCommit(g *Group, r TxnCommitRequest, answers []*kerr.Error, t
 	}
 	o := record.NewBatchOptions()
 	o.ProducerID, o.ProducerEpoch, o.Transactional = r.ProducerID, r.ProducerEpoch, true
-	base, err := s.WriteAs(&b, o, partition.AppendOptions{Verified: s.c.o.Config.TransactionVerification, Guard: r.Guard}, coordinator.Append{
+	base, err := s.WriteAs(&b, o, partition.AppendOptions{Verified: s.c.o.Config.Live().TransactionVerification, Guard: r.Guard}, coordinator.Append{
 		Late: func(Now) { answer(kerr.RequestTimedOut) },
 		Done: func(_ Now, err error) {
 			if err != nil && !inLogForGood(err) {

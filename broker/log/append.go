@@ -189,11 +189,12 @@ func (l *Log) checkProducers(batches []byte, o AppendOptions) (c *change, dup se
 }
 
 // AppendAsFollower writes batches as the leader sent them. They must continue at LogEndOffset (only a compacted topic
-// may have gaps); a partial batch at the end is left out.
+// may have gaps); a partial batch at the end is left out. An empty log may begin inside of the first batch: the leader's does, if
+// records were deleted up to there.
 //
 // Errors: CORRUPT_MESSAGE, OFFSET_OUT_OF_RANGE when they do not continue the log, KAFKA_STORAGE_ERROR.
 //
-// Source: UnifiedLog#appendAsFollower (UnexpectedAppendOffsetException).
+// Source: UnifiedLog#appendAsFollower, Partition#appendRecordsToFollowerOrFutureReplica (UnexpectedAppendOffsetException).
 //
 // DEVIATION(KIP-101): Kafka takes any gap; we know that without compaction there is none, and that one is lost data. So
 // a new replica of a topic that was compacted, and is no longer, waits until the compacted segments are deleted.
@@ -217,7 +218,15 @@ func (l *Log) AppendAsFollower(batches []byte) (AppendInfo, error) {
 		if err != nil {
 			return AppendInfo{}, fmt.Errorf("append to %s: batch %d: %w", l.tp, info.Batches, err)
 		}
-		if b.BaseOffset() < end || b.BaseOffset() > end && !l.config.Load().CleanupPolicyCompact {
+		if info.Batches == 0 && b.BaseOffset() < end && b.LastOffset() >= end && l.isEmpty() {
+			markFollowerBeginsInsideOfABatch.Hit()
+			if err := l.bear(); err != nil {
+				return AppendInfo{}, err
+			}
+			if err := l.rebase(b.BaseOffset()); err != nil {
+				return AppendInfo{}, err
+			}
+		} else if b.BaseOffset() < end || b.BaseOffset() > end && !l.config.Load().CleanupPolicyCompact && !l.copying {
 			markAppendAsFollowerOffsetOutOfRange.Hit()
 			return AppendInfo{}, fmt.Errorf("append to %s: batch begins at %d, log ends at %d: %w", l.tp, b.BaseOffset(), end, kerr.OffsetOutOfRange)
 		}
@@ -286,7 +295,7 @@ func (l *Log) learnEpochs(batches []byte) error {
 			continue
 		}
 		var more bool
-		e, more = e.assign(b.LeaderEpoch(), b.BaseOffset())
+		e, more = e.assign(b.LeaderEpoch(), max(b.BaseOffset(), l.start.Load()))
 		changed = changed || more
 	}
 	if !changed && !l.epochsBehind {

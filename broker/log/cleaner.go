@@ -5,6 +5,7 @@ import (
 	"math"
 	"time"
 
+	"barnabas/broker/config"
 	"barnabas/broker/env"
 	"barnabas/broker/wire"
 )
@@ -24,17 +25,18 @@ type cleaner struct {
 }
 
 func (m *Manager) startCleaner() {
-	if !m.cfg.LogCleanerEnable {
+	cfg := m.cfg.Live()
+	if !cfg.LogCleanerEnable {
 		return
 	}
 	c := &cleaner{m: m, stopped: env.NewQueue[struct{}](m.env, 0), group: env.NewGroup(m.env), mu: m.env.NewMutex(), busy: map[wire.TopicPartition]bool{}}
-	if rate := m.cfg.LogCleanerIOBytesPerSecondMax; rate > 0 && rate < math.MaxInt64 {
+	if rate := cfg.LogCleanerIOBytesPerSecondMax; rate > 0 && rate < math.MaxInt64 {
 		c.throttle = &throttle{env: m.env, rate: rate}
 	}
 	m.mu.Lock()
 	m.cleaner = c
 	m.mu.Unlock()
-	for i := range max(m.cfg.LogCleanerThreads, 1) {
+	for i := range max(cfg.LogCleanerThreads, 1) {
 		c.group.Go(fmt.Sprintf("log-cleaner-%d", i), c.work)
 	}
 }
@@ -50,8 +52,40 @@ func (m *Manager) stopCleaner() {
 	}
 }
 
+// Reconfigure takes over what has changed of the configuration since was: log.cleaner.* and producer.id.expiration.ms. A cleaning under way
+// begins anew with the new settings.
+//
+// Source: LogCleaner#reconfigure, DynamicProducerStateManagerConfig#reconfigure.
+func (m *Manager) Reconfigure(was *config.Broker) {
+	now := m.cfg.Live()
+	if now.ProducerIDExpiration != was.ProducerIDExpiration {
+		for _, d := range m.dirs {
+			for _, l := range m.inside(d) {
+				l.mu.Lock()
+				l.producerExpiration = now.ProducerIDExpiration
+				l.unlock()
+			}
+		}
+	}
+	if now.LogCleanerThreads == was.LogCleanerThreads && now.LogCleanerIOBytesPerSecondMax == was.LogCleanerIOBytesPerSecondMax &&
+		now.LogCleanerDedupeBufferBytes == was.LogCleanerDedupeBufferBytes && now.LogCleanerIOBufferBytes == was.LogCleanerIOBufferBytes &&
+		now.LogCleanerLoadFactor == was.LogCleanerLoadFactor && now.LogCleanerBackoff == was.LogCleanerBackoff {
+		return
+	}
+	m.reconfiguring.Lock() // and Shutdown waits
+	defer m.reconfiguring.Unlock()
+	m.mu.Lock()
+	working := m.background != nil
+	m.mu.Unlock()
+	if working {
+		markCleanerReconfigured.Hit()
+		m.stopCleaner()
+		m.startCleaner()
+	}
+}
+
 func (c *cleaner) work() {
-	backoff := c.m.cfg.LogCleanerBackoff
+	backoff := c.m.cfg.Live().LogCleanerBackoff
 	if backoff <= 0 {
 		backoff = 15 * time.Second
 	}
@@ -69,7 +103,7 @@ func (c *cleaner) work() {
 }
 
 func (c *cleaner) options() CleanOptions {
-	cfg := c.m.cfg
+	cfg := c.m.cfg.Live()
 	o := CleanOptions{
 		MapBytes: cfg.LogCleanerDedupeBufferBytes / int64(max(cfg.LogCleanerThreads, 1)), MapLoad: cfg.LogCleanerLoadFactor,
 		BufferBytes: int64(cfg.LogCleanerIOBufferBytes), Stop: c.stopped.Closed,
@@ -96,7 +130,7 @@ func (c *cleaner) grab() *Log {
 	most := -1.0
 	for _, l := range c.m.all() {
 		cfg := l.config.Load()
-		if !cfg.CleanupPolicyCompact || c.busy[l.tp] {
+		if !cfg.CleanupPolicyCompact || c.busy[l.tp] || c.m.Future(l.tp) != nil { // what moves is copied as it is
 			continue
 		}
 		s, err := l.cleanable()

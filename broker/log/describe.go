@@ -1,6 +1,10 @@
 package log
 
-import "barnabas/broker/wire"
+import (
+	"slices"
+
+	"barnabas/broker/wire"
+)
 
 // DirInfo is what there is in one log directory.
 type DirInfo struct {
@@ -14,6 +18,8 @@ type Info struct {
 	TP                       wire.TopicPartition
 	Size                     int64 // bytes
 	HighWatermark, EndOffset int64
+	Future                   bool  // it is a copy, on its way into this directory
+	Behind                   int64 // of a copy: how many offsets the log is ahead of it; -1 if the log is not there
 }
 
 // Describe lists the log directories in the order of the configuration, and the logs in each, sorted.
@@ -27,6 +33,17 @@ func (m *Manager) Describe() []DirInfo {
 			l := m.logs[tp].log
 			info.Logs = append(info.Logs, Info{TP: tp, Size: l.Size(), HighWatermark: l.HighWatermark(), EndOffset: l.EndOffset()})
 		}
+		for tp, h := range m.futures { // unordered: sorted below
+			if h.dir != d {
+				continue
+			}
+			copied := Info{TP: tp, Size: h.log.Size(), EndOffset: h.log.EndOffset(), Future: true, Behind: -1}
+			if of := m.logs[tp]; of != nil {
+				copied.HighWatermark, copied.Behind = of.log.HighWatermark(), max(of.log.EndOffset()-copied.EndOffset, 0)
+			}
+			info.Logs = append(info.Logs, copied)
+		}
+		slices.SortFunc(info.Logs, func(a, b Info) int { return a.TP.Compare(b.TP) })
 		dirs = append(dirs, info)
 	}
 	return dirs

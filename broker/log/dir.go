@@ -31,32 +31,40 @@ func newLogDir(e env.Env, name string) *logDir {
 // deleteSuffix marks a partition's directory that is being deleted: orders-3.0123456789abcdef0123456789abcdef-delete.
 const deleteSuffix = "-delete"
 
+// inDir is what a log directory holds of partitions: their logs, and by partition the names of copies on their way here.
+type inDir struct {
+	tps     []wire.TopicPartition
+	futures map[wire.TopicPartition]string
+}
+
 // open makes the directory if it is missing, finishes interrupted deletions, and lists the partitions in it.
-func (d *logDir) open() ([]wire.TopicPartition, error) {
+func (d *logDir) open() (in inDir, err error) {
 	// A marker was written behind everything else, durably: then all of this is done.
 	if _, err := d.env.Stat(path.Join(d.path, cleanFile)); err != nil {
 		if err := makeDir(d.env, d.path); err != nil {
-			return nil, err
+			return in, err
 		}
 		if err := d.env.SyncDir(d.path); err != nil {
-			return nil, err
+			return in, err
 		}
 	}
 	entries, err := d.env.ReadDir(d.path)
 	if err != nil {
-		return nil, err
+		return in, err
 	}
-	var tps []wire.TopicPartition
+	in.futures = map[wire.TopicPartition]string{}
 	for _, e := range entries {
 		name := path.Join(d.path, e.Name)
 		switch {
 		case e.IsDir && strings.HasSuffix(e.Name, deleteSuffix):
 			if err := env.RemoveAll(d.env, name); err != nil {
-				return nil, err
+				return in, err
 			}
 		case e.IsDir:
 			if tp, ok := parseDirName(e.Name); ok {
-				tps = append(tps, tp)
+				in.tps = append(in.tps, tp)
+			} else if tp, ok := parseFutureName(e.Name); ok {
+				in.futures[tp] = e.Name
 			}
 		case e.Name == cleanFile:
 			d.clean = true
@@ -64,16 +72,16 @@ func (d *logDir) open() ([]wire.TopicPartition, error) {
 	}
 	data, err := env.ReadFile(d.env, path.Join(d.path, metaFile), smallFile)
 	if errors.Is(err, env.ErrNotExist) {
-		return tps, nil
+		return in, nil
 	}
 	if err != nil {
-		return nil, err
+		return in, err
 	}
 	// Not to know whose disk this is, is no state to go on in.
 	if d.meta, err = parseMeta(data); err != nil {
-		return nil, fmt.Errorf("%s: %w", path.Join(d.path, metaFile), err)
+		return in, fmt.Errorf("%s: %w", path.Join(d.path, metaFile), err)
 	}
-	return tps, nil
+	return in, nil
 }
 
 // makeDir makes a directory and those above it, durably: also if an earlier life made them and crashed before it could

@@ -33,6 +33,9 @@ func (l *Log) emitIndex(g *segment) {
 // Source: LogLoader#load.
 func Open(e env.Env, o Options) (*Log, Recovery, error) {
 	l := &Log{env: e, tp: o.TP, path: path.Join(o.Dir, o.TP.String()), bugs: o.Bugs, health: o.health, producerExpiration: o.ProducerIDExpiration, mu: e.NewMutex()}
+	if o.future != "" {
+		l.path, l.copying = path.Join(o.Dir, o.future), true
+	}
 	l.synced = e.NewCond(l.mu)
 	if l.producerExpiration <= 0 {
 		l.producerExpiration = 24 * time.Hour

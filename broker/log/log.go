@@ -35,6 +35,7 @@ type Options struct {
 	OnFailure func(error)
 
 	health   *health // of the log directory, when a manager shares it among logs
+	future   string  // the directory's name, of a copy that is being made (move.go)
 	dirLater bool    // the manager calls MakeDir, or not
 }
 
@@ -47,6 +48,7 @@ type Log struct {
 	health *health
 
 	producerExpiration time.Duration
+	copying            bool // it is a copy of another log of ours, gaps and all (move.go)
 
 	config atomic.Pointer[config.Topic]
 	// checkpoint writes the directory's recovery points and log starts; rolled is told that a segment was sealed. All
@@ -62,6 +64,7 @@ type Log struct {
 	topicID      [16]byte
 	unborn       bool       // see bear
 	homeless     bool       // it has no directory yet
+	held         bool       // nothing is retained: see Promote
 	epochsBehind bool       // leader-epoch-checkpoint is: see deferEpochs
 	listed       []string   // the directory's files, while it is loaded and none has come or gone
 	segments     []*segment // ascending; the last one is active. Never empty while the log is open

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"path"
 	"slices"
-	"time"
 
 	"barnabas/broker/config"
 	"barnabas/broker/env"
@@ -25,15 +24,18 @@ type Manager struct {
 	cfg  *config.Broker
 	dirs []*logDir
 
-	changing env.Mutex // held while a log is made or deleted
-	config   struct {  // of the last log made, and what the log makes of it: topics mostly share theirs
+	changing      env.Mutex // held while a log is made, moved or deleted
+	reconfiguring env.Mutex // held while the cleaner is stopped and started, and when the background work ends
+	config        struct {  // of the last log made, and what the log makes of it: topics mostly share theirs
 		of   config.Topic
 		made *config.Topic
 	}
 	deleted  int
 	mu       env.Mutex
 	logs     map[wire.TopicPartition]*held
-	hws      map[wire.TopicPartition]int64 // as the checkpoints said when opened
+	futures  map[wire.TopicPartition]*held   // copies on their way to another directory, see move.go
+	wanted   map[wire.TopicPartition]*logDir // where a log shall be made that is not there yet
+	hws      map[wire.TopicPartition]int64   // as the checkpoints said when opened
 	recovers []Recovered
 	listener func(dir string, err error)
 
@@ -81,7 +83,10 @@ func (m *Manager) Host(tp wire.TopicPartition, topicID [16]byte, cfg config.Topi
 		}
 		return l, l.setTopicID(topicID)
 	}
-	d, err := m.leastUsed(isNew)
+	if err := m.dropFuture(tp); err != nil { // of an earlier replica: without a log it is nobody's copy
+		return nil, fmt.Errorf("create %s: %w", tp, err)
+	}
+	d, err := m.chooseDir(tp, isNew)
 	if err != nil {
 		return nil, fmt.Errorf("create %s: %w", tp, err)
 	}
@@ -98,6 +103,9 @@ func (m *Manager) Host(tp wire.TopicPartition, topicID [16]byte, cfg config.Topi
 	}
 	l.config.Store(m.config.made)
 	m.hold(&held{log: l, dir: d, hw: -1})
+	m.mu.Lock()
+	delete(m.wanted, tp)
+	m.mu.Unlock()
 	if b != nil {
 		b.homeless.TryPut(l)
 	}
@@ -106,19 +114,42 @@ func (m *Manager) Host(tp wire.TopicPartition, topicID [16]byte, cfg config.Topi
 
 // options completes the options of a log in a directory.
 func (m *Manager) options(d *logDir, tp wire.TopicPartition, o Options) Options {
-	o.Dir, o.TP, o.Bugs, o.ProducerIDExpiration, o.health = d.path, tp, m.cfg.Bugs, m.cfg.ProducerIDExpiration, d.health
+	o.Dir, o.TP, o.Bugs, o.ProducerIDExpiration, o.health = d.path, tp, m.cfg.Bugs, m.cfg.Live().ProducerIDExpiration, d.health
 	return o
 }
 
 // hold takes an opened log in.
 func (m *Manager) hold(h *held) {
-	h.log.checkpoint = func() error { return m.checkpointDir(h.dir) }
-	h.log.rolled = m.rolled
-	h.log.doom = func(l *Log, files []string) { m.doom(h.dir, l.config.Load().FileDeleteDelay, files) }
+	m.serve(h)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.logs[h.log.tp] = h
 	h.dir.logs++
+}
+
+// serve connects a log with what the manager does for it. A copy is synced by whoever makes it.
+func (m *Manager) serve(h *held) {
+	h.log.checkpoint = func() error { return m.checkpointDir(h.dir) }
+	if !h.log.copying {
+		h.log.rolled = m.rolled
+	}
+	h.log.doom = func(l *Log, files []string) { m.doom(h.dir, l.config.Load().FileDeleteDelay, files) }
+}
+
+// chooseDir is where a log is made: where somebody wants it, else in the directory with the fewest.
+func (m *Manager) chooseDir(tp wire.TopicPartition, isNew bool) (*logDir, error) {
+	best, err := m.leastUsed(isNew)
+	if err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	wanted := m.wanted[tp]
+	m.mu.Unlock()
+	if wanted == nil {
+		return best, nil
+	}
+	markMadeInTheWantedDirectory.Hit()
+	return wanted, wanted.health.err()
 }
 
 // leastUsed is the directory with the fewest logs, the first of them in the configuration, of those that are well. Where
@@ -151,37 +182,33 @@ func (m *Manager) leastUsed(isNew bool) (*logDir, error) {
 //
 // Source: LogManager#asyncDelete, LocalLog.logDeleteDirName.
 func (m *Manager) Delete(tp wire.TopicPartition) error {
-	gone, d, delay, err := m.rename(tp)
-	if err != nil || d == nil {
-		return err
-	}
-	if gone != "" {
-		m.doom(d, delay, []string{gone})
-	}
-	return d.health.err()
-}
-
-// rename is Delete up to the point where only the files are left. d is nil if there was no log, gone empty if it
-// had no directory.
-func (m *Manager) rename(tp wire.TopicPartition) (gone string, d *logDir, delay time.Duration, err error) {
 	m.changing.Lock()
 	defer m.changing.Unlock()
 	m.mu.Lock()
 	h := m.logs[tp]
 	delete(m.logs, tp)
+	delete(m.wanted, tp)
 	if h != nil {
 		h.dir.logs--
 	}
 	m.mu.Unlock()
 	if h == nil {
-		return "", nil, 0, nil
+		return m.dropFuture(tp)
 	}
-	d = h.dir
+	return errors.Join(m.discard(h), m.dropFuture(tp))
+}
+
+// discard closes a log that is in no map any more, renames its directory, has the checkpoints forget it, and its files removed. The
+// caller holds changing.
+func (m *Manager) discard(h *held) error {
+	d, tp := h.dir, h.log.tp
 	defer d.health.tell()
 	h.log.abandon()
 	if err := d.health.err(); err != nil {
-		return "", nil, 0, err
+		return err
 	}
+	gone := ""
+	var err error
 	if !h.log.homeless { // else there is nothing, and will not be: it is abandoned
 		gone = path.Join(d.path, m.deletedName(tp))
 		err = m.env.Rename(h.log.path, gone)
@@ -189,14 +216,20 @@ func (m *Manager) rename(tp wire.TopicPartition) (gone string, d *logDir, delay 
 			err = m.env.SyncDir(d.path)
 		}
 		if err != nil {
-			return "", nil, 0, d.health.fail("delete "+tp.String(), err)
+			return d.health.fail("delete "+tp.String(), err)
 		}
 	}
 	err = m.checkpointDir(d)
 	if err == nil {
 		err = m.checkpointHighWatermarks(d, nil)
 	}
-	return gone, d, h.log.config.Load().FileDeleteDelay, err
+	if err != nil {
+		return err
+	}
+	if gone != "" {
+		m.doom(d, h.log.config.Load().FileDeleteDelay, []string{gone})
+	}
+	return d.health.err()
 }
 
 // deletedName is the directory's name while it is being deleted, of at most 255 bytes.
@@ -253,6 +286,11 @@ func (m *Manager) checkpointHighWatermarks(d *logDir, hws map[wire.TopicPartitio
 				offsets[tp] = h.hw
 			}
 		}
+		for tp, h := range m.futures { // unordered: fills a map
+			if h.dir == d && h.hw >= 0 {
+				offsets[tp] = h.hw
+			}
+		}
 		return offsets
 	})
 }
@@ -288,9 +326,11 @@ func (m *Manager) offsets(d *logDir, of func(*Log) int64) map[wire.TopicPartitio
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	out := map[wire.TopicPartition]int64{}
-	for tp, h := range m.logs { // unordered: fills a map
-		if h.dir == d {
-			out[tp] = of(h.log)
+	for _, logs := range []map[wire.TopicPartition]*held{m.logs, m.futures} {
+		for tp, h := range logs { // unordered: fills a map
+			if h.dir == d {
+				out[tp] = of(h.log)
+			}
 		}
 	}
 	return out

@@ -54,18 +54,31 @@ func OpenManager(e env.Env, cfg *config.Broker) (*Manager, error) {
 	if len(cfg.LogDirs) == 0 {
 		return nil, errors.New("log.dirs names no directory")
 	}
-	m := &Manager{env: e, cfg: cfg, changing: e.NewMutex(), mu: e.NewMutex(), logs: map[wire.TopicPartition]*held{}, hws: map[wire.TopicPartition]int64{}}
+	m := &Manager{env: e, cfg: cfg, changing: e.NewMutex(), reconfiguring: e.NewMutex(), mu: e.NewMutex(), logs: map[wire.TopicPartition]*held{}, hws: map[wire.TopicPartition]int64{},
+		futures: map[wire.TopicPartition]*held{}, wanted: map[wire.TopicPartition]*logDir{}}
 	var first error
-	for _, name := range cfg.LogDirs {
+	// bearable says that a directory's error, if any, is the disk's fault: else somebody must look.
+	bearable := func(d *logDir, err error) bool {
+		if err != nil && first == nil {
+			first = err
+		}
+		return err == nil || d.health.err() != nil
+	}
+	in := make([]inDir, len(cfg.LogDirs))
+	for i, name := range cfg.LogDirs {
 		d := newLogDir(e, name)
 		m.dirs = append(m.dirs, d)
-		if err := m.openDir(d); err != nil {
-			if d.health.err() == nil {
-				return nil, err // not the disk's fault: somebody must look
-			}
-			if first == nil {
-				first = err
-			}
+		var err error
+		if in[i], err = m.lookInto(d); !bearable(d, err) {
+			return nil, err
+		}
+	}
+	if len(m.dirs) > 1 {
+		m.settleMoves(in)
+	}
+	for i, d := range m.dirs {
+		if err := m.openDir(d, in[i]); !bearable(d, err) {
+			return nil, err
 		}
 	}
 	if len(m.OfflineDirs()) == len(m.dirs) {
@@ -75,29 +88,38 @@ func OpenManager(e env.Env, cfg *config.Broker) (*Manager, error) {
 	return m, nil
 }
 
-// openDir loads the logs of one directory. A failing disk takes it offline; anything else comes back as it is.
-func (m *Manager) openDir(d *logDir) error {
-	tps, err := d.open()
-	if err != nil {
-		if errors.Is(err, env.ErrIO) || errors.Is(err, env.ErrNoSpace) {
-			return d.health.fail("open "+d.path, err)
-		}
+// lookInto lists one directory. A failing disk takes it offline; anything else comes back as it is.
+func (m *Manager) lookInto(d *logDir) (inDir, error) {
+	in, err := d.open()
+	if errors.Is(err, env.ErrIO) || errors.Is(err, env.ErrNoSpace) {
+		err = d.health.fail("open "+d.path, err)
+	}
+	return in, err
+}
+
+// openDir loads the logs of one directory, on the same terms.
+func (m *Manager) openDir(d *logDir, in inDir) error {
+	if err := d.health.err(); err != nil {
 		return err
 	}
 	var offsets [4]map[wire.TopicPartition]int64
 	for i, name := range []string{recoveryPointFile, startOffsetFile, highWatermarkFile, cleanerFile} {
+		var err error
 		if offsets[i], err = d.read(name); err != nil {
 			return d.health.fail("read "+name, err)
 		}
 	}
 	recoveryPoints, starts, hws, cleaned := offsets[0], offsets[1], offsets[2], offsets[3]
-	if err := m.loadLogs(d, tps, recoveryPoints, starts, cleaned); err != nil {
+	if err := m.loadLogs(d, in.tps, recoveryPoints, starts, cleaned); err != nil {
 		return err
 	}
-	for _, tp := range tps {
+	for _, tp := range in.tps {
 		if hw, ok := hws[tp]; ok {
 			m.hws[tp], m.logs[tp].hw = hw, hw
 		}
+	}
+	if err := m.loadFutures(d, in, recoveryPoints, starts); err != nil {
+		return err
 	}
 	// Only now, with everything vouched for anew: the marker goes, and checkpoints forget partitions that are gone.
 	if err := d.unmark(); err != nil {
@@ -155,8 +177,10 @@ func (m *Manager) loadLogs(d *logDir, tps []wire.TopicPartition, recoveryPoints,
 //
 // Source: LogManager#shutdown.
 func (m *Manager) Shutdown(clean bool) error {
+	m.reconfiguring.Lock()
 	m.stopCleaner()
 	m.stopBackground()
+	m.reconfiguring.Unlock()
 	m.changing.Lock()
 	defer m.changing.Unlock()
 	var all error
@@ -170,12 +194,10 @@ func (m *Manager) Shutdown(clean bool) error {
 }
 
 func (m *Manager) closeDir(d *logDir, clean bool) error {
-	m.mu.Lock()
-	tps := m.list(d)
-	m.mu.Unlock()
+	logs := m.inside(d)
 	var failed error
-	m.eachOf(len(tps), closeTasks, "log-close", func(i int) {
-		l := m.Get(tps[i])
+	m.eachOf(len(logs), closeTasks, "log-close", func(i int) {
+		l := logs[i]
 		if !clean || d.health.err() != nil {
 			l.abandon()
 			return

@@ -22,7 +22,7 @@ var evRetention = env.NewKind("log-retention", env.Info, "segments", "bytes", "s
 func (l *Log) DeleteOldSegments() (int, error) {
 	l.mu.Lock()
 	defer l.unlock()
-	if err := l.usable(); err != nil {
+	if err := l.usable(); err != nil || l.held {
 		return 0, err
 	}
 	n, err := l.expired()

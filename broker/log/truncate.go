@@ -278,6 +278,11 @@ func (l *Log) restartAt(offset int64) error {
 	return l.saveCheckpoint()
 }
 
+// isEmpty says that there is nothing between the log's start and its end, nor on disk.
+func (l *Log) isEmpty() bool {
+	return l.end == l.start.Load() && len(l.segments) == 1 && l.segments[0].size == 0
+}
+
 // rebase gives the only segment, which is empty, another base offset.
 func (l *Log) rebase(offset int64) error {
 	g := l.segments[0]

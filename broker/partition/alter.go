@@ -26,7 +26,7 @@ func (p *Partition) proposeShrink(now env.Instant) *Change {
 	if p.role != Leader || p.changing || p.usable() != nil || p.isr.pending != nil {
 		return nil
 	}
-	out := lagging(p.isr.committed, p.o.BrokerID, p.followers, p.log.EndOffset(), now, p.o.ReplicaLagTimeMax)
+	out := lagging(p.isr.committed, p.o.BrokerID, p.followers, p.log().EndOffset(), now, p.o.ReplicaLagTimeMax)
 	if len(out) == 0 {
 		return nil
 	}

@@ -24,12 +24,12 @@ func (p *Partition) DeleteRecords(offset int64) (int64, error) {
 		offset = hw
 	}
 	switch {
-	case !p.log.Config().CleanupPolicyDelete:
+	case !p.log().Config().CleanupPolicyDelete:
 		err = fmt.Errorf("cleanup.policy keeps them: %w", kerr.PolicyViolation)
 	case offset < 0 || offset > hw:
 		err = fmt.Errorf("offset %d is not from 0 to the high watermark %d: %w", offset, hw, kerr.OffsetOutOfRange)
 	default:
-		err = p.log.AdvanceStartOffset(offset)
+		err = p.log().AdvanceStartOffset(offset)
 	}
 	p.mu.Lock()
 	p.leave()
@@ -66,7 +66,7 @@ func (p *Partition) LowWatermark() (int64, error) {
 	if p.role != Leader {
 		return unknownOffset, p.fail("low watermark", kerr.NotLeaderForPartition)
 	}
-	low := p.log.StartOffset()
+	low := p.log().StartOffset()
 	for i := range p.followers {
 		if r := &p.followers[i]; r.logStartOffset < low && p.o.Alive(r.id) {
 			low = r.logStartOffset

@@ -13,6 +13,7 @@ var (
 	evTruncate       = env.NewKind("truncate", env.Info, "to", "leo", "hw", "leader-epoch")
 	evTruncateBelow  = env.NewKind("truncate-below-hw", env.Warn, "to", "hw")
 	evHighWatermark  = env.NewKind("hw", env.Debug, "hw", "leo")
+	evMoved          = env.NewKind("replica-moved", env.Info, "leo", "hw")
 	evOffline        = env.NewKind("partition-offline", env.Error)
 )
 

@@ -32,7 +32,7 @@ func (p *Partition) BeginFollowing(leaderEpoch int32) error {
 			p.mu.Unlock()
 			return p.cut(p.hw)
 		}
-		if p.log.LatestEpoch() < 0 && p.log.EndOffset() > p.log.StartOffset() {
+		if p.log().LatestEpoch() < 0 && p.log().EndOffset() > p.log().StartOffset() {
 			markLogWithoutEpochs.Hit()
 			return p.cut(p.hw)
 		}
@@ -47,7 +47,7 @@ func (p *Partition) Position(leaderEpoch int32) (FetchPosition, error) {
 	if err := p.following(leaderEpoch); err != nil {
 		return FetchPosition{}, p.fail("position", err)
 	}
-	pos := FetchPosition{Offset: p.log.EndOffset(), LastEpoch: p.log.LatestEpoch(), LogStartOffset: p.log.StartOffset()}
+	pos := FetchPosition{Offset: p.log().EndOffset(), LastEpoch: p.log().LatestEpoch(), LogStartOffset: p.log().StartOffset()}
 	if p.epochless {
 		pos.LastEpoch = noEpoch
 	}
@@ -99,7 +99,7 @@ func (p *Partition) AppendAsFollower(f Fetched) (bytes int, err error) {
 	p.mu.Lock()
 	moved := false
 	if err == nil {
-		if hw := max(min(f.HighWatermark, p.log.EndOffset()), p.log.StartOffset()); hw != p.hw {
+		if hw := max(min(f.HighWatermark, p.log().EndOffset()), p.log().StartOffset()); hw != p.hw {
 			p.setHW(hw)
 			moved = true
 		}
@@ -117,7 +117,7 @@ func (p *Partition) AppendAsFollower(f Fetched) (bytes int, err error) {
 
 // appendFetched is the part of AppendAsFollower without the lock.
 func (p *Partition) appendFetched(f Fetched) (bytes int, err error) {
-	if end := p.log.EndOffset(); f.Offset != end {
+	if end := p.log().EndOffset(); f.Offset != end {
 		return 0, fmt.Errorf("fetched from %d, the log ends at %d: %w", f.Offset, end, ErrMoved)
 	}
 	for rest := f.Batches; len(rest) > 0; {
@@ -135,15 +135,15 @@ func (p *Partition) appendFetched(f Fetched) (bytes int, err error) {
 		rest = after
 	}
 	if len(f.Batches) > 0 {
-		info, err := p.log.AppendAsFollower(f.Batches)
+		info, err := p.log().AppendAsFollower(f.Batches)
 		if err != nil {
 			return 0, err
 		}
 		bytes = info.Bytes
 	}
-	if f.LogStartOffset > p.log.StartOffset() {
+	if f.LogStartOffset > p.log().StartOffset() {
 		markFollowerAdvancesLogStart.Hit()
-		if err := p.log.AdvanceStartOffset(min(f.LogStartOffset, p.log.EndOffset())); err != nil {
+		if err := p.log().AdvanceStartOffset(min(f.LogStartOffset, p.log().EndOffset())); err != nil {
 			return bytes, err
 		}
 	}
@@ -164,13 +164,13 @@ func (p *Partition) appendFetched(f Fetched) (bytes int, err error) {
 // Errors: ErrMoved, KAFKA_STORAGE_ERROR. Source: AbstractFetcherThread#getOffsetTruncationState.
 func (p *Partition) TruncateToEpochEnd(leaderEpoch int32, offset int64, leader EpochEnd) (progress bool, err error) {
 	err = p.asFollower("truncate", leaderEpoch, func() error {
-		end, last := p.log.EndOffset(), p.log.LatestEpoch()
+		end, last := p.log().EndOffset(), p.log().LatestEpoch()
 		if end != offset {
 			return fmt.Errorf("fetched from %d, the log ends at %d: %w", offset, end, ErrMoved)
 		}
-		known, ourEnd := p.log.EndOffsetForEpoch(leader.Epoch)
+		known, ourEnd := p.log().EndOffsetForEpoch(leader.Epoch)
 		err := p.cut(truncation(leader, EpochEnd{Epoch: known, EndOffset: ourEnd}, p.hw))
-		progress = p.log.EndOffset() != end || p.log.LatestEpoch() != last
+		progress = p.log().EndOffset() != end || p.log().LatestEpoch() != last
 		return err
 	})
 	return progress, err
@@ -199,7 +199,7 @@ func truncation(leader, ours EpochEnd, hw int64) int64 {
 // Errors: ErrMoved, KAFKA_STORAGE_ERROR. Source: AbstractFetcherThread#fetchOffsetAndTruncate.
 func (p *Partition) ResetTo(leaderEpoch int32, leaderStart, leaderEnd int64) (progress bool, err error) {
 	err = p.asFollower("reset", leaderEpoch, func() error {
-		end := p.log.EndOffset()
+		end := p.log().EndOffset()
 		switch {
 		case leaderEnd < end:
 			markLeaderEndsBeforeFollower.Hit()
@@ -217,8 +217,8 @@ func (p *Partition) ResetTo(leaderEpoch int32, leaderStart, leaderEnd int64) (pr
 
 // beginAnew empties the log and lets it begin at offset, which is behind its end.
 func (p *Partition) beginAnew(offset int64) error {
-	p.emit(evTruncate, "fully", offset, p.log.EndOffset(), p.hw, int64(p.leaderEpoch))
-	if err := p.log.TruncateFullyAndStartAt(offset); err != nil {
+	p.emit(evTruncate, "fully", offset, p.log().EndOffset(), p.hw, int64(p.leaderEpoch))
+	if err := p.log().TruncateFullyAndStartAt(offset); err != nil {
 		return err
 	}
 	p.mu.Lock()
@@ -246,14 +246,14 @@ func (p *Partition) asFollower(operation string, leaderEpoch int32, f func() err
 // cut truncates the log to offset, with the high watermark brought down first: it must not be above the log end even in
 // between.
 func (p *Partition) cut(offset int64) error {
-	end := p.log.EndOffset()
-	offset = min(max(offset, p.log.StartOffset()), end)
+	end := p.log().EndOffset()
+	offset = min(max(offset, p.log().StartOffset()), end)
 	p.emit(evTruncate, "", offset, end, p.hw, int64(p.leaderEpoch))
 	p.lowerHW(offset)
-	if err := p.log.TruncateTo(offset); err != nil {
+	if err := p.log().TruncateTo(offset); err != nil {
 		return err
 	}
-	p.lowerHW(p.log.EndOffset()) // the cut may be inside a batch, which goes as a whole
+	p.lowerHW(p.log().EndOffset()) // the cut may be inside a batch, which goes as a whole
 	return p.forgetUnwrittenEpochs()
 }
 
@@ -261,7 +261,7 @@ func (p *Partition) cut(offset int64) error {
 // record in. A cut must do that even where there is no record to cut: else the follower would name such an epoch as its last, the
 // leader would not know it, and they would never agree. Source: UnifiedLog#truncateTo ("always truncate epoch cache").
 func (p *Partition) forgetUnwrittenEpochs() error {
-	end, known := p.log.EndOffset(), p.log.Epochs()
+	end, known := p.log().EndOffset(), p.log().Epochs()
 	written := len(known)
 	for written > 0 && known[written-1].StartOffset >= end {
 		written--
@@ -270,10 +270,10 @@ func (p *Partition) forgetUnwrittenEpochs() error {
 	case written == len(known):
 		return nil
 	case written == 0:
-		return p.log.TruncateFullyAndStartAt(end) // there are no records: each would have its epoch
+		return p.log().TruncateFullyAndStartAt(end) // there are no records: each would have its epoch
 	default:
 		last := known[written-1]
-		return p.log.AssignEpoch(last.Epoch, last.StartOffset) // which removes what is later
+		return p.log().AssignEpoch(last.Epoch, last.StartOffset) // which removes what is later
 	}
 }
 

@@ -41,6 +41,11 @@ func (s *inSync) maximal(id int32) bool {
 	return slices.Contains(s.committed, id) || (s.pending != nil && s.pending.Added == id)
 }
 
+// leaving reports whether the broker is being removed.
+func (s *inSync) leaving(id int32) bool {
+	return s.pending != nil && s.pending.Added < 0 && !slices.ContainsFunc(s.pending.ISR, func(m Member) bool { return m.Broker == id })
+}
+
 // maximalSize is the number of brokers that maximal holds for.
 func (s *inSync) maximalSize() int {
 	if s.pending != nil && s.pending.Added >= 0 && !slices.Contains(s.committed, s.pending.Added) {

@@ -26,7 +26,7 @@ func (p *Partition) AppendAsLeader(batches []byte, o AppendOptions) (AppendResul
 	if o.Coordinator {
 		origin = log.FromCoordinator
 	}
-	info, err := p.log.AppendAsLeader(batches, epoch, log.AppendOptions{Origin: origin, Verified: o.Verified, Guard: o.Guard})
+	info, err := p.log().AppendAsLeader(batches, epoch, log.AppendOptions{Origin: origin, Verified: o.Verified, Guard: o.Guard})
 	now := p.o.Env.Mono()
 
 	p.mu.Lock()
@@ -81,7 +81,7 @@ func (p *Partition) Replicated(requiredOffset int64, leaderEpoch int32) (done bo
 		markReplicatedNotLeaderForPartition.Hit()
 		return true, p.fail("replicate", kerr.NotLeaderForPartition)
 	}
-	if p.o.Bugs.Has(bug.AckBeforeISR) {
+	if p.o.Bugs.Has(bug.AckBeforeISR) { // not noted as acknowledged: that it is lost, clients see
 		return true, nil
 	}
 	if p.hw < requiredOffset {
@@ -91,5 +91,6 @@ func (p *Partition) Replicated(requiredOffset int64, leaderEpoch int32) (done bo
 		markReplicatedNotEnoughReplicasAfterAppend.Hit()
 		return true, p.fail("replicate", fmt.Errorf("%d in sync, min.insync.replicas is %d: %w", have, need, kerr.NotEnoughReplicasAfterAppend))
 	}
+	p.acked = max(p.acked, requiredOffset)
 	return true, nil
 }

@@ -18,6 +18,8 @@ var (
 	markEpochlessLeader                         = env.NewMark("epochless-leader")
 	markEpochsDifferOnTruncation                = env.NewMark("epochs-differ-on-truncation")
 	markFollowerAdvancesLogStart                = env.NewMark("follower-advances-log-start")
+	markFutureBeginsAnew                        = env.NewMark("future-begins-anew")
+	markFutureTruncated                         = env.NewMark("future-truncated")
 	markIsrAnswerOfAnotherEpoch                 = env.NewMark("isr-answer-of-another-epoch")
 	markIsrAnswerTooLate                        = env.NewMark("isr-answer-too-late")
 	markIsrChangeNotAttempted                   = env.NewMark("isr-change-not-attempted")

@@ -18,7 +18,7 @@ func (p *Partition) ReadReplicas(offset int64) []ReadReplica {
 	if p.role != Leader || p.usable() != nil {
 		return nil
 	}
-	list := []ReadReplica{{p.o.BrokerID, p.log.EndOffset(), now}}
+	list := []ReadReplica{{p.o.BrokerID, p.log().EndOffset(), now}}
 	for i := range p.followers {
 		r := &p.followers[i]
 		if p.isr.inCommitted(r.id) && r.logEndOffset >= offset && r.logStartOffset <= offset {

@@ -37,20 +37,20 @@ func (p *Partition) endOfEpoch(asked int32) (epoch int32, end int64) {
 	if p.o.Bugs.Has(bug.SingleEpochLookup) {
 		return p.endOfOneEpoch(asked)
 	}
-	return p.log.EndOffsetForEpoch(asked)
+	return p.log().EndOffsetForEpoch(asked)
 }
 
 // endOfOneEpoch is what was answered before KIP-279: where the next epoch begins, in the name of the one that was asked for, even
 // if that is not in the log at all.
 func (p *Partition) endOfOneEpoch(asked int32) (epoch int32, end int64) {
-	known := p.log.Epochs()
+	known := p.log().Epochs()
 	for _, e := range known {
 		if e.Epoch > asked {
 			return asked, e.StartOffset
 		}
 	}
 	if len(known) > 0 && known[len(known)-1].Epoch == asked {
-		return asked, p.log.EndOffset()
+		return asked, p.log().EndOffset()
 	}
 	return noEpoch, unknownOffset
 }
@@ -85,11 +85,11 @@ func (p *Partition) ListOffset(o ListOptions) (ListResult, error) {
 var nowhere = ListResult{Offset: unknownOffset, Timestamp: -1, LeaderEpoch: noEpoch}
 
 func (p *Partition) lookUp(o ListOptions, hw int64, epoch int32, epochStart int64) (ListResult, error) {
-	bound := p.log.EndOffset()
+	bound := p.log().EndOffset()
 	switch {
 	case o.Replica:
 	case o.ReadCommitted:
-		bound = p.log.LastStableOffset(hw)
+		bound = p.log().LastStableOffset(hw)
 	default:
 		bound = hw
 	}
@@ -107,10 +107,10 @@ func (p *Partition) lookUp(o ListOptions, hw int64, epoch int32, epochStart int6
 		}
 		return ListResult{Offset: bound, Timestamp: -1, LeaderEpoch: epoch}, nil
 	case TimestampEarliest, TimestampEarliestLocal:
-		start := p.log.StartOffset()
-		return ListResult{Offset: start, Timestamp: -1, LeaderEpoch: epochAt(p.log.Epochs(), start)}, nil
+		start := p.log().StartOffset()
+		return ListResult{Offset: start, Timestamp: -1, LeaderEpoch: epochAt(p.log().Epochs(), start)}, nil
 	default:
-		offset, timestamp, at, err := p.log.OffsetForTimestamp(o.Timestamp)
+		offset, timestamp, at, err := p.log().OffsetForTimestamp(o.Timestamp)
 		if err != nil {
 			return nowhere, err
 		}
@@ -125,7 +125,7 @@ func (p *Partition) lookUp(o ListOptions, hw int64, epoch int32, epochStart int6
 //
 // Source: Partition#legacyFetchOffsetsForTimestamp.
 func (p *Partition) segmentOffsets(o ListOptions, bound int64) (ListResult, error) {
-	offsets, err := p.log.OffsetsBefore(o.Timestamp, int(o.SegmentsMax))
+	offsets, err := p.log().OffsetsBefore(o.Timestamp, int(o.SegmentsMax))
 	if err != nil {
 		return nowhere, err
 	}

@@ -3,6 +3,7 @@ package partition
 import (
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"barnabas/broker/assert"
@@ -42,7 +43,8 @@ type Partition struct {
 	o       Options
 	tp      wire.TopicPartition
 	topicID [16]byte
-	log     *log.Log
+	// current is the log, replaced under mu inside of a change, when the replica has moved to another log directory.
+	current atomic.Pointer[log.Log]
 
 	mu       env.Mutex
 	turn     env.Cond // users left, or a role change ended
@@ -62,9 +64,12 @@ type Partition struct {
 	followers       []replica // leader: the other replicas, by ascending id
 	isr             inSync
 	minISR          int   // min.insync.replicas
+	acked           int64 // leader: what is below was acknowledged with acks=all in leaderEpoch
 	hw              int64 // the high watermark
 	cutBelow        Cut   // the last truncation below the high watermark
 	epochless       bool  // follower: bug.TruncateToHW, fetch without epochs
+
+	future *log.Log // the copy in another log directory that will take the log's place; nil for none
 }
 
 // Epochs and broker ids before anybody told better.
@@ -76,11 +81,12 @@ const (
 // New makes a partition without a role over its open log.
 func New(o Options) *Partition {
 	mu := o.Env.NewMutex()
-	p := &Partition{o: o, tp: o.TP, topicID: o.Log.TopicID(), log: o.Log, mu: mu, turn: o.Env.NewCond(mu),
+	p := &Partition{o: o, tp: o.TP, topicID: o.Log.TopicID(), mu: mu, turn: o.Env.NewCond(mu),
 		leaderID: noLeader, leaderEpoch: noEpoch, leaderSince: noEpoch, epochStart: -1, partitionEpoch: noEpoch,
 		controllerEpoch: noEpoch, minISR: o.MinInsyncReplicas}
-	p.hw = min(max(o.HighWatermark, p.log.StartOffset()), p.log.EndOffset())
-	p.log.SetHighWatermark(p.hw)
+	p.current.Store(o.Log)
+	p.hw = min(max(o.HighWatermark, p.log().StartOffset()), p.log().EndOffset())
+	p.log().SetHighWatermark(p.hw)
 	return p
 }
 
@@ -91,7 +97,11 @@ func (p *Partition) TP() wire.TopicPartition { return p.tp }
 func (p *Partition) TopicID() [16]byte { return p.topicID }
 
 // Log is the partition's log, for those who look at it (retention, checkers): appends and truncations go through here.
-func (p *Partition) Log() *log.Log { return p.log }
+// It is another one after the replica has moved to another log directory: do not keep it.
+func (p *Partition) Log() *log.Log { return p.current.Load() }
+
+// log is Log. Inside of the role, and with the lock held, it stays the same.
+func (p *Partition) log() *log.Log { return p.current.Load() }
 
 // LeaderEpoch is the epoch of the last role given, -1 before the first.
 func (p *Partition) LeaderEpoch() int32 {

@@ -6,7 +6,7 @@ import "barnabas/broker/log"
 //
 // Errors: NOT_LEADER_OR_FOLLOWER, KAFKA_STORAGE_ERROR. Source: Partition#maybeStartTransactionVerification.
 func (p *Partition) BeginVerification(producer int64, epoch int16, sequence int32) (guard *log.Guard, err error) {
-	err = p.asLeader("verify", func() { guard = p.log.BeginVerification(producer, epoch, sequence) })
+	err = p.asLeader("verify", func() { guard = p.log().BeginVerification(producer, epoch, sequence) })
 	return guard, err
 }
 
@@ -14,7 +14,7 @@ func (p *Partition) BeginVerification(producer int64, epoch int16, sequence int3
 //
 // Source: Partition#activeProducerState.
 func (p *Partition) ActiveProducers() (list []log.ActiveProducer, err error) {
-	err = p.asLeader("describe producers", func() { list = p.log.ActiveProducers() })
+	err = p.asLeader("describe producers", func() { list = p.log().ActiveProducers() })
 	return list, err
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"barnabas/broker/bug"
 	"barnabas/broker/env"
+	"barnabas/broker/log"
 	"barnabas/broker/wire"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -43,6 +44,24 @@ func (p *Partition) Read(o ReadOptions) (ReadResult, error) {
 	return res, nil
 }
 
+// ReadOwn returns whole batches from offset on, below upper, and at least one if there is one, for this broker's coordinators: whatever
+// the role, and wherever the log is by now. The caller releases the slice.
+//
+// Errors: NOT_LEADER_OR_FOLLOWER once the replica is closed, and those of log.Read.
+func (p *Partition) ReadOwn(offset int64, bytesMax int32, upper int64) (log.Slice, error) {
+	p.mu.Lock()
+	err := p.enter()
+	p.mu.Unlock()
+	if err != nil {
+		return log.Slice{Release: func() {}}, p.fail("read", err)
+	}
+	slice, err := p.log().Read(offset, bytesMax, upper, true)
+	p.mu.Lock()
+	p.leave()
+	p.mu.Unlock()
+	return slice, err
+}
+
 // Available tells for a purgatory how many bytes Read would return now, without recording anything. done reports whether
 // the reader must be answered at once whatever its minimum: an error, or a diverging epoch.
 func (p *Partition) Available(o ReadOptions) (bytes int64, done bool) {
@@ -74,7 +93,7 @@ func (p *Partition) enterRead(o ReadOptions) (ReadResult, error) {
 		p.leave()
 		return ReadResult{}, err
 	}
-	return ReadResult{HighWatermark: p.hw, LogStartOffset: p.log.StartOffset(), LogEndOffset: p.log.EndOffset(),
+	return ReadResult{HighWatermark: p.hw, LogStartOffset: p.log().StartOffset(), LogEndOffset: p.log().EndOffset(),
 		LeaderEpoch: p.leaderEpoch}, nil
 }
 
@@ -103,7 +122,7 @@ func (p *Partition) checkReplica(o ReadOptions) error {
 
 // readLog does the reading, with no lock.
 func (p *Partition) readLog(o ReadOptions, res ReadResult) (ReadResult, error) {
-	res.LastStableOffset, res.Config = p.log.LastStableOffset(res.HighWatermark), p.log.TopicConfig()
+	res.LastStableOffset, res.Config = p.log().LastStableOffset(res.HighWatermark), p.log().TopicConfig()
 	if p.o.Bugs.Has(bug.LSORace) && res.LastStableOffset == res.HighWatermark { // nothing is open below it: it is asked for again
 		res.LastStableOffset = p.HighWatermark()
 	}
@@ -125,10 +144,10 @@ func (p *Partition) readLog(o ReadOptions, res ReadResult) (ReadResult, error) {
 	if o.Offset >= upper || (o.MaxBytes <= 0 && !o.MinOne) {
 		return res, nil
 	}
-	slice, err := p.log.Read(o.Offset, o.MaxBytes, upper, o.MinOne)
+	slice, err := p.log().Read(o.Offset, o.MaxBytes, upper, o.MinOne)
 	res.Slice = wire.Slice{File: slice.File, Pos: slice.Pos, Len: slice.Len, Release: slice.Release}
 	if err == nil && o.ReadCommitted && slice.Len > 0 {
-		if res.Aborted, err = p.log.AbortedTransactions(slice, o.Offset); err != nil {
+		if res.Aborted, err = p.log().AbortedTransactions(slice, o.Offset); err != nil {
 			res.Slice.Done()
 			res.Slice = wire.Slice{}
 		}

@@ -73,9 +73,9 @@ func (p *Partition) changeToLeader(a Assignment) (notify, resend bool, err error
 	newEpoch := a.LeaderEpoch > p.leaderEpoch
 	start := p.epochStart
 	if newEpoch {
-		start = p.log.EndOffset()
+		start = p.log().EndOffset()
 		if !p.o.Bugs.Has(bug.EpochNotPersisted) {
-			if err := p.log.AssignEpoch(a.LeaderEpoch, start); err != nil {
+			if err := p.log().AssignEpoch(a.LeaderEpoch, start); err != nil {
 				return false, false, err
 			}
 		}
@@ -92,6 +92,9 @@ func (p *Partition) lead(a Assignment, start int64, newEpoch bool) (notify, rese
 	p.resetFollowers(a, now, start, newEpoch)
 	if p.role != Leader {
 		p.leaderSince = a.LeaderEpoch
+	}
+	if newEpoch {
+		p.acked = 0
 	}
 	p.role, p.leaderID, p.leaderEpoch, p.epochStart = Leader, a.Leader, a.LeaderEpoch, start
 	p.partitionEpoch, p.controllerEpoch = a.PartitionEpoch, a.ControllerEpoch
@@ -177,7 +180,7 @@ func (p *Partition) changeToFollower(a Assignment) (newEpoch bool, err error) {
 	hw := p.hw
 	p.mu.Unlock()
 	if newEpoch {
-		p.emit(evBecomeFollower, "", int64(a.LeaderEpoch), int64(a.Leader), p.log.EndOffset(), hw)
+		p.emit(evBecomeFollower, "", int64(a.LeaderEpoch), int64(a.Leader), p.log().EndOffset(), hw)
 	}
 	return newEpoch, nil
 }

@@ -2,6 +2,7 @@ package partition
 
 import (
 	"barnabas/broker/assert"
+	"barnabas/broker/bug"
 	"barnabas/broker/env"
 )
 
@@ -19,8 +20,11 @@ func (p *Partition) advanceHW(now env.Instant) (moved bool) {
 		markWatermarkHeldBelowMinIsr.Hit()
 		return false
 	}
-	end := p.log.EndOffset()
+	end := p.log().EndOffset()
 	hw := watermark(end, p.followers, func(r *replica) bool {
+		if p.o.Bugs.Has(bug.ShrinkUnconfirmed) && p.isr.leaving(r.id) {
+			return false
+		}
 		return p.isr.maximal(r.id) || (r.caughtUp(end, now, p.o.ReplicaLagTimeMax) && p.o.Alive(r.id))
 	})
 	if hw <= p.hw {
@@ -32,10 +36,10 @@ func (p *Partition) advanceHW(now env.Instant) (moved bool) {
 
 // setHW moves the high watermark. The caller holds the lock.
 func (p *Partition) setHW(hw int64) {
-	end := p.log.EndOffset()
+	end := p.log().EndOffset()
 	assert.That(hw <= end, "INV-HW-LEO: %s: hw %d <= leo %d", p.tp, hw, end)
 	assert.That(hw >= 0, "INV-HW-LEO: %s: hw %d is negative", p.tp, hw)
 	p.hw = hw
-	p.log.SetHighWatermark(hw)
+	p.log().SetHighWatermark(hw)
 	p.emit(evHighWatermark, "", hw, end)
 }

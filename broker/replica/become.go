@@ -150,7 +150,7 @@ func (m *Manager) host(o *order, c config.Topic) (*hosted, error) {
 		}
 		return nil, err
 	}
-	return &hosted{p: partition.New(partition.Options{
+	p := partition.New(partition.Options{
 		Env: m.o.Env, TP: o.tp, Log: l, Bugs: m.o.Config.Bugs,
 		BrokerID:          m.o.Config.BrokerID,
 		BrokerEpoch:       m.o.BrokerEpoch,
@@ -160,7 +160,9 @@ func (m *Manager) host(o *order, c config.Topic) (*hosted, error) {
 		MinInsyncReplicas: c.MinInsyncReplicas,
 		Notify:            m.o.Purgatory.Notify,
 		RequestAlter:      m.alter.request,
-	})}, nil
+	})
+	m.resumeMove(p, c)
+	return &hosted{p: p}, nil
 }
 
 // electedAtOnce is how many partitions become leaders at the same time.
@@ -325,6 +327,7 @@ func (m *Manager) stopReplica(s stop) error {
 	if h != nil {
 		m.edit(func(all map[wire.TopicPartition]*hosted) { delete(all, s.tp) })
 		h.p.Close()
+		h.p.DropFuture()
 	}
 	return m.o.Logs.Delete(s.tp)
 }
@@ -337,7 +340,11 @@ func (m *Manager) logDirFailed(dir string, err error) {
 			m.unfollow(p.TP())
 			p.MarkOffline()
 		}
+		if p.LoseFuture() {
+			markMoveLostItsDirectory.Hit()
+		}
 	}
+	m.o.Logs.LoseFutures()
 	if m.o.OnDirFailed != nil {
 		m.o.OnDirFailed(dir)
 	}

@@ -150,6 +150,8 @@ func (f *fetcher) failed(n *following, code int16, err error) {
 	switch {
 	case errors.Is(err, kerr.FencedLeaderEpoch), n.p.Log().Err() != nil:
 		f.drop(n)
+	case errors.Is(err, partition.ErrMoved): // another fetcher has it by now, or had: its end is asked for anew
+		f.tooEarly(n)
 	case errors.Is(err, kerr.UnknownLeaderEpoch), errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.NotLeaderForPartition):
 		f.tooEarly(n)
 	default:

@@ -29,7 +29,12 @@ func fetcherNumber(tp wire.TopicPartition, fetchers int) int {
 
 // follow begins fetching a partition from its leader, at once. The caller holds changes.
 func (m *Manager) follow(p *partition.Partition, topicID [16]byte, a partition.Assignment) {
-	key := fetcherKey{a.Leader, fetcherNumber(p.TP(), m.o.Config.NumReplicaFetchers)}
+	m.fetch(a.Leader, &following{tp: p.TP(), topicID: topicID, p: p, leaderEpoch: a.LeaderEpoch})
+}
+
+// fetch gives a partition to the fetcher that it belongs to now. The caller holds changes.
+func (m *Manager) fetch(leader int32, n *following) {
+	key := fetcherKey{leader, fetcherNumber(n.tp, m.o.Config.Live().NumReplicaFetchers)}
 	m.mu.Lock()
 	if m.stopped || m.leaving {
 		m.mu.Unlock()
@@ -42,7 +47,41 @@ func (m *Manager) follow(p *partition.Partition, topicID [16]byte, a partition.A
 		m.tasks.Go("fetcher-"+strconv.Itoa(int(key.leader))+"-"+strconv.Itoa(key.number), f.run)
 	}
 	m.mu.Unlock()
-	f.add(&following{tp: p.TP(), topicID: topicID, p: p, leaderEpoch: a.LeaderEpoch})
+	f.add(n)
+}
+
+// ResizeFetchers gives every partition to the fetcher that it belongs to by the present num.replica.fetchers. An answer that is on its way
+// to its old one is of no use by then, or comes to nothing where the new one has been faster.
+//
+// Source: AbstractFetcherManager#resizeThreadPool.
+func (m *Manager) ResizeFetchers() {
+	m.changes.Lock()
+	defer m.changes.Unlock()
+	fetchers := m.o.Config.Live().NumReplicaFetchers
+	for _, f := range m.sortedFetchers() {
+		for _, n := range f.takeOthers(fetchers) {
+			markFetcherChanged.Hit()
+			m.fetch(f.key.leader, n)
+		}
+	}
+	m.closeIdleFetchers()
+	m.o.Env.Emit(env.Event{Kind: evFetchersResized, V: [4]int64{int64(fetchers), int64(len(m.sortedFetchers()))}})
+}
+
+var evFetchersResized = env.NewKind("fetchers-resized", env.Info, "per-leader", "all")
+
+// takeOthers removes the partitions that do not belong here with so many fetchers, and returns them as new: the task may be busy with them.
+func (f *fetcher) takeOthers(fetchers int) (others []*following) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.parts = slices.DeleteFunc(f.parts, func(n *following) bool {
+		if fetcherNumber(n.tp, fetchers) == f.key.number {
+			return false
+		}
+		others = append(others, &following{tp: n.tp, topicID: n.topicID, p: n.p, leaderEpoch: n.leaderEpoch, due: n.due})
+		return true
+	})
+	return others
 }
 
 // unfollow ends the fetching of a partition, from wherever. An answer that is on its way is not looked at.

@@ -37,6 +37,8 @@ type Options struct {
 	TopicConfig func(topic string) config.Topic
 	// LeaderThrottle and FollowerThrottle are told which replicas are throttled; the second bounds what fetchers take (KIP-73). May be nil.
 	LeaderThrottle, FollowerThrottle *quota.Replication
+	// MoveThrottle bounds what is copied between log directories (KIP-113). May be nil.
+	MoveThrottle *quota.Replication
 	// OnDirFailed is called once for each log directory that fails, by some task with no lock held: the controller must
 	// hear of it. It must not wait. May be nil.
 	OnDirFailed func(dir string)
@@ -64,6 +66,7 @@ type Manager struct {
 	offline  bool // OnOffline was called
 	leaving  bool // Leave was called
 	fetchers map[fetcherKey]*fetcher
+	movers   map[string]*mover // by the log directory that they fill
 
 	hws    map[wire.TopicPartition]int64                   // high watermarks of the last checkpoint before this life
 	hosted atomic.Pointer[map[wire.TopicPartition]*hosted] // copied on write, under changes
@@ -80,7 +83,7 @@ type hosted struct {
 // NewManager makes a manager without partitions: they come with LeaderAndIsr.
 func NewManager(o Options) *Manager {
 	m := &Manager{o: o, changes: o.Env.NewMutex(), mu: o.Env.NewMutex(), controllerEpoch: -1,
-		hws: o.Logs.HighWatermarks(), fetchers: map[fetcherKey]*fetcher{}, tasks: env.NewGroup(o.Env)}
+		hws: o.Logs.HighWatermarks(), fetchers: map[fetcherKey]*fetcher{}, movers: map[string]*mover{}, tasks: env.NewGroup(o.Env)}
 	m.stop = o.Env.NewCond(m.mu)
 	m.hosted.Store(&map[wire.TopicPartition]*hosted{})
 	m.listed.Store(&[]*partition.Partition{})
@@ -119,6 +122,9 @@ func (m *Manager) Shutdown() {
 	m.alter.close()
 	for _, f := range m.takeFetchers(func(*fetcher) bool { return true }) {
 		f.close()
+	}
+	for _, v := range m.sortedMovers() {
+		v.close()
 	}
 	for _, p := range m.partitions() {
 		p.Close()
@@ -161,6 +167,9 @@ func (m *Manager) SetTopicConfig(topic string, c config.Topic) {
 	for _, p := range m.partitions() {
 		if p.TP().Topic == topic {
 			p.Log().SetConfig(c)
+			if future := p.Future(); future != nil {
+				future.SetConfig(c)
+			}
 			p.SetMinInsyncReplicas(c.MinInsyncReplicas)
 		}
 	}

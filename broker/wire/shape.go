@@ -77,6 +77,7 @@ var (
 	shapeCreateTopics         = newShape(5, "[ str i32 i16 [ i32 []i32 ] [ str nstr ] ] i32 1:bool")
 	shapeDeleteTopics         = newShape(4, "-5:[]str 6:[ nstr uuid ] i32")
 	shapeDeleteRecords        = newShape(2, "[ str [ i32 i64 ] ] i32")
+	shapeAlterReplicaLogDirs  = newShape(2, "[ str [ str []i32 ] ]")
 	shapeDescribeLogDirs      = newShape(2, "?[ str []i32 ]")
 	shapeInitProducerID       = newShape(2, "nstr i32 3:i64 3:i16")
 	shapeOffsetForLeaderEpoch = newShape(4, "3:i32 [ str [ i32 2:i32 i32 ] ]")

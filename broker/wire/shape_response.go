@@ -15,6 +15,7 @@ var (
 	answerCreateTopics         = newShape(5, "2:i32 [ str 7:uuid i16 1:nstr 5:i32 5:i16 5:?[ str nstr bool i8 bool ] tag0=i16 ]")
 	answerDeleteTopics         = newShape(4, "1:i32 [ -5:str 6:nstr 6:uuid i16 5:nstr ]")
 	answerDeleteRecords        = newShape(2, "i32 [ str [ i32 i64 i16 ] ]")
+	answerAlterReplicaLogDirs  = newShape(2, "i32 [ str [ i32 i16 ] ]")
 	answerDescribeLogDirs      = newShape(2, "i32 3:i16 [ i16 str [ str [ i32 i64 i64 bool ] ] 4:i64 4:i64 ]")
 	answerInitProducerID       = newShape(2, "i32 i16 i64 i16")
 	answerOffsetForLeaderEpoch = newShape(4, "2:i32 [ str [ i16 i32 1:i32 i64 ] ]")

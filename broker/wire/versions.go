@@ -74,6 +74,7 @@ var served = index(
 	API{Key: int16(kmsg.InitProducerID), Min: 0, Max: 5, request: shapeInitProducerID, response: answerInitProducerID},
 	API{Key: int16(kmsg.OffsetForLeaderEpoch), Min: 0, Max: 4, request: shapeOffsetForLeaderEpoch, response: answerOffsetForLeaderEpoch},
 	API{Key: int16(kmsg.DescribeConfigs), Min: 0, Max: 4, request: shapeDescribeConfigs, response: answerDescribeConfigs},
+	API{Key: int16(kmsg.AlterReplicaLogDirs), Min: 0, Max: 2, request: shapeAlterReplicaLogDirs, response: answerAlterReplicaLogDirs},
 	API{Key: int16(kmsg.DescribeLogDirs), Min: 0, Max: 4, request: shapeDescribeLogDirs, response: answerDescribeLogDirs},
 	API{Key: int16(kmsg.AlterPartition), Min: 0, Max: 3, request: shapeAlterPartition, response: answerAlterPartition},
 	API{Key: int16(kmsg.DescribeCluster), Min: 0, Max: 1, request: shapeDescribeCluster, response: answerDescribeCluster},

@@ -8,7 +8,6 @@ import (
 
 	"barnabas/broker/env"
 	"barnabas/broker/partition"
-	"barnabas/broker/wire"
 )
 
 // canonical is what is committed in one partition, batch by batch.
@@ -73,7 +72,7 @@ func (o *Oracle) lookLog(at env.Instant, r *Replica, was *seen) {
 		return
 	}
 	for was.cursor.offset < bound {
-		b, size, ok := o.readBatch(r.Broker, tp, &was.cursor)
+		b, size, ok := o.readBatch(r, &was.cursor)
 		if !ok {
 			return // being written just now; the next look will see it
 		}
@@ -84,7 +83,7 @@ func (o *Oracle) lookLog(at env.Instant, r *Replica, was *seen) {
 		if b.next > bound {
 			return // a high watermark inside a batch: compared when it is whole
 		}
-		if whole, ok := o.whole(r.Broker, tp, &was.cursor, size); !ok {
+		if whole, ok := o.whole(r, &was.cursor, size); !ok {
 			return // being written just now
 		} else if !whole {
 			o.violated(at, "INV-COMMITTED-WHOLE", tp, r.Broker, "broker %d, %s in epoch %d, has a batch of offsets %d to %d below its high watermark %d whose checksum is wrong",
@@ -108,12 +107,21 @@ func (c *canonical) lookCompacted(r *Replica, bound int64, was *seen) {
 	was.cursor.offset = max(was.cursor.offset, min(bound, c.end()))
 }
 
+// peek reads from a replica's file, in the log directory that it is in now.
+func (o *Oracle) peek(r *Replica, file string, p []byte, offset int64) int {
+	dir := ""
+	if r.State.Log != nil {
+		dir = r.State.Log.Dir()
+	}
+	return o.disks.Peek(r.Broker, dir, r.State.TP, file, p, offset)
+}
+
 // readBatch reads the header at the cursor, moving it to the next segment where one ends.
-func (o *Oracle) readBatch(broker int32, tp wire.TopicPartition, c *cursor) (b batch, size int64, ok bool) {
+func (o *Oracle) readBatch(r *Replica, c *cursor) (b batch, size int64, ok bool) {
 	var h [headerSize]byte
-	n := o.disks.Peek(broker, tp, segmentFile(c.segment), h[:], c.pos)
+	n := o.peek(r, segmentFile(c.segment), h[:], c.pos)
 	if n <= 0 && c.segment != c.offset {
-		if n = o.disks.Peek(broker, tp, segmentFile(c.offset), h[:], 0); n > 0 {
+		if n = o.peek(r, segmentFile(c.offset), h[:], 0); n > 0 {
 			c.segment, c.pos = c.offset, 0
 		}
 	}
@@ -129,7 +137,7 @@ func (o *Oracle) readBatch(broker int32, tp wire.TopicPartition, c *cursor) (b b
 }
 
 // whole tells whether the checksum of the batch at the cursor holds; ok is false if its bytes are not all there.
-func (o *Oracle) whole(broker int32, tp wire.TopicPartition, c *cursor, size int64) (whole, ok bool) {
+func (o *Oracle) whole(r *Replica, c *cursor, size int64) (whole, ok bool) {
 	if size < headerSize || size > batchSizeMax {
 		return false, true
 	}
@@ -137,7 +145,7 @@ func (o *Oracle) whole(broker int32, tp wire.TopicPartition, c *cursor, size int
 		o.buf = make([]byte, size)
 	}
 	o.buf = o.buf[:size]
-	if o.disks.Peek(broker, tp, segmentFile(c.segment), o.buf, c.pos) < int(size) {
+	if o.peek(r, segmentFile(c.segment), o.buf, c.pos) < int(size) {
 		return false, false
 	}
 	return crc32.Checksum(o.buf[21:], castagnoli) == binary.BigEndian.Uint32(o.buf[17:]), true

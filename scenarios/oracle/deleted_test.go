@@ -13,7 +13,7 @@ import (
 // oneBatch is a disk that holds the same batch of ten records in every replica's first segment.
 type oneBatch struct{}
 
-func (oneBatch) Peek(_ int32, _ wire.TopicPartition, file string, p []byte, offset int64) int {
+func (oneBatch) Peek(_ int32, _ string, _ wire.TopicPartition, file string, p []byte, offset int64) int {
 	if file != segmentFile(0) || offset != 0 {
 		return -1
 	}

@@ -46,9 +46,9 @@ type View struct {
 
 // Disks reads the files of a broker as its page cache has them.
 type Disks interface {
-	// Peek reads up to len(p) bytes of the partition's file of that name from offset, and returns how many there were;
-	// -1 if there is no such file.
-	Peek(broker int32, tp wire.TopicPartition, file string, p []byte, offset int64) int
+	// Peek reads up to len(p) bytes of the partition's file of that name, in that log directory, from offset, and returns how many there
+	// were; -1 if there is no such file.
+	Peek(broker int32, dir string, tp wire.TopicPartition, file string, p []byte, offset int64) int
 }
 
 // Oracle remembers what it has seen. Make one for each run.
@@ -56,6 +56,7 @@ type Oracle struct {
 	disks      Disks
 	logs       map[wire.TopicPartition]*canonical
 	leaders    map[term]int32
+	terms      map[topicPartition][]leadership
 	replicas   map[replicaKey]*seen
 	registered map[wire.TopicPartition]Registered
 	broken     map[string]bool
@@ -67,6 +68,20 @@ type Oracle struct {
 type term struct {
 	tp    wire.TopicPartition
 	epoch int32
+}
+
+// topicPartition tells a topic from one of the same name before it.
+type topicPartition struct {
+	topicID [16]byte
+	tp      wire.TopicPartition
+}
+
+// leadership is what was seen of a leader's epoch.
+type leadership struct {
+	epoch  int32
+	leader int32
+	start  int64 // the leader's log end offset when it began, the lowest if it began more than once
+	acked  int64 // what is below was acknowledged with acks=all
 }
 
 type replicaKey struct {
@@ -88,7 +103,7 @@ type seen struct {
 
 // New makes an oracle.
 func New(disks Disks) *Oracle {
-	return &Oracle{disks: disks, logs: map[wire.TopicPartition]*canonical{}, leaders: map[term]int32{},
+	return &Oracle{disks: disks, logs: map[wire.TopicPartition]*canonical{}, leaders: map[term]int32{}, terms: map[topicPartition][]leadership{},
 		replicas: map[replicaKey]*seen{}, registered: map[wire.TopicPartition]Registered{}, broken: map[string]bool{}}
 }
 
@@ -98,7 +113,7 @@ func (o *Oracle) AllowLoss() { o.lossy = true }
 
 // aboutData are the invariants that a loss beyond the replication breaks.
 func aboutData(id string) bool {
-	return id == "INV-ISR-COMPLETE" || id == "INV-COMMITTED-EQUAL" || id == "INV-COMMITTED-KEPT" || id == "INV-COMMITTED-WHOLE" || id == "INV-LOG-CONTIGUOUS"
+	return id == "INV-ISR-COMPLETE" || id == "INV-COMMITTED-EQUAL" || id == "INV-COMMITTED-KEPT" || id == "INV-COMMITTED-WHOLE" || id == "INV-LOG-CONTIGUOUS" || id == "INV-ONE-ACKER"
 }
 
 // Violations are all that were found, in order. Each invariant is reported once per partition and broker.
@@ -237,6 +252,7 @@ func (o *Oracle) lookLeader(at env.Instant, r *Replica, was *seen) {
 	if was.role == partition.Leader && was.epoch == s.LeaderEpoch && was.shy == s.PartitionEpoch && s.HighWatermark > was.hw && len(s.ISR) < s.MinISR {
 		o.violated(at, "INV-MIN-ISR", tp, r.Broker, "leader %d took its high watermark from %d to %d with the ISR %v, although min.insync.replicas is %d", r.Broker, was.hw, s.HighWatermark, s.ISR, s.MinISR)
 	}
+	o.lookAcked(at, r)
 	o.lookStable(at, r, was)
 	was.shy = -1
 	if len(s.ISR) < s.MinISR {
@@ -245,6 +261,42 @@ func (o *Oracle) lookLeader(at env.Instant, r *Replica, was *seen) {
 	for _, member := range s.ISR {
 		if !slices.Contains(s.Replicas, member) {
 			o.violated(at, "INV-ISR-REPLICAS", tp, member, "leader %d counts %d to the ISR %v, which is no replica of %v", r.Broker, member, s.ISR, s.Replicas)
+		}
+	}
+}
+
+// lookAcked checks that of two leaders of a partition the older acknowledges nothing that the newer does not have: whatever was
+// acknowledged in an epoch, before or after the next one began, lies below the start of every later epoch. So however long a leader goes
+// on that has been deposed and does not know, with its session expired, paused or cut off, no two accept writes with acks=all.
+//
+// An old leader may well answer late: when its followers had fetched a record before one of them was elected. The new leader has it then.
+func (o *Oracle) lookAcked(at env.Instant, r *Replica) {
+	s := &r.State
+	if s.EpochStart < 0 || s.Changing {
+		return
+	}
+	key := topicPartition{s.TopicID, s.TP}
+	terms := o.terms[key]
+	i, known := slices.BinarySearchFunc(terms, s.LeaderEpoch, func(l leadership, epoch int32) int { return int(l.epoch) - int(epoch) })
+	if !known {
+		terms = slices.Insert(terms, i, leadership{epoch: s.LeaderEpoch, leader: r.Broker, start: s.EpochStart})
+		o.terms[key] = terms
+	}
+	now := &terms[i]
+	if known && now.start <= s.EpochStart && now.acked >= s.Acked {
+		return // nothing new
+	}
+	now.start, now.acked = min(now.start, s.EpochStart), max(now.acked, s.Acked)
+	for _, before := range terms[:i] {
+		if before.acked > now.start {
+			o.violated(at, "INV-ONE-ACKER", s.TP, r.Broker, "broker %d leads in epoch %d from %d on, but %d acknowledged up to %d in epoch %d",
+				r.Broker, now.epoch, now.start, before.leader, before.acked, before.epoch)
+		}
+	}
+	for _, after := range terms[i+1:] {
+		if now.acked > after.start {
+			o.violated(at, "INV-ONE-ACKER", s.TP, r.Broker, "broker %d, leader of epoch %d, has acknowledged up to %d, although %d leads in epoch %d from %d on",
+				r.Broker, now.epoch, now.acked, after.leader, after.epoch, after.start)
 		}
 	}
 }

@@ -19,7 +19,7 @@ import (
 // batches are disks of batches of ten records, of which each broker's may differ from the second on.
 type batches struct{ sum map[int32]byte }
 
-func (d batches) Peek(broker int32, _ wire.TopicPartition, file string, p []byte, offset int64) int {
+func (d batches) Peek(broker int32, _ string, _ wire.TopicPartition, file string, p []byte, offset int64) int {
 	n := offset / headerSize
 	if file != segmentFile(0) || offset%headerSize != 0 || n > 9 {
 		return -1
@@ -85,8 +85,13 @@ var planted = map[string]func(c *cluster){
 		p := &c.view.Partitions[0]
 		p.PartitionEpoch, p.ISR = 6, []int32{1, 2, 4}
 	},
-	"INV-EPOCH-MONOTONIC":   func(c *cluster) { c.replica(2).LeaderEpoch = 2 },
-	"INV-ONE-LEADER":        func(c *cluster) { c.replica(2).Role = partition.Leader },
+	"INV-EPOCH-MONOTONIC": func(c *cluster) { c.replica(2).LeaderEpoch = 2 },
+	"INV-ONE-LEADER":      func(c *cluster) { c.replica(2).Role = partition.Leader },
+	"INV-ONE-ACKER": func(c *cluster) { // 1 is deposed and goes on
+		c.replica(1).Acked = 33
+		next := c.replica(2)
+		next.Role, next.LeaderID, next.LeaderEpoch, next.EpochStart = partition.Leader, 2, 4, 31
+	},
 	"INV-CONTROLLER-FENCED": func(c *cluster) { p := &c.view.Partitions[0]; p.PartitionEpoch, p.ControllerEpoch = 6, 1 },
 	"INV-ISR-COMPLETE": func(c *cluster) {
 		c.replica(3).LogEndOffset, c.replica(3).HighWatermark = 20, 20
