@@ -19,7 +19,7 @@ import (
 
 var (
 	seedsFlag = flag.Uint64("seeds", 3, "seeds of every scenario in TestEveryScenarioPasses")
-	zooFlag   = flag.Uint64("zoo", 60, "seeds after which TestZoo gives a bug up; 500 is what is promised")
+	zooFlag   = flag.Uint64("zoo", 150, "seeds after which TestZoo gives a bug up; 500 is what is promised")
 )
 
 func describe(r *reports.Run) string {
