@@ -272,8 +272,8 @@ func (o *Oracle) lookLeader(at env.Instant, r *Replica, was *seen) {
 // An old leader may well answer late: when its followers had fetched a record before one of them was elected. The new leader has it then.
 func (o *Oracle) lookAcked(at env.Instant, r *Replica) {
 	s := &r.State
-	if s.EpochStart < 0 || s.Changing {
-		return
+	if _, watched := o.registered[s.TP]; !watched || s.EpochStart < 0 || s.Changing {
+		return // of other topics nobody knows here whether they are being deleted: then a controller may make them anew, empty, before it does so
 	}
 	key := topicPartition{s.TopicID, s.TP}
 	terms := o.terms[key]
