@@ -160,15 +160,20 @@ func movesDirs(mean time.Duration, internal ...string) func(*operator) {
 	}
 }
 
+// oneOrAll draws whose settings to change: one broker's, or -1 for all.
+func (o *operator) oneOrAll(ids []int32) int32 {
+	if o.rand.IntN(2) == 0 {
+		return ids[o.rand.IntN(len(ids))]
+	}
+	return -1
+}
+
 // paces changes how many bytes a second are copied between log directories, for all brokers or for one.
 func paces(mean time.Duration) func(*operator) {
 	return func(o *operator) {
 		ids := o.on.brokerIDs()
 		o.every(mean, func() error {
-			broker := int32(-1)
-			if o.rand.IntN(2) == 0 {
-				broker = ids[o.rand.IntN(len(ids))]
-			}
+			broker := o.oneOrAll(ids)
 			var rate *string
 			if o.rand.IntN(3) > 0 {
 				text := fmt.Sprint(logarithmic(o.rand, 2<<10, 1<<20))
@@ -199,10 +204,7 @@ func retunes(mean time.Duration) func(*operator) {
 	return func(o *operator) {
 		ids := o.on.brokerIDs()
 		o.every(mean, func() error {
-			broker := int32(-1)
-			if o.rand.IntN(2) == 0 {
-				broker = ids[o.rand.IntN(len(ids))]
-			}
+			broker := o.oneOrAll(ids)
 			set := retunings[o.rand.IntN(len(retunings))]
 			var value *string
 			if text := set.values[o.rand.IntN(len(set.values))]; text != "" {
