@@ -236,6 +236,9 @@ func (v *mover) work(n *moving) (done bool, err error) {
 		return false, err
 	}
 	if err := n.future.Flush(); err != nil { // so that little is left to sync while everybody waits
+		if n.p.Future() != n.future { // given up meanwhile, and perhaps renamed
+			err = partition.ErrNoFuture
+		}
 		return false, err
 	}
 	if rareLateReplace.Strikes(v.m.o.Env) {
