@@ -5,12 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"runtime"
 	"sort"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"barnabas/reports/load"
 )
@@ -152,111 +149,6 @@ func micros(us int64) string {
 		return fmt.Sprintf("%d µs", us)
 	}
 	return fmt.Sprintf("%.1f ms", float64(us)/1000)
-}
-
-// stage is a topic and the producers on it.
-type stage struct {
-	s         *session
-	topic     string
-	made      bool
-	producers []producer
-	open      []*transactional
-	times     requestTimes
-	generator *generator
-	first     []int64 // by partition: where the stage's records begin
-	backlog   int64   // records
-}
-
-func (s *session) newStage(ctx context.Context) (*stage, error) {
-	name := s.w.Topic.Name
-	if name == "" {
-		name = fmt.Sprintf("barnabas-bench-%s-%08x", s.w.Name, rand.Uint32())
-	}
-	st := &stage{s: s, topic: name, times: requestTimes{newTiming(), newTiming()}}
-	var err error
-	if st.made, err = s.cluster.prepare(ctx, name, s.w.Topic); err != nil {
-		return nil, err
-	}
-	if st.first, err = s.cluster.ends(ctx, name, s.w.Topic.Partitions); err != nil {
-		st.close()
-		return nil, err
-	}
-	var sinks []sink
-	for i := range s.w.Producers.Count {
-		var more []kgo.Opt
-		if s.w.Producers.Transaction > 0 {
-			more = append(more, kgo.TransactionalID(fmt.Sprintf("%s-%d", name, i)), kgo.TransactionTimeout(time.Minute))
-		}
-		p, err := newProducer(s.cluster.seeds, name, s.w.Producers, more...)
-		if err != nil {
-			st.close()
-			return nil, err
-		}
-		st.producers = append(st.producers, p)
-		if n := s.w.Producers.Transaction; n > 0 {
-			t := newTransactional(s.clock, p.client, n, int64(s.w.Producers.Buffer/s.w.maxSize()), st.times.commit)
-			st.open = append(st.open, t)
-			sinks = append(sinks, t)
-		} else {
-			sinks = append(sinks, p)
-		}
-	}
-	st.generator = newGenerator(s.clock, name, s.w, sinks)
-	if c := s.w.catchup(); c != nil {
-		if err := st.preload(ctx, int64(c.Backlog)); err != nil {
-			st.close()
-			return nil, err
-		}
-	}
-	return st, nil
-}
-
-// source is where consumers begin: at the end as it is now, or where this stage's records begin.
-func (st *stage) source(ctx context.Context, tail bool) (source, error) {
-	src := source{seeds: st.s.cluster.seeds, topic: st.topic, from: append([]int64(nil), st.first...)}
-	if !tail {
-		return src, nil
-	}
-	var err error
-	src.from, err = st.s.cluster.ends(ctx, st.topic, st.s.w.Topic.Partitions)
-	return src, err
-}
-
-// preload writes the backlog of catch-up readers.
-func (st *stage) preload(ctx context.Context, bytes int64) error {
-	st.s.o.Say("writing a backlog of %d MB", bytes/1e6)
-	g := st.generator
-	g.begin(0, 1<<62)
-	g.closed(ctx, bytes)
-	if left := g.drain(time.Minute); left > 0 && ctx.Err() == nil && len(st.open) == 0 { // part of a transaction may wait for its rest
-		return fmt.Errorf("backlog: %d records were not acknowledged within a minute", left)
-	}
-	for _, e := range g.acked.errorCounts() {
-		return fmt.Errorf("backlog: %d records: %s", e.Count, e.Error)
-	}
-	flow, _ := g.acked.total(1)
-	st.backlog = flow.Records
-	return ctx.Err()
-}
-
-// endTransactions commits what is still open. What is sent after it goes nowhere.
-func (st *stage) endTransactions() {
-	for _, t := range st.open {
-		t.end()
-	}
-	st.open = nil
-}
-
-func (st *stage) close() {
-	st.endTransactions()
-	for _, p := range st.producers {
-		p.client.Close()
-	}
-	if st.made {
-		if err := st.s.cluster.drop(st.topic); err != nil {
-			st.s.o.Say("topic %s stays behind: %v", st.topic, err)
-		}
-	}
 }
 
 // measure does one repetition at one rate.
@@ -446,78 +338,5 @@ func (s *session) sleepUntil(ctx context.Context, at int64) {
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
-	}
-}
-
-// watch takes the samples of a repetition.
-type watch struct {
-	s              *session
-	r              *load.Repetition
-	acked, seen    *meter
-	times          *requestTimes
-	began          time.Time
-	last           map[int]procUse
-	broker, client procUse // at the start
-	b, c           procUse // at the last cut
-	net, n         netUse  // the same of the brokers' connections
-	busy, idle     float64
-	from, at       int64
-}
-
-func newWatch(s *session, r *load.Repetition, acked, seen *meter) *watch {
-	w := &watch{s: s, r: r, acked: acked, seen: seen, last: map[int]procUse{}}
-	w.began = time.Now()
-	r.Started = w.began.UTC().Truncate(time.Millisecond)
-	w.net = s.sockets.use()
-	w.n = w.net
-	w.broker = usage(s.cluster.pids, w.last)
-	w.client, _ = readProc(os.Getpid())
-	w.b, w.c = w.broker, w.client
-	w.busy, w.idle = machineUse()
-	w.from = s.clock.now()
-	w.at = w.from
-	return w
-}
-
-func (w *watch) cut() {
-	now := w.s.clock.now()
-	seconds := float64(now-w.at) / 1e9
-	if seconds <= 0 {
-		return
-	}
-	i := load.Interval{At: float64(w.at-w.from) / 1e9, Seconds: seconds}
-	if w.acked != nil {
-		i.Produced, i.Produce, i.Errors = w.acked.cut(seconds)
-	}
-	var failed int64
-	i.Consumed, i.EndToEnd, failed = w.seen.cut(seconds)
-	i.Errors += failed
-	i.Fetch, i.Commit = w.times.fetch.cut(), w.times.commit.cut()
-	b := usage(w.s.cluster.pids, w.last)
-	c, _ := readProc(os.Getpid())
-	i.BrokerCPU, i.ClientCPU, i.BrokerRSS = (b.cpu-w.b.cpu)/seconds, (c.cpu-w.c.cpu)/seconds, b.rss
-	n := w.s.sockets.use()
-	i.BrokerNet, i.BrokerDsk = float64(n.in+n.out-w.n.in-w.n.out)/1e6/seconds, float64(b.wrote-w.b.wrote)/1e6/seconds
-	w.n = n
-	w.r.Brokers.RSSMax = max(w.r.Brokers.RSSMax, b.rss)
-	w.r.Client.RSSMax = max(w.r.Client.RSSMax, c.rss)
-	w.b, w.c, w.at = b, c, now
-	w.r.Intervals = append(w.r.Intervals, i)
-}
-
-// end makes the sums from the first sample to the last cut.
-func (w *watch) end() {
-	r := w.r
-	r.Seconds = float64(w.at-w.from) / 1e9
-	sum := func(u *load.Usage, n int, from, to procUse) {
-		u.Processes, u.Seconds, u.CPUSeconds = n, r.Seconds, to.cpu-from.cpu
-		u.ReadBytes, u.WroteBytes = to.read-from.read, to.wrote-from.wrote
-	}
-	sum(&r.Brokers, len(w.s.cluster.pids), w.broker, w.b)
-	sum(&r.Client, 1, w.client, w.c)
-	r.Brokers.NetIn, r.Brokers.NetOut = w.n.in-w.net.in, w.n.out-w.net.out
-	if busy, idle := machineUse(); r.Seconds > 0 {
-		r.Others = max(0, (busy-w.busy-r.Brokers.CPUSeconds-r.Client.CPUSeconds)/r.Seconds)
-		r.Idle = (idle - w.idle) / r.Seconds
 	}
 }

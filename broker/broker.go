@@ -372,6 +372,8 @@ func (b *Broker) shutdown(clean bool) {
 	}
 	b.txns.Stop()
 	b.groups.Stop()
+	b.server.StopReading()
+	b.replicas.Resign()
 	b.server.Close(drainTimeout)
 	b.controller.Stop()
 	b.replicas.Shutdown()

@@ -86,14 +86,10 @@ func trend(nights []Night) string {
 }
 
 var soakTemplate = sync.OnceValue(func() *template.Template {
-	return template.Must(template.New("soak").Funcs(template.FuncMap{
-		"timeline":  func(r *Run) template.HTML { return template.HTML(Timeline(r)) },
-		"seconds":   seconds,
-		"thousands": thousands,
-		"round":     round,
-		"lifetime":  lifetime,
-		"seeds":     seedList,
-		"clock":     func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") },
+	return parsePage("soak", soakHTML, template.FuncMap{
+		"lifetime": lifetime,
+		"seeds":    seedList,
+		"clock":    func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") },
 		"short": func(s string) string {
 			if len(s) > 240 {
 				return s[:240] + "…"
@@ -104,25 +100,14 @@ var soakTemplate = sync.OnceValue(func() *template.Template {
 		"speed": func(r SoakScenario) string {
 			return fmt.Sprintf("%.0f×", r.Virtual.Seconds()/math.Max(1e-9, r.Wall.Seconds()))
 		},
-	}).Parse(soakHTML))
+	})
 })
 
-const soakHTML = `<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Barnabas soak: {{.Headline}}</title>
-<style>
-` + pageStyle + `
-.new { background:#b3000c } .ongoing { background:#b3400a } .known { background:#6b7680 } .gone { background:var(--ok) }
+var soakHTML = shell("Barnabas soak: {{.Headline}}", `.new { background:#b3000c } .ongoing { background:#b3400a } .known { background:#6b7680 } .gone { background:var(--ok) }
 .bar { display:inline-block; height:9px; background:#0072B2; border-radius:2px; vertical-align:1px } .zero { color:#b3000c; font-weight:600 }
 .marks { columns:3; column-gap:28px; margin:8px 0 0; padding:0; list-style:none; font:12.5px/1.6 ui-monospace,"DejaVu Sans Mono",monospace }
 td.n, td.seeds { white-space:nowrap } td .tag { white-space:nowrap } a { color:#0a5a9c } summary { cursor:pointer }
-</style>
-</head>
-<body><main>
-<header{{if not .OK}} class="bad"{{end}}>
+`, `<header{{if not .OK}} class="bad"{{end}}>
 <h1>{{.Headline}}</h1>
 <p class="sub">Soak of {{clock .Started}}{{if .Commit}}, commit <code>{{.Commit}}</code>{{end}}{{if .Bugs}}, with {{.Bugs}}{{end}}{{if .Shards}}, shards {{range $i, $s := .Shards}}{{if $i}}, {{end}}{{$s}}{{end}}{{end}}. {{.Regressions}} failures of the past ran first; {{thousands .Rechecked}} runs were run twice to compare their hashes.</p>
 <div class="facts">{{range .Facts}}<div><b>{{.Value}}</b><span>{{.Unit}}</span></div>{{end}}</div>
@@ -151,10 +136,8 @@ td.n, td.seeds { white-space:nowrap } td .tag { white-space:nowrap } a { color:#
 {{if .Trend}}<h2>Earlier soaks</h2><section>{{.Trend}}<p class="small">A bar a soak, as high as its runs; red is what failed.</p></section>{{end}}
 {{range .Failures}}{{if .First}}<section id="{{.First.ID}}">
 <h3><span class="tag {{.Standing}}">{{.Standing}}</span> {{.Broken}} in {{.Scenario}}, seed {{.First.Seed}}</h3>
-{{if not .First.Failures}}<div class="violation">{{.Reason}}</div>{{end}}{{range $i, $v := .First.Failures}}{{if lt $i 3}}<div class="violation"><b>{{.ID}}</b>{{if .Anomaly}} <span class="small">({{.Anomaly}})</span>{{end}} at {{seconds .At}}: {{.Message}}{{if .Witness}}<pre>{{range .Witness}}{{.}}
-{{end}}</pre>{{end}}</div>{{end}}{{end}}
+{{if not .First.Failures}}<div class="violation">{{.Reason}}</div>{{end}}{{range $i, $v := .First.Failures}}{{if lt $i 3}}`+violationHTML+`{{end}}{{end}}
 {{if .First.Stack}}<pre>{{.First.Stack}}</pre>{{end}}
 {{timeline .First}}<pre>{{.Replay}}</pre></section>{{end}}{{end}}
 {{if .Pictures}}<details><summary><b>One run that passed, of each scenario</b></summary>{{range .Pictures}}<section><h3><span class="tag">pass</span> {{.Scenario}}, seed {{.Seed}}</h3>{{timeline .}}</section>{{end}}</details>{{end}}
-</main></body></html>
-`
+`)

@@ -1,11 +1,9 @@
 package scenarios
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
-	"sort"
 	"strings"
 	"time"
 
@@ -14,7 +12,6 @@ import (
 	"barnabas/broker/config"
 	"barnabas/broker/env"
 	"barnabas/broker/wire"
-	"barnabas/broker/zookeeper"
 	"barnabas/faults"
 	"barnabas/faults/nemesis"
 	"barnabas/linearizability/history"
@@ -22,77 +19,6 @@ import (
 	"barnabas/scenarios/workload"
 	"barnabas/sim/rng"
 )
-
-// Process states, as Processes tells them.
-type ProcessState uint8
-
-const (
-	ProcessDown    ProcessState = iota // never started, or killed
-	ProcessRunning                     // it lives
-	ProcessPaused                      // it is stopped as by SIGSTOP
-	ProcessExited                      // it ended by itself, or was asked to
-)
-
-// Processes are the processes of a cluster on trial: brokers "b1", "b2" … and "zk". Whoever has them sees to it that
-// none outlives the run. All methods are safe for concurrent use.
-type Processes interface {
-	// Configure writes what the broker's next lives are to be configured by.
-	Configure(name, properties string) error
-	// Start starts a process that does not live. orders are lines for its hook, obeyed before it does anything else.
-	Start(name string, orders []string) error
-	// Kill ends it as kill -9 does, and returns when it is gone; false if it was.
-	Kill(name string) bool
-	// Stop asks it to end (SIGTERM) and does not wait.
-	Stop(name string)
-	// Pause and Resume are SIGSTOP and SIGCONT; false if it does not live.
-	Pause(name string) bool
-	Resume(name string) bool
-	State(name string) ProcessState
-	// Order gives a line to the hook of a process that runs, or of all clients ("clients"), and returns its answer
-	// (docs/formats/control.md).
-	Order(name, line string) (string, error)
-	// Hooked tells whether the process has a hook: Apache ZooKeeper has none.
-	Hooked(name string) bool
-	// Host is the address that tells the process from others, Addr where it listens.
-	Host(name string) string
-	Addr(name string) string
-	// Dir is the directory of its data; Wipe empties it.
-	Dir(name string) string
-	Wipe(name string) error
-	// Panicked names the first process that panicked, with its stack; "" for none.
-	Panicked() (name, stack string)
-}
-
-// Life is the world of one life of a client.
-type Life interface {
-	env.Env
-	Kill()
-	Pause()
-	Resume()
-}
-
-// RealOptions say what to run in the real world.
-type RealOptions struct {
-	Scenario *Scenario
-	Seed     uint64
-	Schedule *faults.File // as in Options
-	Bugs     bug.Set
-	Brokers  int           // 0: as the seed says
-	For      time.Duration // how long faults and load last; 0: as the scenario says
-
-	Env         env.Env     // the harness's own; its monotonic clock begins with the run
-	NewLife     func() Life // of a client; its monotonic clock is that of Env
-	OpenSession zookeeper.Opener
-	// Processes is the cluster. If nil, Bootstrap names brokers of a cluster of somebody's: no faults, the same workload
-	// and checks, on a topic of its own.
-	Processes Processes
-	Bootstrap []string
-	Topic     string // with Bootstrap: the name of that topic
-	// Interrupted says why the run must end now, with the verdict it then gets; "" for no reason.
-	Interrupted func() (why string, verdict reports.Verdict)
-	// Progress is told, now and then, what goes on. May be nil.
-	Progress func(at time.Duration, what string)
-}
 
 // realRun is one run under way.
 type realRun struct {
@@ -136,77 +62,6 @@ func RunReal(o RealOptions) *Result {
 	r.judge()
 	return &Result{Report: r.report, Schedule: r.schedule, History: &r.recorder.History, Changes: r.changes()}
 }
-
-func (r *realRun) changes() faults.Changes {
-	c := faults.Changes{}
-	if r.o.Schedule != nil {
-		c = r.o.Schedule.Header.Changes
-	}
-	c.Brokers = cmp.Or(r.o.Brokers, c.Brokers)
-	if r.o.For > 0 {
-		c.Heal = r.plan.HealAt
-	}
-	return c
-}
-
-// realPlan draws a seed's plan for the real world.
-func realPlan(o RealOptions) *Plan {
-	p := drawPlan(o.Scenario, o.Seed)
-	p.ReadyBy, p.ConvergeMax = max(p.ReadyBy, 30*time.Second), max(p.ConvergeMax, 60*time.Second)
-	if o.Scenario.Real != nil {
-		o.Scenario.Real(p)
-	}
-	if o.Schedule != nil {
-		p.change(o.Schedule.Header.Changes)
-	}
-	if o.Schedule != nil && o.Schedule.Header.Changes.Beyond > 0 {
-		p.goBeyond()
-	}
-	if o.Brokers > 0 {
-		p.brokers(o.Brokers)
-		p.Replicas = int16(min(int(p.Replicas), p.Brokers))
-		p.MinInsync = min(p.MinInsync, int(p.Replicas))
-	}
-	if o.For > 0 {
-		p.last(o.For)
-	}
-	if o.Processes == nil {
-		p.Load.Topic, p.Load.Negotiate = o.Topic, true
-		p.Load.Begin = 0
-		p.Operators, p.Churn = nil, Churn{}
-		p.Least = Least{Acked: p.Least.Acked, Read: p.Least.Read, Transactions: p.Least.Transactions, Processed: p.Least.Processed}
-	}
-	return p
-}
-
-// last makes faults and load last for d, and what is expected of the run fit that.
-func (p *Plan) last(d time.Duration) {
-	whole := p.HealAt - p.Faults.Start
-	p.HealAt = p.Faults.Start + d
-	p.Faults.End = p.HealAt
-	if d >= whole {
-		return
-	}
-	part := float64(d) / float64(whole)
-	p.Least.ISRChanges, p.Least.Elections, p.Least.Racks = 0, 0, 0 // what leads to them may be planned for later
-	for _, n := range []*int{&p.Least.Acked, &p.Least.Read, &p.Least.Commits, &p.Least.Owned, &p.Least.Operations, &p.Least.Transactions, &p.Least.Processed} {
-		if *n > 0 {
-			*n = max(1, int(float64(*n)*part/2)) // half: a short run begins slowly
-		}
-	}
-}
-
-// RealBudget is how long a run takes at most: each of its phases is bounded.
-func RealBudget(o RealOptions) time.Duration {
-	p := realPlan(o)
-	return 2*p.ReadyBy + (p.HealAt - p.Faults.Start) + p.ConvergeMax + p.Settled + p.endMax() + retentionRest + 2*p.Load.Txns.Timeout + 20*time.Second + p.DrainMax + 40*time.Second
-}
-
-// endMax bounds the end of the clients.
-func (p *Plan) endMax() time.Duration { return 2*p.Load.DeliveryTimeout + 10*time.Second }
-
-// RealBrokers is how many brokers the run will have.
-func RealBrokers(o RealOptions) int { return realPlan(o).Brokers }
 
 // prepare draws the plan and the faults.
 func (r *realRun) prepare() {
@@ -576,98 +431,5 @@ func (r *realRun) drain() {
 	})
 	if ok && err != nil {
 		r.end(reports.Liveness, err.Error())
-	}
-}
-
-// end sets the verdict unless one stands.
-func (r *realRun) end(v reports.Verdict, why string) {
-	if r.report.Verdict == "" {
-		r.report.Verdict, r.report.Reason = v, why
-	}
-}
-
-// finish ends the clients, whatever state they are in, and what else of the run still goes on. It leaves the processes.
-func (r *realRun) finish() {
-	r.load.Stop()
-	r.mu.Lock()
-	lives := make([]Life, 0, len(r.lives))
-	for _, life := range r.lives { // unordered: all are killed
-		lives = append(lives, life)
-	}
-	r.mu.Unlock()
-	for _, life := range lives {
-		life.Kill()
-	}
-	if r.view != nil {
-		r.view.stop()
-	}
-	r.timers.stop()
-	if r.c == nil && r.created && r.report.Verdict == "" {
-		c := client.New(r.e, client.Options{Bootstrap: r.plan.Load.Bootstrap, ClientID: "admin", DialTimeout: 2 * time.Second, RequestTimeout: 10 * time.Second, Negotiate: true})
-		defer c.Close()
-		if err := client.NewAdmin(c).DeleteTopics(10*time.Second, r.plan.topicNames()...); err != nil {
-			r.report.Notes = append(r.report.Notes, fmt.Sprintf("topic %s is still there: %v", r.plan.Load.Topic, err))
-		}
-	}
-}
-
-// judge decides the verdict and completes the record, in the order of precedence that the simulated world has.
-func (r *realRun) judge() {
-	p := r.report
-	p.Virtual = time.Duration(r.e.Mono())
-	r.mu.Lock()
-	errs := r.errs
-	r.mu.Unlock()
-	if len(errs) > 0 {
-		r.end(reports.Error, errs[0].Error())
-	}
-	r.account()
-	drained := r.created && len(r.recorder.History.Drains) == r.load.Drains()
-	if r.created {
-		if unknown := judgeHistory(p, &r.recorder.History, drained); unknown != "" {
-			r.end(reports.Error, unknown)
-		}
-	}
-	if drained && p.Verdict == "" {
-		r.compareLogs()
-	}
-	if r.created && r.plan.meetExpectation(p) {
-		r.end(reports.Vacuous, "it was expected to fail, and did not")
-	}
-	if len(p.Failures) > 0 {
-		p.Verdict, p.Reason = reports.Safety, p.Failures[0].ID+": "+p.Failures[0].Message
-	}
-	if r.o.Processes != nil {
-		if name, stack := r.o.Processes.Panicked(); name != "" {
-			first, _, _ := strings.Cut(stack, "\n")
-			p.Verdict, p.Reason, p.Stack = reports.Crash, name+": "+first, stack
-		}
-	}
-	if p.Verdict == "" {
-		p.Verdict = reports.Pass
-		if why := vacuous(r.plan, p, r.load.Counts(), r.operated, r.o.Schedule != nil); why != "" {
-			p.Verdict, p.Reason = reports.Vacuous, why
-		}
-	}
-}
-
-// account fills in what happened.
-func (r *realRun) account() {
-	p, c := r.report, r.load.Counts()
-	p.Counts = reports.Counts{OK: c.OK, Failed: c.Failed, Unknown: c.Unknown, RecordsAcked: c.RecordsAcked, RecordsRead: c.RecordsRead, RecordsDrained: c.RecordsDrained}
-	for _, s := range r.slices {
-		p.Slices = append(p.Slices, s.summary())
-	}
-	if r.c == nil {
-		return
-	}
-	r.mu.Lock()
-	p.Nodes = r.nodes
-	r.mu.Unlock()
-	sort.SliceStable(p.Nodes, func(i, j int) bool { return p.Nodes[i].At < p.Nodes[j].At })
-	r.view.account(p)
-	if r.nemesis != nil {
-		tellFaults(p, r.nemesis, &r.recorder, r.world.struck)
-		p.Measures = r.measure()
 	}
 }

@@ -196,42 +196,6 @@ func (w *realWorld) repeat(name string) {
 	}
 }
 
-func (w *realWorld) SetLink(from, to faults.Node, l faults.Link) faults.Outcome {
-	a, b := nodeName(from), nodeName(to)
-	w.mu.Lock()
-	if key := [2]string{a, b}; l == (faults.Link{}) {
-		delete(w.links, key)
-	} else {
-		w.links[key] = l
-	}
-	w.mu.Unlock()
-	return w.tellLink(a, b)
-}
-
-// tellLink tells both ends of a link how things stand.
-func (w *realWorld) tellLink(a, b string) faults.Outcome {
-	err := w.tell(a, w.linkOrder(a, b))
-	if err == nil {
-		err = w.tell(b, w.linkOrder(b, a))
-	}
-	if err != nil {
-		return refused("%v", err)
-	}
-	return applied("")
-}
-
-// linkOrder is what the node's hook is to know of the links with peer, both ways.
-func (w *realWorld) linkOrder(name, peer string) string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	in, out := w.links[[2]string{peer, name}], w.links[[2]string{name, peer}]
-	o := linkOrder{cutIn: in.Cut, delayIn: in.Delay, lossIn: in.OneIn, rateIn: in.Bytes, noDial: out.Cut, refuse: w.deny[peer]}
-	if !w.p.Hooked(peer) { // it holds nothing back by itself
-		o.cutOut, o.delayOut = out.Cut, out.Delay
-	}
-	return o.text(w.p.Host(peer))
-}
-
 // tell gives an order to a node that can hear it. One that is down or paused is told when it is up again.
 func (w *realWorld) tell(name, order string) error {
 	if !w.p.Hooked(name) || name != clientsName && w.p.State(name) != ProcessRunning {
@@ -269,21 +233,19 @@ func (w *realWorld) orders(name string) []string {
 	return lines
 }
 
-// holdBack makes the connections of controllers to brokers slow from now on; 0 for no longer.
-func (w *realWorld) holdBack(most time.Duration) {
-	w.mu.Lock()
-	w.held = most
-	w.mu.Unlock()
-	for _, name := range w.r.c.brokerNames() {
-		if err := w.tell(name, "hold-control "+most.String()); err != nil {
-			w.r.say("%s: %v", name, err)
-		}
+func (w *realWorld) SetClock(n faults.Node, off time.Duration, drift int) faults.Outcome {
+	name := nodeName(n)
+	if !w.p.Hooked(name) {
+		return refused("%s has no hook", name)
 	}
-}
-
-func (w *realWorld) LinkHurt(from, to faults.Node) int64 {
-	a, b := nodeName(from), nodeName(to)
-	return w.count(b, "in "+w.p.Host(a)) + w.count(a, "out "+w.p.Host(b))
+	order := fmt.Sprintf("clock offset=%s drift=%d", off, drift)
+	w.mu.Lock()
+	w.clock[name] = order
+	w.mu.Unlock()
+	if err := w.tell(name, order); err != nil {
+		return refused("%v", err)
+	}
+	return applied("")
 }
 
 // ask asks a process that runs what it has felt.
@@ -329,296 +291,12 @@ func (w *realWorld) count(name, what string) int64 {
 	return f.before[what] + f.now[what]
 }
 
-func (w *realWorld) SetDisk(n faults.Node, d faults.Disk) faults.Outcome {
-	name := nodeName(n)
-	if !w.p.Hooked(name) {
-		return refused("%s has no hook", name)
-	}
-	var broken []string
-	dirs := w.r.c.logDirs(name)
-	for _, number := range d.FailDirs {
-		if number <= len(dirs) {
-			broken = append(broken, dirs[number-1])
-		}
-	}
-	order := diskOrder(d, broken)
-	w.mu.Lock()
-	w.disks[name] = order
-	w.mu.Unlock()
-	if err := w.tell(name, order); err != nil {
-		return refused("%v", err)
-	}
-	return applied("")
-}
-
-func (w *realWorld) DiskHurt(n faults.Node) faults.DiskHurt {
-	name := nodeName(n)
-	of := func(what string) int64 {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		f := w.feltOf(name)
-		return f.before["disk "+what] + f.now["disk "+what]
-	}
-	w.ask(name)
-	return faults.DiskHurt{Slow: of("slow"), FailSync: of("sync"), FailRead: of("read"), FailWrite: of("write"), Full: of("full"), Torn: of("torn"), Stall: of("stall"), FailDir: of("dir")}
-}
-
-func (w *realWorld) Clog(from, to faults.Node, d time.Duration) faults.Outcome {
-	a, b := nodeName(from), nodeName(to)
-	for _, pair := range [][2]string{{a, b}, {b, a}} {
-		if err := w.tell(pair[0], fmt.Sprintf("hold %s %s", w.p.Host(pair[1]), d)); err != nil {
-			return refused("%v", err)
-		}
-	}
-	return applied("")
-}
-
-func (w *realWorld) Reset(from, to faults.Node) faults.Outcome {
-	a, b := nodeName(from), nodeName(to)
-	total := 0
-	for _, pair := range [][2]string{{a, b}, {b, a}} {
-		if !w.p.Hooked(pair[0]) || pair[0] != clientsName && w.p.State(pair[0]) != ProcessRunning {
-			continue
-		}
-		words, err := w.p.Order(pair[0], "reset "+w.p.Host(pair[1]))
-		n := 0
-		if err == nil {
-			fmt.Sscan(words, &n)
-		}
-		total += n
-	}
-	if total == 0 {
-		return refused("no connections")
-	}
-	return applied("%d ends of connections", total)
-}
-
-// HalfOpen makes the first node forget its connections; the second learns of it when it next says something.
-func (w *realWorld) HalfOpen(from, to faults.Node) faults.Outcome {
-	words, err := w.ask1(nodeName(from), "forget "+w.p.Host(nodeName(to)))
-	if err != nil || words == "0" {
-		return refused("no connections")
-	}
-	return applied("%s connections", words)
-}
-
-// HoldBack is at the end that receives.
-func (w *realWorld) HoldBack(from, to faults.Node, d time.Duration) faults.Outcome {
-	words, err := w.ask1(nodeName(to), fmt.Sprintf("hold-back %s %s", w.p.Host(nodeName(from)), d))
-	if err != nil || words == "0" {
-		return refused("no connections")
-	}
-	return applied("%s connections", words)
-}
-
 // ask1 gives an order to a node that runs and has a hook, and returns the answer.
 func (w *realWorld) ask1(name, order string) (string, error) {
 	if !w.p.Hooked(name) || name != clientsName && w.p.State(name) != ProcessRunning {
 		return "0", nil
 	}
 	return w.p.Order(name, order)
-}
-
-// SetWatchLoss is left out.
-func (w *realWorld) SetWatchLoss(faults.Node, bool) faults.Outcome {
-	return refused("%s", w.cannot(faults.ZooKeeperLoseWatch))
-}
-
-func (w *realWorld) SetRefuse(n faults.Node, on bool) faults.Outcome {
-	name := nodeName(n)
-	w.mu.Lock()
-	w.deny[name] = on
-	w.mu.Unlock()
-	for _, peer := range append([]string{zkName, clientsName}, w.r.c.brokerNames()...) {
-		if peer == name {
-			continue
-		}
-		if err := w.tell(peer, w.linkOrder(peer, name)); err != nil {
-			return refused("%v", err)
-		}
-	}
-	return applied("")
-}
-
-func (w *realWorld) Hurt(k faults.Kind) int64 {
-	what := map[faults.Kind]string{faults.Clog: "hold", faults.Refuse: "refuse", faults.HoldBack: "hold-back"}[k]
-	var n int64
-	for _, name := range append([]string{zkName, clientsName}, w.r.c.brokerNames()...) {
-		n += w.count(name, what)
-	}
-	return n
-}
-
-func (w *realWorld) SetClock(n faults.Node, off time.Duration, drift int) faults.Outcome {
-	name := nodeName(n)
-	if !w.p.Hooked(name) {
-		return refused("%s has no hook", name)
-	}
-	order := fmt.Sprintf("clock offset=%s drift=%d", off, drift)
-	w.mu.Lock()
-	w.clock[name] = order
-	w.mu.Unlock()
-	if err := w.tell(name, order); err != nil {
-		return refused("%v", err)
-	}
-	return applied("")
-}
-
-func (w *realWorld) Wipe(n faults.Node) faults.Outcome {
-	name := nodeName(n)
-	w.CrashProcess(n)
-	if err := w.p.Wipe(name); err != nil {
-		return refused("%v", err)
-	}
-	return applied("")
-}
-
-// LoseEntry takes away the newest segment of a log.
-func (w *realWorld) LoseEntry(n faults.Node) faults.Outcome {
-	name := nodeName(n)
-	w.CrashProcess(n)
-	path := w.r.aSegment(int32(n))
-	if path == "" {
-		return refused("%s has no log", name)
-	}
-	if err := w.r.e.Remove(path); err != nil {
-		return refused("%v", err)
-	}
-	return applied("%s", path)
-}
-
-// FlipBits turns bits behind the broker's back.
-func (w *realWorld) FlipBits(n faults.Node, bits int) faults.Outcome {
-	path := w.r.aSegment(int32(n))
-	if path == "" {
-		return refused("%s has no log", nodeName(n))
-	}
-	f, err := w.r.e.Open(path, env.ReadWrite)
-	if err != nil {
-		return refused("%v", err)
-	}
-	defer f.Close()
-	size, err := f.Size()
-	if err != nil || size == 0 {
-		return refused("%s is empty", path)
-	}
-	draw := w.r.e.Rand("bits")
-	for range bits {
-		at := draw.Int64N(size)
-		var b [1]byte
-		if _, err := f.ReadAt(b[:], at); err != nil {
-			return refused("%v", err)
-		}
-		b[0] ^= 1 << draw.IntN(8)
-		if _, err := f.WriteAt(b[:], at); err != nil {
-			return refused("%v", err)
-		}
-	}
-	w.bad[nodeName(n)] = true
-	return applied("%d bits in %s", bits, path)
-}
-
-// mendDisks empties the disks that hold other bytes than were written, as an operator does who is told of records that cannot
-// be read; the brokers then have it all from the others.
-func (w *realWorld) mendDisks() {
-	for _, n := range w.Brokers() {
-		if name := nodeName(n); w.bad[name] {
-			w.bad[name] = false
-			w.Wipe(n)
-			w.r.c.tryStart(name)
-		}
-	}
-}
-
-// SwapDisks exchanges the directories of two nodes.
-func (w *realWorld) SwapDisks(a, b faults.Node) faults.Outcome {
-	w.CrashProcess(a)
-	w.CrashProcess(b)
-	x, y := w.p.Dir(nodeName(a)), w.p.Dir(nodeName(b))
-	e := w.r.e
-	for _, r := range [][2]string{{x, x + ".swap"}, {y, x}, {x + ".swap", y}} {
-		if err := e.Rename(r[0], r[1]); err != nil {
-			return refused("%v", err)
-		}
-	}
-	return applied("")
-}
-
-// PauseClient, ResumeClient: nothing of the client goes on meanwhile but what the kernel does.
-func (w *realWorld) PauseClient(number int) faults.Outcome {
-	name, life := w.lifeOf(number)
-	if life == nil {
-		return refused("%s is down", name)
-	}
-	w.r.load.Sleeps(name, w.r.e.Mono())
-	life.Pause()
-	w.r.note(name, "paused")
-	return applied("%s", name)
-}
-
-func (w *realWorld) ResumeClient(number int) faults.Outcome {
-	name, life := w.lifeOf(number)
-	if life == nil {
-		return refused("%s is down", name)
-	}
-	life.Resume()
-	w.r.note(name, "up")
-	return applied("%s", name)
-}
-
-func (w *realWorld) lifeOf(number int) (string, Life) {
-	if len(w.r.clients) == 0 {
-		return "nobody", nil
-	}
-	name := w.client(number)
-	w.r.mu.Lock()
-	defer w.r.mu.Unlock()
-	return name, w.r.lives[name]
-}
-
-// StartTwin starts another that takes itself for the same client.
-func (w *realWorld) StartTwin(number int) faults.Outcome {
-	if len(w.r.clients) == 0 {
-		return refused("no clients")
-	}
-	name := w.client(number)
-	twin := w.r.load.Twin(name)
-	w.r.startAs(name, twin)
-	return applied("%s", twin)
-}
-
-// client is the node of a client's number; numbers go around.
-func (w *realWorld) client(number int) string { return w.r.clients[(number-1)%len(w.r.clients)] }
-
-func (w *realWorld) CrashClient(number int) faults.Outcome {
-	if len(w.r.clients) == 0 {
-		return refused("no clients")
-	}
-	name := w.client(number)
-	w.r.mu.Lock()
-	life := w.r.lives[name]
-	delete(w.r.lives, name)
-	w.r.mu.Unlock()
-	if life == nil {
-		return refused("%s is down", name)
-	}
-	life.Kill() // first: what it still does then reaches nobody
-	w.r.load.Crashed(name, w.r.e.Mono())
-	w.r.note(name, "down")
-	return applied("%s", name)
-}
-
-func (w *realWorld) RestartClient(number int) faults.Outcome {
-	name := w.client(number)
-	w.r.mu.Lock()
-	up := w.r.lives[name] != nil
-	w.r.mu.Unlock()
-	if up {
-		return refused("%s is up", name)
-	}
-	w.r.startClient(name)
-	w.r.note(name, "up")
-	return applied("%s", name)
 }
 
 // ExpireSession makes the embedded ZooKeeper expire the session that holds the broker's registration.

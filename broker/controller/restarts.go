@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"maps"
 	"slices"
 
 	"barnabas/broker/bug"
@@ -8,7 +9,7 @@ import (
 	"barnabas/broker/zookeeper"
 )
 
-var evRestarted = env.NewKind("isr-member-restarted", env.Warn, "broker", "in-isr-since", "broker-epoch")
+var evRestarted = env.NewKind("isr-members-restarted", env.Warn, "broker", "partitions", "broker-epoch")
 
 // A member of an ISR whose broker starts anew may have lost its page cache, and so what it was in the ISR for. A
 // controller that sees it happen takes the broker for dead, then for started: it leaves the ISR and catches up
@@ -44,11 +45,13 @@ func (m *machine) stamped(writes []zookeeper.PartitionWrite) []zookeeper.Partiti
 
 // restarted lists, by partition, the members of ISRs whose brokers have started anew since they were known to be in
 // them. The leader comes last, so that of members who have all started anew it is the leader that stays (see shrunk).
+// It says so once a broker, with the number of its partitions. The only replica of one is no news: it has what there is.
 func (m *machine) restarted() map[*partition][]int32 {
 	found := map[*partition][]int32{}
 	if m.config.Bugs.Has(bug.UncleanRestart) {
 		return found
 	}
+	partitions := map[int32]int64{}
 	for _, p := range m.partitions() {
 		if p.leadership == nil {
 			continue
@@ -59,7 +62,9 @@ func (m *machine) restarted() map[*partition][]int32 {
 			if !known || !up || epoch >= lifeOf(b) {
 				continue
 			}
-			m.emit(env.Event{Kind: evRestarted, Topic: p.tp.Topic, Partition: p.tp.Partition, V: [4]int64{int64(id), epoch, b.Epoch}})
+			if len(p.assignment.Replicas) > 1 {
+				partitions[id]++
+			}
 			found[p] = append(found[p], id)
 		}
 		slices.SortStableFunc(found[p], func(a, b int32) int {
@@ -72,6 +77,9 @@ func (m *machine) restarted() map[*partition][]int32 {
 				return -1
 			}
 		})
+	}
+	for _, id := range slices.Sorted(maps.Keys(partitions)) {
+		m.emit(env.Event{Kind: evRestarted, V: [4]int64{int64(id), partitions[id], m.brokers[id].Epoch}})
 	}
 	return found
 }

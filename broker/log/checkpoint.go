@@ -116,16 +116,32 @@ func encodePartition(id [16]byte) []byte {
 }
 
 func parsePartition(data []byte) (id [16]byte, err error) {
-	lines := strings.Split(strings.TrimRight(string(data), "\n"), "\n")
-	if len(lines) != 2 || lines[0] != "version: 0" {
-		return id, fmt.Errorf("%d lines, the first %q", len(lines), lines[0])
+	values, err := keyedLines(strings.TrimRight(string(data), "\n"), "topic_id")
+	if err != nil {
+		return id, err
 	}
-	text, ok := strings.CutPrefix(lines[1], "topic_id: ")
-	raw, err := base64.RawURLEncoding.DecodeString(text)
-	if !ok || err != nil || len(raw) != len(id) {
-		return id, fmt.Errorf("%q is not a topic id", lines[1])
+	raw, err := base64.RawURLEncoding.DecodeString(values[0])
+	if err != nil || len(raw) != len(id) {
+		return id, fmt.Errorf("%q is not a topic id", values[0])
 	}
 	return [16]byte(raw), nil
+}
+
+// keyedLines returns the values of a text whose first line is "version: 0" and whose others are these keys with their values, one
+// each and in this order.
+func keyedLines(text string, keys ...string) (values []string, err error) {
+	lines := strings.Split(text, "\n")
+	if len(lines) != 1+len(keys) || lines[0] != "version: 0" {
+		return nil, fmt.Errorf("%d lines, the first %q", len(lines), lines[0])
+	}
+	for i, key := range keys {
+		value, ok := strings.CutPrefix(lines[i+1], key+": ")
+		if !ok {
+			return nil, fmt.Errorf("no %s in %q", key, lines[i+1])
+		}
+		values = append(values, value)
+	}
+	return values, nil
 }
 
 // Meta is what meta.properties says of a log directory: to which cluster and broker it belongs.

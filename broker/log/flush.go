@@ -53,13 +53,23 @@ func (l *Log) flushTo(sealedOnly bool) error {
 	}
 	l.mu.Lock()
 	if err != nil {
-		return l.fail("flush", err)
+		return l.syncFailed(err)
 	}
 	if l.generation.Load() == generation {
 		l.indexes.Store(max(l.indexes.Load(), end))
 		l.durable(end, unflushed, !sealedOnly)
 	}
 	return nil
+}
+
+// syncFailed is what to answer when a sync failed that was made without the lock. A name that is gone since the log was closed meanwhile
+// and its directory renamed, to be deleted or to take another log's place, says nothing against the disk (KAFKA-15391).
+func (l *Log) syncFailed(err error) error {
+	if closed := l.usable(); l.closed && closed != nil && errors.Is(err, env.ErrNotExist) {
+		markSyncOfAGoneLog.Hit()
+		return closed
+	}
+	return l.fail("flush", err)
 }
 
 // durable takes note that everything below end is, the files of the log at least, after a sync that began when so many
@@ -175,7 +185,7 @@ func (l *Log) syncFiles() error {
 	l.syncing = false
 	defer l.synced.Broadcast()
 	if err != nil {
-		return l.fail("flush", err)
+		return l.syncFailed(err)
 	}
 	if l.generation.Load() == generation {
 		l.durable(end, unflushed, true)

@@ -88,6 +88,7 @@ func FuzzFiles(f *testing.F) {
 	f.Add([]byte("version: 0\ntopic_id: AQIAAAAAAAAAAAAAAAAAAA"))
 	f.Add([]byte("#\nbroker.id=2\ncluster.id=kZxq\nversion=0\n"))
 	f.Add(newProducers(3).encode())
+	f.Add(moveNote{number: 3, to: "/data/2"}.encode())
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if offsets, err := parseOffsets(data); err == nil {
 			if _, err := parseOffsets(encodeOffsets(offsets)); err != nil && len(offsets) > 0 {
@@ -104,9 +105,33 @@ func FuzzFiles(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
+		if n, err := parseMoveNote(data); err == nil {
+			if back, err := parseMoveNote(n.encode()); err != nil || back != n {
+				t.Fatal(err)
+			}
+		}
 		parseMeta(data)
 		parseSnapshot(data, 0, 0)
 		parseDirName(string(data))
 		parseFileName(string(data))
 	})
+}
+
+// A note is read as it was written, and none that is cut off or says something else besides: by it a log is chosen, and another deleted.
+func TestMoveNoteIsReadWholeOrNotAtAll(t *testing.T) {
+	n := moveNote{number: 3, to: "/data/2"}
+	text := n.encode()
+	if back, err := parseMoveNote(text); err != nil || back != n {
+		t.Errorf("%+v, %v", back, err)
+	}
+	for end := range text {
+		if got, err := parseMoveNote(text[:end]); err == nil {
+			t.Errorf("%q was read as %+v", text[:end], got)
+		}
+	}
+	for _, bad := range []string{"version: 1\nnumber: 3\nto: /a\n", "version: 0\nto: /a\nnumber: 3\n", "version: 0\nnumber: -1\nto: /a\n", "version: 0\nnumber: 3\nto: /a\nmore: 1\n"} {
+		if got, err := parseMoveNote([]byte(bad)); err == nil {
+			t.Errorf("%q was read as %+v", bad, got)
+		}
+	}
 }

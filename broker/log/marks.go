@@ -37,6 +37,7 @@ var (
 	markSearchBatchCorruptMessage               = env.NewMark("search-batch-corrupt-message")
 	markSearchTimeCorruptMessage                = env.NewMark("search-time-corrupt-message")
 	markSegmentRemovedUnderAReader              = env.NewMark("segment-removed-under-a-reader")
+	markSyncOfAGoneLog                          = env.NewMark("sync-of-a-gone-log")
 	markTruncateFullyAndStartAtOffsetOutOfRange = env.NewMark("truncate-fully-and-start-at-offset-out-of-range")
 	markTruncateToOffsetOutOfRange              = env.NewMark("truncate-to-offset-out-of-range")
 	markTwoLogsSettled                          = env.NewMark("two-logs-settled")

@@ -30,17 +30,19 @@ func (n moveNote) encode() []byte {
 }
 
 func parseMoveNote(data []byte) (n moveNote, err error) {
-	lines := strings.Split(string(data), "\n")
-	if len(lines) != 4 || lines[0] != "version: 0" || lines[3] != "" {
-		return n, fmt.Errorf("%d lines, the first %q", len(lines), lines[0])
+	text, ok := strings.CutSuffix(string(data), "\n")
+	if !ok {
+		return n, errors.New("the last line does not end")
 	}
-	number, ok1 := strings.CutPrefix(lines[1], "number: ")
-	to, ok2 := strings.CutPrefix(lines[2], "to: ")
-	n.number, err = strconv.ParseInt(number, 10, 64)
-	if !ok1 || !ok2 || err != nil || n.number < 0 {
-		return n, fmt.Errorf("%q, %q", lines[1], lines[2])
+	values, err := keyedLines(text, "number", "to")
+	if err != nil {
+		return n, err
 	}
-	n.to = to
+	n.number, err = strconv.ParseInt(values[0], 10, 64)
+	if err != nil || n.number < 0 {
+		return n, fmt.Errorf("number %q", values[0])
+	}
+	n.to = values[1]
 	return n, nil
 }
 

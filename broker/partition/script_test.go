@@ -71,6 +71,10 @@ func (s *script) do() {
 		s.say("done=%v%s", done, failure(err))
 	case "fetch":
 		s.fetch(int32(s.num("replica", 2)))
+	case "read-replicas":
+		for _, r := range s.p.ReadReplicas(s.num("at", 0)) {
+			s.say("broker=%d leo=%d", r.Broker, r.LogEndOffset)
+		}
 	case "consume":
 		s.fetch(-1)
 	case "shrink":

@@ -165,8 +165,8 @@ func (m *Manager) host(o *order, c config.Topic) (*hosted, error) {
 	return &hosted{p: p}, nil
 }
 
-// electedAtOnce is how many partitions become leaders at the same time.
-const electedAtOnce = 8
+// atOnce is how many partitions sync their new leader epochs to disk at the same time.
+const atOnce = 8
 
 // obeyAll changes the partitions' roles and adds to errs. Each new leader syncs its epoch to disk before it serves, so they do
 // that side by side: one after the other, the last would wait for all. The caller holds changes.
@@ -181,17 +181,24 @@ func (m *Manager) obeyAll(partitions []*partition.Partition, orders []order, err
 			errs[i] = m.obey(partitions[i], o)
 		}
 	}
-	if len(elected) == 1 {
-		errs[elected[0]] = m.obey(partitions[elected[0]], &orders[elected[0]])
+	m.sideBySide("become-leader", len(elected), func(at int) {
+		i := elected[at]
+		errs[i] = m.obey(partitions[i], &orders[i])
+	})
+}
+
+// sideBySide calls f for 0 to n-1, some at a time, from tasks of that name, and returns when all have returned.
+func (m *Manager) sideBySide(name string, n int, f func(i int)) {
+	if n == 1 {
+		f(0)
 		return
 	}
 	var next atomic.Int64
 	tasks := env.NewGroup(m.o.Env)
-	for range min(electedAtOnce, len(elected)) {
-		tasks.Go("become-leader", func() {
-			for at := int(next.Add(1)) - 1; at < len(elected); at = int(next.Add(1)) - 1 {
-				i := elected[at]
-				errs[i] = m.obey(partitions[i], &orders[i])
+	for range min(atOnce, n) {
+		tasks.Go(name, func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				f(i)
 			}
 		})
 	}

@@ -8,6 +8,7 @@ import (
 	"barnabas/broker/client"
 	"barnabas/broker/env"
 	"barnabas/broker/partition"
+	"barnabas/broker/record"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -56,7 +57,11 @@ func (f *fetcher) buildRequest() {
 }
 
 // processAll works the answer off. What a full one does not answer, backs off; of a session's, nothing is new there.
+//
+// A partition syncs a new leader epoch to disk before it appends the first batch of it. When a leader has taken many over that is many
+// of them in one answer, so they do that side by side: one after the other, the last, and who waits for it with acks=all, would wait for all.
 func (f *fetcher) processAll(conn *client.Conn, resp *kmsg.FetchResponse, incremental bool) {
+	var begun []epochBegun
 	answered := 0
 	for _, n := range f.round {
 		n.compared = true // unless the answer says something else below
@@ -70,12 +75,33 @@ func (f *fetcher) processAll(conn *client.Conn, resp *kmsg.FetchResponse, increm
 				continue // nobody asked
 			}
 			answered++
+			if beginsEpoch(n, rp) {
+				begun = append(begun, epochBegun{n, rp})
+				continue
+			}
 			f.process(conn, n, rp)
 		}
+	}
+	if len(begun) > 0 {
+		f.m.sideBySide("begin-epoch", len(begun), func(i int) { f.process(conn, begun[i].n, begun[i].rp) })
 	}
 	if answered < len(f.round) && !incremental {
 		f.delay(f.unanswered(resp)...)
 	}
+}
+
+// epochBegun is an answer that brings a partition's first batch of a leader epoch.
+type epochBegun struct {
+	n  *following
+	rp *kmsg.FetchResponseTopicPartition
+}
+
+func beginsEpoch(n *following, rp *kmsg.FetchResponseTopicPartition) bool {
+	if rp.ErrorCode != 0 || len(rp.RecordBatches) == 0 {
+		return false
+	}
+	b, _, err := record.Next(rp.RecordBatches)
+	return err == nil && b.LeaderEpoch() > n.p.Log().LatestEpoch()
 }
 
 // inRound finds who asked. Answers come in the order of the questions nearly always, so hint is tried first.

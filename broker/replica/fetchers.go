@@ -1,7 +1,9 @@
 package replica
 
 import (
+	"cmp"
 	"hash/fnv"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -15,6 +17,10 @@ import (
 type fetcherKey struct {
 	leader int32
 	number int
+}
+
+func (k fetcherKey) compare(other fetcherKey) int {
+	return cmp.Or(cmp.Compare(k.leader, other.leader), cmp.Compare(k.number, other.number))
 }
 
 // fetcherNumber spreads partitions over the fetchers of one broker.
@@ -113,16 +119,15 @@ func (m *Manager) takeFetchers(pick func(*fetcher) bool) []*fetcher {
 func (m *Manager) sortedFetchers() []*fetcher {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	list := make([]*fetcher, 0, len(m.fetchers))
-	for _, f := range m.fetchers {
-		list = append(list, f)
+	return sorted(m.fetchers, fetcherKey.compare)
+}
+
+// sorted lists a map's values in the order of their keys.
+func sorted[K comparable, V any](all map[K]V, compare func(a, b K) int) []V {
+	list := make([]V, 0, len(all))
+	for _, key := range slices.SortedFunc(maps.Keys(all), compare) {
+		list = append(list, all[key])
 	}
-	slices.SortFunc(list, func(a, b *fetcher) int {
-		if a.key.leader != b.key.leader {
-			return int(a.key.leader) - int(b.key.leader)
-		}
-		return a.key.number - b.key.number
-	})
 	return list
 }
 

@@ -112,9 +112,12 @@ func (m *Manager) Leave() {
 	m.mu.Unlock()
 }
 
-// Shutdown stops fetchers and tasks, refuses further appends, and writes the last checkpoint of high watermarks. The logs
-// stay open: they are the log manager's.
-func (m *Manager) Shutdown() {
+// Resign stops fetchers and tasks, and refuses appends and reads from then on with NOT_LEADER_OR_FOLLOWER: it is for a broker that
+// reads no more requests. Whoever waits for a partition is told so as well and turns to its new leader at once. What it waits for does not
+// come any more: the followers' next fetches are not read.
+//
+// DEVIATION: Kafka closes the connections instead (SocketServer#stopProcessingRequests).
+func (m *Manager) Resign() {
 	m.mu.Lock()
 	m.stopped = true
 	m.stop.Broadcast()
@@ -129,6 +132,12 @@ func (m *Manager) Shutdown() {
 	for _, p := range m.partitions() {
 		p.Close()
 	}
+}
+
+// Shutdown is Resign, if that has not been done or a request has been obeyed since, and writes the last checkpoint of high watermarks.
+// The logs stay open: they are the log manager's.
+func (m *Manager) Shutdown() {
+	m.Resign()
 	m.tasks.WaitUntil(m.o.Env.Mono().Add(shutdownPatience))
 	m.checkpoint()
 }

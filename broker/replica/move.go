@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 
 	"barnabas/broker/config"
 	"barnabas/broker/env"
@@ -128,16 +129,7 @@ func (m *Manager) moveFailed(p *partition.Partition, err error) {
 func (m *Manager) sortedMovers() []*mover {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var names []string
-	for name := range m.movers { // unordered: sorted below
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	var list []*mover
-	for _, name := range names {
-		list = append(list, m.movers[name])
-	}
-	return list
+	return sorted(m.movers, strings.Compare)
 }
 
 // mover fills the future logs in one log directory, one partition after the other.
@@ -244,6 +236,9 @@ func (v *mover) work(n *moving) (done bool, err error) {
 		return false, err
 	}
 	if err := n.future.Flush(); err != nil { // so that little is left to sync while everybody waits
+		if n.p.Future() != n.future { // given up meanwhile, and perhaps renamed
+			err = partition.ErrNoFuture
+		}
 		return false, err
 	}
 	if rareLateReplace.Strikes(v.m.o.Env) {

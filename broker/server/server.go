@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"barnabas/broker/assert"
@@ -73,26 +74,34 @@ func (s *Server) Start() {
 	s.tasks.Go("acceptor", s.accept)
 }
 
-// Close stops listening and reading, waits up to grace for the replies in flight to be sent, then cuts what is left.
-// After it no handler is called again; one that has not returned by then is not waited for any longer.
-func (s *Server) Close(grace time.Duration) {
+// StopReading stops listening and reading. Replies in flight are still sent, and a connection ends when all of its own are.
+func (s *Server) StopReading() {
 	s.mu.Lock()
 	s.closing = true
-	conns := append([]*conn(nil), s.conns...)
 	s.mu.Unlock()
 	s.listener.Close()
-	for _, c := range conns {
+	for _, c := range s.open() {
 		c.stopReading()
 	}
+}
+
+// Close stops reading if that has not been done, waits up to grace for the replies in flight to be sent, then cuts what is left.
+// After it no handler is called again; one that has not returned by then is not waited for any longer.
+func (s *Server) Close(grace time.Duration) {
+	s.StopReading()
 	if s.tasks.WaitUntil(s.env.Mono().Add(grace)) {
 		return
 	}
-	s.mu.Lock()
-	conns = append(conns[:0], s.conns...)
-	s.mu.Unlock()
-	for _, c := range conns {
+	for _, c := range s.open() {
 		c.abort()
 	}
+}
+
+// open lists the connections of this moment.
+func (s *Server) open() []*conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.conns)
 }
 
 func (s *Server) accept() {

@@ -1,7 +1,6 @@
 package models_test
 
 import (
-	"bytes"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -97,45 +96,11 @@ func keepsOn(h *history.History) bool {
 // Goal: the gate judges committed offsets as the model of a register that never goes back does. Method: small histories, most of
 // them mutated, judged by both. A time-out is a failure.
 func TestGateAgreesWithModelOfCommittedOffsets(t *testing.T) {
-	histories := 20000
-	if testing.Short() {
-		histories = 500
-	}
-	sound, broken := 0, 0
-	for seed := range uint64(histories) {
-		r := rand.New(rand.NewPCG(seed, 11))
-		h := offsetWorld(r)
-		mutations := r.IntN(5)
-		for range mutations {
-			mutateOffset(r, h)
-		}
-		if !keepsOn(h) {
-			continue
-		}
-		v := check.Judge(h, check.Options{DrainOptional: true})
-		if len(v.Unknown) > 0 {
-			t.Fatalf("seed %d: no verdict: %v", seed, v.Unknown)
-		}
-		want := porcupine.Ok
-		if slices.ContainsFunc(v.Violations, func(x check.Violation) bool {
-			return x.Invariant == check.OffsetKept || x.Invariant == check.OffsetKnown
-		}) {
-			want = porcupine.Illegal
-			broken++
-		} else {
-			sound++
-		}
-		if got := models.CommittedOffset(h, "g", "t", 0, 20*time.Second); got != want || mutations == 0 && want != porcupine.Ok {
-			for _, viol := range v.Violations {
-				t.Log(viol)
-			}
-			var text bytes.Buffer
-			history.Write(&text, h)
-			t.Fatalf("seed %d, %d mutations: gate %v, model %v\n%s", seed, mutations, want, got, text.String())
-		}
-	}
-	if sound < histories/10 || broken < histories/10 {
-		t.Fatalf("%d sound and %d broken histories: the test says nothing about one of them", sound, broken)
-	}
-	t.Logf("%d sound, %d broken", sound, broken)
+	duel{
+		stream: 11, world: offsetWorld, mutate: mutateOffset, mutations: 5, stands: keepsOn, options: check.Options{DrainOptional: true},
+		invariants: []string{check.OffsetKept, check.OffsetKnown},
+		model: func(h *history.History) porcupine.CheckResult {
+			return models.CommittedOffset(h, "g", "t", 0, 20*time.Second)
+		},
+	}.fight(t)
 }

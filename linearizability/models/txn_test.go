@@ -1,7 +1,6 @@
 package models_test
 
 import (
-	"bytes"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -119,54 +118,26 @@ func mutateID(r *rand.Rand, h *history.History) {
 	}
 }
 
+// oneEpoch gives each transaction one epoch, as it has, whatever mutations have done to it.
+func oneEpoch(h *history.History) bool {
+	epochs := map[int64]int16{}
+	for i := range h.Ops {
+		if op := &h.Ops[i]; op.Txn != 0 {
+			if first, ok := epochs[op.Txn]; ok {
+				op.ProducerEpoch = first
+			}
+			epochs[op.Txn] = op.ProducerEpoch
+		}
+	}
+	return true
+}
+
 // Goal: the gate's order of epochs, transactions and ends is that of the model of a transactional id. Method: small histories, most
 // of them mutated, judged by both. A time-out is a failure.
 func TestGateAgreesWithModelOfTransactionalIDs(t *testing.T) {
-	histories := 20000
-	if testing.Short() {
-		histories = 500
-	}
-	sound, broken := 0, 0
-	for seed := range uint64(histories) {
-		r := rand.New(rand.NewPCG(seed, 9))
-		h := idWorld(r)
-		mutations := r.IntN(7)
-		for range mutations {
-			mutateID(r, h)
-		}
-		epochs := map[int64]int16{} // a transaction has one
-		for i := range h.Ops {
-			if op := &h.Ops[i]; op.Txn != 0 {
-				if first, ok := epochs[op.Txn]; ok {
-					op.ProducerEpoch = first
-				}
-				epochs[op.Txn] = op.ProducerEpoch
-			}
-		}
-		v := check.Judge(h, check.Options{})
-		if len(v.Unknown) > 0 {
-			t.Fatalf("seed %d: no verdict: %v", seed, v.Unknown)
-		}
-		want := porcupine.Ok
-		if slices.ContainsFunc(v.Violations, func(x check.Violation) bool {
-			return x.Invariant == check.TxnFenced || x.Invariant == check.TxnEndedOnce
-		}) {
-			want = porcupine.Illegal
-			broken++
-		} else {
-			sound++
-		}
-		if got := models.TransactionalID(h, "x", 20*time.Second); got != want || mutations == 0 && want != porcupine.Ok {
-			for _, viol := range v.Violations {
-				t.Log(viol)
-			}
-			var text bytes.Buffer
-			history.Write(&text, h)
-			t.Fatalf("seed %d, %d mutations: gate %v, model %v\n%s", seed, mutations, want, got, text.String())
-		}
-	}
-	if sound < histories/10 || broken < histories/10 {
-		t.Fatalf("%d sound and %d broken histories: the test says nothing about one of them", sound, broken)
-	}
-	t.Logf("%d sound, %d broken", sound, broken)
+	duel{
+		stream: 9, world: idWorld, mutate: mutateID, mutations: 7, stands: oneEpoch,
+		invariants: []string{check.TxnFenced, check.TxnEndedOnce},
+		model:      func(h *history.History) porcupine.CheckResult { return models.TransactionalID(h, "x", 20*time.Second) },
+	}.fight(t)
 }
