@@ -416,3 +416,42 @@ func TestSuccession(t *testing.T) {
 		})
 	}
 }
+
+// Goal: who is on the list, and who is elected from an ISR of two, where the walks do not come: unclean leaders, a failure that no
+// controller has seen end, a lost member beside others. Method: one state, and what follows.
+func TestSuccessionOfTwo(t *testing.T) {
+	b := life{Epoch: 20, Since: 20, Intact: 5, Heeds: true}
+	lost := life{Epoch: 20, Since: 20, Intact: 20, Heeds: true}
+	s := succession{replicas: []int32{1, 2, 3}, minISR: 2, brokers: map[int32]life{1: b, 2: b, 3: b}, failed: func(int32) bool { return false }}
+	now := &standing{PartitionState: zookeeper.PartitionState{Leader: 1, ISR: []int32{1, 2}, ISREpochs: map[int32]int64{1: 11, 2: 12}}}
+	alone := now.PartitionState
+	alone.ISR = []int32{1}
+	if got := s.follow(now, alone); got.ELR[2] != 12 || len(got.ELR) != 1 || got.ELRMin != 2 {
+		t.Errorf("2 leaves: elr %v min %d, want 2 in epoch 12", got.ELR, got.ELRMin)
+	}
+	s.failed = func(id int32) bool { return id == 2 }
+	if got := s.follow(now, alone); len(got.ELR) > 0 || got.ELRMin != 0 {
+		t.Errorf("2 leaves with its log directory: elr %v min %d, want none", got.ELR, got.ELRMin)
+	}
+	s.failed = func(int32) bool { return false }
+	unclean := now.PartitionState
+	unclean.Leader, unclean.ISR, unclean.Recovery = 3, []int32{3}, zookeeper.Recovering
+	if got := s.follow(now, unclean); len(got.ELR) > 0 || got.ELRMin != 0 {
+		t.Errorf("3 leads uncleanly: elr %v min %d, want none", got.ELR, got.ELRMin)
+	}
+	s.brokers = map[int32]life{1: lost, 2: b}
+	e := electorate{replicas: s.replicas, live: func(id int32) bool { _, up := s.brokers[id]; return up }}
+	now.Leader = noLeader
+	if next, ok := s.elect(now, e, electOffline); !ok || next.Leader != 2 || !slices.Equal(next.ISR, []int32{2}) {
+		t.Errorf("1 has lost its data: leader %d, isr %v, want 2 alone", next.Leader, next.ISR)
+	}
+	s.brokers = map[int32]life{1: lost}
+	if next, ok := s.elect(now, e, electOffline); ok {
+		t.Errorf("1 has lost its data, 2 is down: leader %d, want none", next.Leader)
+	}
+	now.Leader = 2
+	s.brokers = map[int32]life{1: lost, 2: b}
+	if next, ok := s.elect(now, e, electPreferred); ok {
+		t.Errorf("1 has lost its data: leader %d by preference", next.Leader)
+	}
+}
