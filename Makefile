@@ -9,7 +9,7 @@ SEEDS   ?= 1..200
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test race tidy fmt sim determinism zoo replay fuzz interop interop-core bench-sim bench-log bench-broker bench-vs-kafka bench-control shrink cause soak soak-log regress bench-groups zoo-finders test-checkers slurm
+.PHONY: help build test race tidy fmt sim determinism zoo replay fuzz interop interop-core bench-sim bench-log bench-broker bench-vs-kafka bench-control shrink cause soak soak-log soak-eligible regress bench-groups zoo-finders test-checkers slurm
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -57,12 +57,15 @@ shrink: build ## shrink DIR=out/... to the smallest run that still fails
 cause: build ## from which moment on DIR=out/... was bound to fail
 	bin/barnabas cause $(DIR)
 
-soak: build ## every scenario for FOR (10m); out/soak/index.html; then soak-log
+soak: build ## every scenario for FOR (10m); out/soak/index.html; then soak-log and soak-eligible
 	bin/barnabas soak --for $(or $(FOR),10m) --out $(OUT)/soak
-	$(MAKE) soak-log
+	$(MAKE) soak-log soak-eligible
 
 soak-log: ## the log against its models over LOG_SEEDS (10000) seeds, and every crash state of 2,000 short histories
 	$(GO) test -count=1 -timeout 2h -run 'TestModel$$|TestCompactionModel$$|TestEveryCrashState' -v ./broker/log -model-seeds $(or $(LOG_SEEDS),10000) -state-seeds $(or $(STATE_SEEDS),2000) | grep -v '^=== '
+
+soak-eligible: ## the rules of eligible leader replicas (decision 001) in WALK_SEEDS (50000) random walks, and everything within 9 steps
+	$(GO) test -count=1 -timeout 2h -run 'TestEligible' -v ./broker/controller -walk-seeds $(or $(WALK_SEEDS),50000) -explore-depth 9 | grep -v '^=== '
 
 regress: ## every failure of the past: fails with its bug, passes without
 	$(GO) test -count=1 -run TestRegressions ./scenarios

@@ -22,6 +22,8 @@ var groupCatalog = []*Scenario{
 			p.Churn = Churn{Gap: time.Duration(2+r.IntN(3)) * time.Second, Down: time.Duration(500+r.IntN(2000)) * time.Millisecond}
 			p.weigh(map[faults.Kind]int{faults.Crash: 3, faults.Pause: 2, faults.Partition: 1, faults.SlowLink: 2, faults.SlowDisk: 1})
 			p.Least.FiredAny = 1
+			// Members take their time, now and then, over what they have polled: more is fetched than they have seen when they commit.
+			p.Load.Groups.ThinkMean = time.Duration(20+r.IntN(80)) * time.Millisecond
 		},
 	},
 	{

@@ -35,7 +35,12 @@ var replicationCatalog = []*Scenario{
 			p.weigh(map[faults.Kind]int{faults.SlowLink: 1})
 			p.Faults.Gap = 6 * time.Second
 			p.AlterDelayMax = time.Duration(2000+r.IntN(6000)) * time.Millisecond
-			p.Configure = append(p.Configure, func(c *config.Broker) { c.ControllerSocketTimeout = 10 * time.Second })
+			bytes := int32(1<<10) << r.IntN(3) // a replica that has lost all takes its time to have it again
+			p.Configure = append(p.Configure, func(c *config.Broker) {
+				c.ControllerSocketTimeout = 10 * time.Second
+				c.ReplicaFetchBytesMax = bytes
+				c.ZookeeperSessionMs = 1200 // and is soon back
+			})
 			p.Script = func(r *rand.Rand) faults.Schedule { return slowReboots(r, p) }
 			p.Least.FiredAny, p.Least.ISRChanges = 1, 4 // it may lead alone at each of its few power losses, which are withheld then
 		},
@@ -71,6 +76,7 @@ var replicationCatalog = []*Scenario{
 	{
 		Name:    "rapid-elections",
 		Summary: "leadership goes from one in-sync replica to the next before the others have followed: slow links, preferred elections, short crashes",
+		Weight:  3,
 		Draw: func(r *rand.Rand, p *Plan) {
 			p.weigh(map[faults.Kind]int{faults.Crash: 6, faults.Pause: 4, faults.ZooKeeperExpire: 4, faults.Isolate: 1})
 			p.Faults.Must = []faults.Kind{faults.Crash, faults.Pause}
@@ -222,15 +228,15 @@ func slowReboots(r *rand.Rand, p *Plan) (s faults.Schedule) {
 	s = append(s, faults.Fault{At: at, Kind: faults.Pause, Node: one, For: 5 * time.Second}) // longer than any session
 	at += 5500 * time.Millisecond
 	slow := faults.Fault{At: at, Kind: faults.SlowLink, From: []faults.Node{one}, For: p.Faults.End - at - time.Second,
-		Delay: time.Duration(100+r.IntN(400)) * time.Millisecond}
+		Delay: time.Duration(20+r.IntN(150)) * time.Millisecond}
 	for _, b := range p.Faults.Brokers {
 		if b != one {
 			slow.To = append(slow.To, b)
 		}
 	}
 	s = append(s, slow)
-	for at += 1500 * time.Millisecond; at < p.Faults.End-6*time.Second; at += time.Duration(5000+r.IntN(1500)) * time.Millisecond {
-		s = append(s, faults.Fault{At: at + time.Duration(r.IntN(1000))*time.Millisecond, Kind: faults.Power, Node: one, For: time.Second,
+	for at += 1500 * time.Millisecond; at < p.Faults.End-6*time.Second; at += time.Duration(3500+r.IntN(1500)) * time.Millisecond {
+		s = append(s, faults.Fault{At: at + time.Duration(r.IntN(1000))*time.Millisecond, Kind: faults.Power, Node: one, For: 500 * time.Millisecond,
 			Keep: []faults.Keep{faults.KeepRandom, faults.KeepNone}[r.IntN(2)]})
 	}
 	return s

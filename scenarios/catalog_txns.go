@@ -65,6 +65,7 @@ var txnCatalog = []*Scenario{
 	{
 		Name:    "bank",
 		Summary: "transfers between partitions, in transactions, while brokers crash and links break; the total stays what it was",
+		Weight:  2,
 		Draw: func(r *rand.Rand, p *Plan) {
 			p.transactions(r, 2)
 			p.Partitions = max(p.Partitions, 2+r.Int32N(4))

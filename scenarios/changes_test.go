@@ -88,38 +88,6 @@ func TestEmptiedDisksAreJudgedByTheWeakerPromise(t *testing.T) {
 	}
 }
 
-// Goal: each kind of fault strikes when it is asked for by its text. Method: one run with every lasting kind on three
-// brokers, in a row.
-func TestEveryNewKindFires(t *testing.T) {
-	skipUnderRace(t)
-	for _, line := range []string{
-		"zookeeper cut node=2 for=5s", "clog from=leader to=others for=2s", "reset from=leader to=others", "refuse node=leader for=7s",
-		"halves from=1 to=2,3,zk for=4s", "ring order=1,4,2,5,3 for=4s", "disk node=leader op=all stall for=2s", "disk node=leader op=read fail for=2s",
-		"disk node=leader op=write fail for=2s", "disk node=leader full for=3s", "wipe node=2 for=3s", "clock node=1 offset=-3s for=4s",
-		"clock node=1 drift=20000 for=4s", "clock node=1 jump=30s", "client crash number=2 for=1s",
-	} {
-		t.Run(line, func(t *testing.T) {
-			t.Parallel()
-			text := "6s " + line + "\n"
-			if strings.HasPrefix(line, "refuse") {
-				text += "6.1s reset from=leader to=others,clients\n" // somebody must dial
-			}
-			file, err := faults.Parse("x", []byte(text))
-			if err != nil {
-				t.Fatal(err)
-			}
-			r := Run(Options{Scenario: find(t, "broken-links"), Seed: 1, Schedule: &file}).Report
-			kind := file.Schedule[0].Kind.String()
-			for _, f := range r.Fired {
-				if f.Kind == kind && f.Fired == 1 && r.Verdict == reports.Pass {
-					return
-				}
-			}
-			t.Errorf("%s\n%s", kind, describe(r))
-		})
-	}
-}
-
 // Goal: a known failure hides nobody else: with its invariant masked a run goes on past it and names what else is broken first, and
 // one that breaks nothing else is still a failure of that name. Method: seeds with two bugs planted, each run as it is and masked.
 func TestMaskedInvariantsHideNobodyElse(t *testing.T) {

@@ -2,6 +2,7 @@ package workload
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"barnabas/broker/client"
@@ -23,6 +24,9 @@ type Groups struct {
 	StayMean time.Duration
 	// CommitEvery is the mean number of polls between two commits.
 	CommitEvery int
+	// ThinkMean is the mean time that the application takes over what it has polled, now and then, before it commits: what is fetched
+	// meanwhile waits for its next poll. 0 for none.
+	ThinkMean time.Duration
 	// Static gives each member's machine an instance id (KIP-345): who comes back on it is the same member.
 	Static bool
 	// On, and Off in turn, is how long members are there together, and away together; no On is for ever.
@@ -79,7 +83,7 @@ func (l *Load) MemberAs(name string, index int) func(env.Env) {
 			}
 			stay = min(stay, until)
 			m := l.newMemberRun(e, name)
-			m.run(c, stay, func() bool { return r.IntN(max(1, l.Groups.CommitEvery)) == 0 })
+			m.run(c, stay, r)
 			c.Close()
 			e.Sleep(jitter(r, time.Second))
 		}
@@ -170,7 +174,7 @@ func (m *memberRun) died() {
 	}
 }
 
-func (m *memberRun) run(c *client.Client, until env.Instant, commits func() bool) {
+func (m *memberRun) run(c *client.Client, until env.Instant, r *rand.Rand) {
 	o := m.l.Groups
 	k := client.NewMember(c, client.GroupOptions{Group: o.Group, Topics: []string{m.l.Topic}, Assignors: []string{o.Assignor}, Session: o.Session, Rebalance: o.Rebalance,
 		Consumer:    client.ConsumerOptions{WaitMax: 250 * time.Millisecond, PartitionBytesMax: 64 << 10, BytesMax: 256 << 10},
@@ -186,7 +190,10 @@ func (m *memberRun) run(c *client.Client, until env.Instant, commits func() bool
 		for i := range fetched {
 			m.l.fetched(m.process, &fetched[i], m.seek, fetchKind{by: o.Group, at: m.e.Mono()})
 		}
-		if commits() {
+		if o.ThinkMean > 0 && len(fetched) > 0 && r.IntN(4) == 0 {
+			m.e.Sleep(jitter(r, o.ThinkMean))
+		}
+		if r.IntN(max(1, o.CommitEvery)) == 0 {
 			var offsets []client.CommitOffset
 			for _, tp := range k.Owned() {
 				if at, ok := k.Position(tp); ok && at >= 0 {
