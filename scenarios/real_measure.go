@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"time"
@@ -44,31 +45,62 @@ type trouble struct {
 	from, to env.Instant
 }
 
-// acks are the instants at which records of each partition were acked, in the order they were recorded.
-type acks [][]env.Instant
+// acks are the writes to each partition, in the order they were recorded.
+type acks [][]write
+
+// write is one attempt to write to a partition.
+type write struct {
+	call, end env.Instant
+	acked     bool
+	waiting   env.Instant // the earliest call of what ended then or later
+}
 
 func (a *acks) add(op history.Op) {
-	if op.Kind != history.Produce || op.Outcome != history.OK {
+	if op.Kind != history.Produce {
 		return
 	}
 	for len(*a) <= int(op.Partition) {
 		*a = append(*a, nil)
 	}
-	(*a)[op.Partition] = append((*a)[op.Partition], env.Instant(op.Return))
+	(*a)[op.Partition] = append((*a)[op.Partition], write{call: env.Instant(op.Call), end: env.Instant(op.Return), acked: op.Outcome == history.OK})
 }
 
-// longestGap is the longest time within [from, to] in which no record was acked; the first gap begins with the last ack
-// before from. at must be ascending. ok is false if nothing was acked after from: the end of the gap is then not known.
-func longestGap(at []env.Instant, from, to env.Instant) (gap time.Duration, began env.Instant, ok bool) {
-	i, _ := slices.BinarySearch(at, from)
-	if i == 0 {
+// sort puts each partition's writes in the order of their ends, and finds out since when somebody was waiting.
+func (a acks) sort() {
+	for _, writes := range a {
+		slices.SortFunc(writes, func(x, y write) int { return cmp.Compare(x.end, y.end) })
+		waiting := env.Never
+		for i := len(writes) - 1; i >= 0; i-- {
+			waiting = min(waiting, writes[i].call)
+			writes[i].waiting = waiting
+		}
+	}
+}
+
+// longestGap is the longest time within [from, to] in which records waited and none was acked; the first gap begins with the last ack
+// before from. A gap begins when somebody asks: while nobody does, as when the probes' own machine sleeps, no partition is unavailable.
+// ok is false if nothing was acked after from: the end of the gap is then not known.
+//
+//	ack        call        ack
+//	 |  nobody  |----gap----|
+func longestGap(writes []write, from, to env.Instant) (gap time.Duration, began env.Instant, ok bool) {
+	i, _ := slices.BinarySearchFunc(writes, from, func(w write, from env.Instant) int { return cmp.Compare(w.end, from) })
+	last := i - 1
+	for last >= 0 && !writes[last].acked {
+		last--
+	}
+	if last < 0 {
 		return 0, 0, false // nothing before: the load had not begun
 	}
-	for last := at[i-1]; i < len(at) && last < to; i++ {
-		if d := at[i].Sub(last); d > gap {
-			gap, began = d, last
+	for i = last + 1; i < len(writes) && writes[last].end < to; i++ {
+		if !writes[i].acked {
+			continue
 		}
-		last, ok = at[i], true
+		since := max(writes[last].end, writes[last+1].waiting)
+		if d := writes[i].end.Sub(since); d > gap {
+			gap, began = d, since
+		}
+		last, ok = i, true
 	}
 	return gap, began, ok
 }
@@ -79,9 +111,7 @@ func (r *realRun) measure() []reports.Measure {
 	if len(r.acks) == 0 || r.mains[workload.ProbeName(0)] == nil {
 		return nil
 	}
-	for _, at := range r.acks {
-		slices.Sort(at)
-	}
+	r.acks.sort()
 	gaps := map[troubleKind][]time.Duration{}
 	asked := map[troubleKind]bool{}
 	for i, t := range r.troubles {

@@ -9,6 +9,7 @@ import (
 	"barnabas/broker/env"
 	"barnabas/broker/osenv"
 	"barnabas/faults"
+	"barnabas/linearizability/history"
 )
 
 // Goal: what the real world orders is what hooks understand, every word of it.
@@ -37,7 +38,12 @@ func TestOrdersAreUnderstood(t *testing.T) {
 // Goal: the longest time without acks begins with the last one before the trouble and may end after it; without an ack before or
 // after nothing is known.
 func TestLongestGap(t *testing.T) {
-	at := []env.Instant{10, 20, 30, 80, 90, 300}
+	var all acks
+	for _, w := range [][2]int64{{10, 20}, {5, 10}, {20, 30}, {80, 90}, {30, 80}, {90, 300}} { // somebody always waits
+		all.add(history.Op{Kind: history.Produce, Outcome: history.OK, Call: w[0], Return: w[1]})
+	}
+	all.sort()
+	at := all[0]
 	for _, c := range []struct {
 		from, to env.Instant
 		gap      time.Duration
@@ -45,6 +51,35 @@ func TestLongestGap(t *testing.T) {
 	}{{25, 85, 50, true}, {31, 40, 50, true}, {85, 95, 210, true}, {5, 95, 0, false}, {301, 400, 0, false}, {11, 29, 10, true}} {
 		if gap, _, ok := longestGap(at, c.from, c.to); ok != c.ok || ok && gap != c.gap {
 			t.Errorf("from %d to %d: %d, %t; want %d, %t", c.from, c.to, gap, ok, c.gap, c.ok)
+		}
+	}
+}
+
+// Goal: while nobody asks for anything, no partition is unavailable; but who asked in vain counts, and so does who asked before the last ack and
+// is still waiting.
+func TestGapBeginsWhenSomebodyAsks(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		more  []history.Op
+		gap   time.Duration
+		began env.Instant
+	}{
+		{"nobody asks between 11 and 195", nil, 10, 195},
+		{"somebody asked in vain", []history.Op{{Call: 100, Return: 180}}, 105, 100},
+		{"somebody has waited since before the last ack", []history.Op{{Call: 8, Return: 210, Outcome: history.OK}}, 194, 11},
+		{"somebody gave up before the last ack", []history.Op{{Call: 2, Return: 9}}, 10, 195},
+	} {
+		var all acks
+		for _, op := range append([]history.Op{{Call: 0, Return: 1, Outcome: history.OK}, {Call: 10, Return: 11, Outcome: history.OK}, {Call: 195, Return: 205, Outcome: history.OK}}, c.more...) {
+			op.Kind = history.Produce
+			if op.Outcome != history.OK {
+				op.Outcome = history.Failed
+			}
+			all.add(op)
+		}
+		all.sort()
+		if gap, began, ok := longestGap(all[0], 5, 200); !ok || gap != c.gap || began != c.began {
+			t.Errorf("%s: %d from %d on, %t; want %d from %d on", c.name, gap, began, ok, c.gap, c.began)
 		}
 	}
 }
