@@ -274,7 +274,7 @@ func (p *Plan) compact(r *rand.Rand) {
 	p.Load.Acks = client.AcksAll
 	p.Load.Keys, p.Load.DeleteEvery = 8+r.IntN(40), 2+r.IntN(6)
 	p.DeleteRetention = time.Duration(3+r.IntN(8)) * time.Second
-	segment := int32(8<<10) << r.IntN(3)
+	segment := int32(4<<10+28*p.Load.RecordBytesMax) >> r.IntN(2) // some 300 records a partition roll it several times: else nothing is cleaned
 	kept := p.DeleteRetention
 	if r.IntN(2) == 0 {
 		kept, p.DeleteRetention = 24*time.Hour, 0

@@ -86,7 +86,7 @@ var txnCatalog = []*Scenario{
 		Draw: func(r *rand.Rand, p *Plan) {
 			level := int16(2 * r.IntN(2))
 			p.transactions(r, level)
-			p.Producers, p.Consumers, p.Transactional = 0, 2, 4
+			p.Producers, p.Consumers, p.Transactional = 0, 2, 7
 			p.Partitions = max(p.Partitions, 2)
 			p.Load.Partitions = p.Partitions
 			p.Load.RequestTimeout = time.Second
