@@ -193,6 +193,7 @@ func (r *registry) view() oracle.View {
 // another in-sync replica on a machine that is up and has lost nothing; and until the controller has taken the
 // victim out of the ISR, no other broker may be harmed.
 func (r *registry) admit(f faults.Fault) (ok bool, why string) {
+	r.look() // the last look may have been some events ago
 	class := schedule.ClassOf(f.Kind)
 	switch {
 	case r.c.plan.Beyond:
