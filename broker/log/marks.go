@@ -21,6 +21,7 @@ var (
 	markCleanerReconfigured                     = env.NewMark("cleaner-reconfigured")
 	markCleanMarkerWasWrong                     = env.NewMark("clean-marker-was-wrong")
 	markEpochsRelearned                         = env.NewMark("epochs-relearned")
+	markIndexContradicted                       = env.NewMark("index-contradicted")
 	markIndexOfBatchesThatWereCut               = env.NewMark("index-of-batches-that-were-cut")
 	markInterruptedRestartFinished              = env.NewMark("interrupted-restart-finished")
 	markInterruptedSwapFinished                 = env.NewMark("interrupted-swap-finished")

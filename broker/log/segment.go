@@ -148,7 +148,10 @@ func (g *segment) note(b record.Batch, pos, interval int64) error {
 	if b.MaxTimestamp() > g.maxTime && b.Count() > 0 { // compaction leaves batches without records
 		g.maxTime, g.maxTimeAt = b.MaxTimestamp(), b.LastOffset()
 	}
-	if g.sinceEntry > interval {
+	if g.sinceEntry > interval && b.LastOffset() >= g.base {
+		if err := g.believe(b); err != nil {
+			return err
+		}
 		if err := g.places.append(entry{b.LastOffset() - g.base, pos}); err != nil {
 			return err
 		}
@@ -158,6 +161,28 @@ func (g *segment) note(b record.Batch, pos, interval int64) error {
 		g.sinceEntry = 0
 	}
 	g.sinceEntry += b.Size()
+	return nil
+}
+
+// believe takes the index's word back where a later batch contradicts it: no checksum covers a batch's base offset, and an index that was
+// made again from a file with a flipped bit may hold an offset far behind the others. The batches that follow it are right about where they are.
+func (g *segment) believe(b record.Batch) error {
+	last, ok := g.places.last()
+	if key := b.LastOffset() - g.base; ok && key <= last.key {
+		markIndexContradicted.Hit()
+		_, n, err := g.places.floorKey(key - 1)
+		if err == nil {
+			err = g.places.truncate(n + 1)
+		}
+		if err == nil {
+			_, n, err = g.times.floor(func(e entry) bool { return e.value < key })
+		}
+		if err == nil {
+			err = g.times.truncate(n + 1)
+		}
+		g.maxTimeAt = min(g.maxTimeAt, b.LastOffset()) // that time was reached by here at the latest
+		return err
+	}
 	return nil
 }
 
