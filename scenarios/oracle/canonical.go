@@ -171,6 +171,9 @@ func (o *Oracle) compare(at env.Instant, log *canonical, r *Replica, b batch) bo
 	if have == nil {
 		return true // in a gap: there is nothing to compare with
 	}
+	if b.next <= r.State.LogStartOffset {
+		return true // nobody reads it: the leader has deleted it, and could not tell where the logs part (LeaderEpochFileCache#endOffsetFor)
+	}
 	if have.base != b.base || have.next != b.next || have.sum != b.sum {
 		o.violated(at, "INV-COMMITTED-EQUAL", r.State.TP, r.Broker,
 			"broker %d has another batch at offset %d (epoch %d) below its high watermark %d than broker %d had (epoch %d) when it was committed",

@@ -153,3 +153,20 @@ func TestEveryInvariantOfTheOracleIsPlanted(t *testing.T) {
 		}
 	}
 }
+
+// Goal: what a replica still has on disk below its log's start is its own affair, as nobody can read it, and what it has from there on is not.
+// Method: a replica whose batches differ from the second, ten records each, on; its log begins behind them all, or before the last.
+func TestBelowTheLogStartNothingIsCompared(t *testing.T) {
+	for start, want := range map[int64]bool{30: false, 29: true, 20: true, 0: true} {
+		c := well()
+		o := New(c.disks)
+		c.look(o)
+		c.disks.sum[3] = 1
+		c.view.Replicas[2].Life = 2
+		c.replica(3).LogStartOffset = start
+		c.look(o)
+		if seen := len(o.Violations()) > 0; seen != want {
+			t.Errorf("a log from %d on: %v", start, o.Violations())
+		}
+	}
+}
