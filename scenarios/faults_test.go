@@ -112,3 +112,27 @@ func TestBeyondIsWithheldUnlessAskedFor(t *testing.T) {
 		}
 	}
 }
+
+// Goal: who may be on the way out of the ISR is no other copy: while the other members are cut off from ZooKeeper, where their sessions run
+// out, no broker loses its data, and when they are back one may.
+func TestTheOnlyCopyIsWithheld(t *testing.T) {
+	file, err := faults.Parse("x", []byte("5s partition from=2,3 to=zk for=1s\n5.5s power node=1 keep=none for=1s\n9s power node=1 keep=none for=1s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file.Header.Changes = faults.Changes{Brokers: 3, Heal: 14 * time.Second}
+	r := Run(Options{Scenario: find(t, "steady"), Seed: 2, Schedule: &file}).Report
+	if r.Verdict != reports.Pass {
+		t.Errorf("\n%s", describe(r))
+	}
+	var outcomes []string
+	for _, f := range r.Faults {
+		outcomes = append(outcomes, f.Outcome)
+		if f.Outcome == "withheld" && !strings.Contains(f.Why, "the only copy") {
+			t.Errorf("%s was withheld since %s", f.Text, f.Why)
+		}
+	}
+	if strings.Join(outcomes, " ") != "applied withheld applied" {
+		t.Errorf("%s\n%s", outcomes, describe(r))
+	}
+}

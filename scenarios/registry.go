@@ -245,11 +245,18 @@ func (r *registry) proposed(id int32, tp wire.TopicPartition) []int32 {
 	return nil
 }
 
-// healthy reports whether the broker runs, is registered and serves: a broker that is starting or cut off may be on its
+// healthy reports whether the broker runs, is registered and serves: a broker that is starting, or cut off from ZooKeeper, may be on its
 // way out of the ISR.
 func (r *registry) healthy(id int32) bool {
 	n := r.c.node(id)
-	return n != nil && r.c.w.Status(n.name) == cluster.Running && n.broker != nil && n.broker.Ready() && !r.lost[id]
+	if n == nil || r.c.w.Status(n.name) != cluster.Running || n.broker == nil || !n.broker.Ready() || r.lost[id] || r.c.w.Severed(n.name, zkName) {
+		return false
+	}
+	if r.c.zk == nil {
+		return true // what it says is not known, and no session ends meanwhile
+	}
+	_, _, registered := r.c.zk.Get(zookeeper.PathBrokerID(id))
+	return registered
 }
 
 // converged says what is missing until the cluster is well, or "": every broker serves, every partition has a leader

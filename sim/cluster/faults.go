@@ -172,6 +172,9 @@ func (w *World) SetLink(from, to string, c network.Condition) {
 // LinkHurt counts what SetLink's conditions did to segments and dials on the directed link since the world began.
 func (w *World) LinkHurt(from, to string) int64 { return w.net.LinkHurt(from, to) }
 
+// Severed tells whether nothing passes between two nodes at this moment, one way or both.
+func (w *World) Severed(a, b string) bool { return w.net.Severed(a, b) }
+
 // SetWallOffset sets how far the node's wall clock is off; it jumps there.
 func (w *World) SetWallOffset(name string, d time.Duration) {
 	n := w.node(name)

@@ -63,6 +63,9 @@ func TestOneWayPartitionBlocksAcknowledgements(t *testing.T) {
 		})
 	p.Run(env.Instant(500 * time.Millisecond))
 	heal := p.Partition([]string{"c1"}, []string{"b1"}, true) // c1 → b1 is cut, b1 → c1 is not
+	if !p.Severed("c1", "b1") || !p.Severed("b1", "c1") {
+		t.Error("half a link is whole")
+	}
 	p.RunFor(10 * time.Second)
 	if received != 1000 || written != 1000 {
 		t.Errorf("with acknowledgements cut: %d written, %d received, want the window of 1000", written, received)
@@ -273,8 +276,18 @@ func TestSlowAndClog(t *testing.T) {
 			c.Close()
 		})
 	var heal func()
+	severed := func(at time.Duration, want bool) {
+		p.At(env.Instant(at), func() {
+			if p.Severed("b1", "c1") != want || p.Severed("c1", "b1") != want {
+				t.Errorf("at %v the link is severed: %v", at, !want)
+			}
+		})
+	}
 	p.At(env.Instant(1500*time.Millisecond), func() { heal = p.SlowLink([]string{"b1"}, []string{"c1"}, 100) })
+	severed(2400*time.Millisecond, false)
 	p.At(env.Instant(2500*time.Millisecond), func() { heal(); p.Clog([]string{"b1"}, []string{"c1"}, time.Second) })
+	severed(2600*time.Millisecond, true)
+	severed(3600*time.Millisecond, false)
 	p.At(env.Instant(3700*time.Millisecond), func() { p.SetLink("b1", "c1", network.Condition{Delay: 30 * time.Millisecond}) })
 	p.At(env.Instant(4700*time.Millisecond), func() { p.World.Heal() })
 	p.finish(time.Minute)

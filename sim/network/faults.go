@@ -112,6 +112,13 @@ func (n *Network) SetLink(from, to string, c Condition) {
 // LinkHurt counts the segments and SYNs that SetLink's conditions held up or slowed on the link.
 func (n *Network) LinkHurt(from, to string) int64 { return n.host(from).links[n.host(to).index].hurt }
 
+// Severed tells whether nothing passes at this moment on the link from one host to the other, or on the way back.
+func (n *Network) Severed(from, to string) bool {
+	l := n.host(from).links[n.host(to).index]
+	now := n.s.Now()
+	return l.cut() || l.clogged > now || l.back().cut() || l.back().clogged > now
+}
+
 // Clog delivers nothing between these hosts, either way, for d; then everything at once.
 func (n *Network) Clog(from, to []string, d time.Duration) {
 	until := n.s.Now().Add(d)
