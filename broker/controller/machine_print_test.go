@@ -1,0 +1,130 @@
+package controller
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"barnabas/broker/zookeeper"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+func printAnswer(out *strings.Builder, what string, code int16, message *string) {
+	fmt.Fprintf(out, "answer %s %s", what, codeName(code))
+	if message != nil {
+		fmt.Fprintf(out, ": %s", *message)
+	}
+	fmt.Fprintln(out)
+}
+
+// print prints what the machine has sent, and checks it: epochs are those of now. Same requests to several brokers, one after the
+// other, are printed once.
+func (s *stage) print(out *strings.Builder) {
+	var to []string
+	var last string
+	end := func() {
+		if len(to) > 0 {
+			fmt.Fprintf(out, "-> %s %s\n", strings.Join(to, ","), last)
+		}
+	}
+	for _, o := range s.machine.takeOutbox() {
+		text := s.describe(o)
+		if text != last {
+			end()
+			to, last = nil, text
+		}
+		to = append(to, fmt.Sprint(o.broker))
+		if req, ok := o.req.(*kmsg.StopReplicaRequest); ok && slices.ContainsFunc(req.Topics, func(t kmsg.StopReplicaRequestTopic) bool {
+			return slices.ContainsFunc(t.PartitionStates, func(p kmsg.StopReplicaRequestTopicPartitionState) bool { return p.Delete })
+		}) {
+			s.stops[o.broker] = append(s.stops[o.broker], req)
+		}
+	}
+	end()
+}
+
+func (s *stage) describe(o outgoing) string {
+	var b strings.Builder
+	var brokerEpoch int64
+	switch req := o.req.(type) {
+	case *kmsg.LeaderAndISRRequest:
+		brokerEpoch = req.BrokerEpoch
+		b.WriteString("LeaderAndIsr")
+		for _, rt := range req.TopicStates {
+			for _, p := range rt.PartitionStates {
+				fmt.Fprintf(&b, "\n     %s-%d leader=%d epoch=%d isr=%v pe=%d", rt.Topic, p.Partition, p.Leader, p.LeaderEpoch, p.ISR, p.ZKVersion)
+				if p.IsNew {
+					b.WriteString(" new")
+				}
+				if p.LeaderRecoveryState != 0 {
+					b.WriteString(" recovering")
+				}
+			}
+		}
+	case *kmsg.UpdateMetadataRequest:
+		brokerEpoch = req.BrokerEpoch
+		b.WriteString("UpdateMetadata live=")
+		for i, l := range req.LiveBrokers {
+			fmt.Fprint(&b, strings.Repeat(",", min(i, 1)), l.ID)
+		}
+		for _, rt := range req.TopicStates {
+			for _, p := range rt.PartitionStates {
+				fmt.Fprintf(&b, "\n     %s-%d leader=%d epoch=%d isr=%v pe=%d offline=%v", rt.Topic, p.Partition, p.Leader, p.LeaderEpoch, p.ISR, p.ZKVersion, p.OfflineReplicas)
+			}
+		}
+	case *kmsg.StopReplicaRequest:
+		brokerEpoch = req.BrokerEpoch
+		b.WriteString("StopReplica")
+		for _, rt := range req.Topics {
+			for _, p := range rt.PartitionStates {
+				fmt.Fprintf(&b, " %s-%d epoch=%d", rt.Topic, p.Partition, p.LeaderEpoch)
+				if p.Delete {
+					b.WriteString(" delete")
+				}
+			}
+		}
+	}
+	if known := s.brokers[o.broker].Epoch; brokerEpoch != known {
+		fmt.Fprintf(&b, " (broker epoch %d, is %d)", brokerEpoch, known)
+	}
+	return b.String()
+}
+
+// state prints every partition as the machine knows it, and whether its znode says the same.
+func (s *stage) state() string {
+	var b strings.Builder
+	for _, p := range s.machine.partitions() {
+		fmt.Fprintf(&b, "%s %s replicas=%v", p.tp, p.phase, p.assignment.Replicas)
+		if p.leadership != nil {
+			fmt.Fprintf(&b, " leader=%d epoch=%d isr=%v pe=%d", p.leadership.Leader, p.leadership.LeaderEpoch, p.leadership.ISR, p.leadership.PartitionEpoch)
+			data, stat, _ := s.tree.Get(zookeeper.PathPartitionState(p.tp))
+			written, err := zookeeper.DecodePartitionState(p.tp, data, stat.Version)
+			if err != nil || !written.Equal(*p.leadership) || written.PartitionEpoch != p.leadership.PartitionEpoch {
+				fmt.Fprintf(&b, " BUT ZNODE %+v %v", written, err)
+			}
+		}
+		for _, id := range p.assignment.Replicas {
+			if phase := p.replicas[id]; phase != replicaOnline {
+				fmt.Fprintf(&b, " %d:%s", id, phase)
+			}
+		}
+		b.WriteByte('\n')
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.machine.deleting)) {
+		fmt.Fprintf(&b, "deleting %s ineligible=%v\n", name, s.machine.ineligible[name])
+	}
+	if b.Len() == 0 {
+		return "empty\n"
+	}
+	return b.String()
+}
+
+func codeName(code int16) string {
+	if code == 0 {
+		return "ok"
+	}
+	return kerr.TypedErrorForCode(code).Message
+}
