@@ -18,13 +18,7 @@ func (w *realWorld) SetDisk(n faults.Node, d faults.Disk) faults.Outcome {
 		}
 	}
 	order := diskOrder(d, broken)
-	w.mu.Lock()
-	w.disks[name] = order
-	w.mu.Unlock()
-	if err := w.tell(name, order); err != nil {
-		return refused("%v", err)
-	}
-	return applied("")
+	return w.stands(w.disks, name, order)
 }
 
 func (w *realWorld) DiskHurt(n faults.Node) faults.DiskHurt {

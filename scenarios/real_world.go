@@ -239,8 +239,13 @@ func (w *realWorld) SetClock(n faults.Node, off time.Duration, drift int) faults
 		return refused("%s has no hook", name)
 	}
 	order := fmt.Sprintf("clock offset=%s drift=%d", off, drift)
+	return w.stands(w.clock, name, order)
+}
+
+// stands gives a process an order that stands until the next of its kind, for its next lives, too.
+func (w *realWorld) stands(orders map[string]string, name, order string) faults.Outcome {
 	w.mu.Lock()
-	w.clock[name] = order
+	orders[name] = order
 	w.mu.Unlock()
 	if err := w.tell(name, order); err != nil {
 		return refused("%v", err)

@@ -17,36 +17,27 @@ import (
 
 // counting counts the syncs of segments and lets each take a while.
 type counting struct {
-	env.Env
+	syncing
 	syncs  int
 	during func()
 }
 
-type countingFile struct {
-	env.File
-	c *counting
-}
-
-func (c *counting) Open(name string, mode env.OpenMode) (env.File, error) {
-	f, err := c.Env.Open(name, mode)
-	if err != nil || name[len(name)-4:] != ".log" {
-		return f, err
-	}
-	return countingFile{f, c}, nil
-}
-
-func (f countingFile) Sync() error {
-	f.c.syncs++
-	f.c.Env.Sleep(10 * time.Millisecond)
-	if f.c.during != nil {
-		f.c.during()
-	}
-	return f.File.Sync()
+func newCounting(e env.Env) *counting {
+	c := &counting{}
+	c.syncing = syncing{Env: e, extension: ".log", sync: func(f env.File) error {
+		c.syncs++
+		e.Sleep(10 * time.Millisecond)
+		if c.during != nil {
+			c.during()
+		}
+		return f.Sync()
+	}}
+	return c
 }
 
 func TestAppendsShareASync(t *testing.T) {
 	run(t, func(e env.Env) {
-		c := &counting{Env: e}
+		c := newCounting(e)
 		f := open(t, c, func(o *log.Options) { o.Config.FlushMessages = 1 })
 		c.during = func() {
 			if f.EndOffset() > f.RecoveryPoint() {
@@ -85,7 +76,7 @@ func TestAppendsShareASync(t *testing.T) {
 // A producer that sends again while its first attempt waits for its sync must not be answered before that.
 func TestDuplicateWaitsForTheFirstAttemptsSync(t *testing.T) {
 	run(t, func(e env.Env) {
-		c := &counting{Env: e}
+		c := newCounting(e)
 		f := open(t, c, func(o *log.Options) { o.Config.FlushMessages = 1 })
 		again := env.NewGroup(e)
 		c.during = func() {
@@ -108,7 +99,7 @@ func TestDuplicateWaitsForTheFirstAttemptsSync(t *testing.T) {
 // Flush, truncation and close while appends wait: nobody waits for ever, and nothing is lost or seen too early.
 func TestCommitMeetsTruncationAndClose(t *testing.T) {
 	run(t, func(e env.Env) {
-		c := &counting{Env: e}
+		c := newCounting(e)
 		f := open(t, c, func(o *log.Options) { o.Config.FlushMessages = 1 })
 		g := env.NewGroup(e)
 		for task := range 8 {
@@ -139,7 +130,7 @@ func TestCommitMeetsTruncationAndClose(t *testing.T) {
 func TestTruncationForgetsTheSyncThatWasDue(t *testing.T) {
 	for _, cut := range []func(f *fixture) error{func(f *fixture) error { return f.TruncateTo(2) }, func(f *fixture) error { return f.TruncateFullyAndStartAt(3) }} {
 		run(t, func(e env.Env) {
-			c := &counting{Env: e}
+			c := newCounting(e)
 			f := open(t, c, func(o *log.Options) { o.Config.FlushMessages = 8 })
 			f.lead(1, "a", 2)
 			waits := env.NewGroup(e)

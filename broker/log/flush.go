@@ -65,9 +65,9 @@ func (l *Log) flushTo(sealedOnly bool) error {
 // syncFailed is what to answer when a sync failed that was made without the lock. A name that is gone since the log was closed meanwhile
 // and its directory renamed, to be deleted or to take another log's place, says nothing against the disk (KAFKA-15391).
 func (l *Log) syncFailed(err error) error {
-	if closed := l.usable(); l.closed && closed != nil && errors.Is(err, env.ErrNotExist) {
+	if l.closed && errors.Is(err, env.ErrNotExist) {
 		markSyncOfAGoneLog.Hit()
-		return closed
+		return l.usable()
 	}
 	return l.fail("flush", err)
 }

@@ -2,7 +2,6 @@ package log_test
 
 import (
 	"errors"
-	"path"
 	"testing"
 
 	"barnabas/broker/env"
@@ -11,34 +10,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 )
-
-// afterSync does something behind the next sync of an index of aborted transactions.
-type afterSync struct {
-	env.Env
-	do func()
-}
-
-type afterSyncFile struct {
-	env.File
-	a *afterSync
-}
-
-func (a *afterSync) Open(name string, mode env.OpenMode) (env.File, error) {
-	f, err := a.Env.Open(name, mode)
-	if err != nil || path.Ext(name) != ".txnindex" {
-		return f, err
-	}
-	return afterSyncFile{f, a}, nil
-}
-
-func (f afterSyncFile) Sync() error {
-	err := f.File.Sync()
-	if do := f.a.do; do != nil {
-		f.a.do = nil
-		do()
-	}
-	return err
-}
 
 // Goal: a log that is deleted, or a copy that is given up, in the middle of a sync does not take its directory offline, although the sync
 // finds names gone (KAFKA-15391). Method: the log has a new index of aborted transactions, whose name is synced with the directory;
@@ -53,8 +24,16 @@ func TestLogThatGoesDuringASyncLeavesItsDirectoryWell(t *testing.T) {
 	} {
 		for _, copied := range []bool{false, true} {
 			run(t, func(e env.Env) {
-				a := &afterSync{Env: e}
-				m := manager(t, a, brokerConfig("/data/a", "/data/b"))
+				var after func()
+				s := &syncing{Env: e, extension: ".txnindex", sync: func(f env.File) error {
+					err := f.Sync()
+					if do := after; do != nil {
+						after = nil
+						do()
+					}
+					return err
+				}}
+				m := manager(t, s, brokerConfig("/data/a", "/data/b"))
 				l := create(t, m, topic("t", 0), 3)
 				gone := func() error { return m.Delete(topic("t", 0)) }
 				if copied {
@@ -69,11 +48,11 @@ func TestLogThatGoesDuringASyncLeavesItsDirectoryWell(t *testing.T) {
 					settings.FlushMessages = 1
 					l.SetConfig(settings)
 				}
-				a.do = func() { check(t, gone()) }
+				after = func() { check(t, gone()) }
 				if err := flush(l); !errors.Is(err, kerr.NotLeaderForPartition) {
 					t.Errorf("%s, copied %v: %v", name, copied, err)
 				}
-				if a.do != nil || l.Err() != nil {
+				if after != nil || l.Err() != nil {
 					t.Errorf("%s, copied %v: the directory is offline: %v", name, copied, l.Err())
 				}
 			})

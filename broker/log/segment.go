@@ -149,7 +149,7 @@ func (g *segment) note(b record.Batch, pos, interval int64) error {
 		g.maxTime, g.maxTimeAt = b.MaxTimestamp(), b.LastOffset()
 	}
 	if g.sinceEntry > interval && b.LastOffset() >= g.base {
-		if err := g.believe(b); err != nil {
+		if err := g.dropContradicted(b); err != nil {
 			return err
 		}
 		if err := g.places.append(entry{b.LastOffset() - g.base, pos}); err != nil {
@@ -164,9 +164,9 @@ func (g *segment) note(b record.Batch, pos, interval int64) error {
 	return nil
 }
 
-// believe takes the index's word back where a later batch contradicts it: no checksum covers a batch's base offset, and an index that was
+// dropContradicted removes the entries that a later batch contradicts: no checksum covers a batch's base offset, and an index that was
 // made again from a file with a flipped bit may hold an offset far behind the others. The batches that follow it are right about where they are.
-func (g *segment) believe(b record.Batch) error {
+func (g *segment) dropContradicted(b record.Batch) error {
 	last, ok := g.places.last()
 	if key := b.LastOffset() - g.base; ok && key <= last.key {
 		markIndexContradicted.Hit()

@@ -21,7 +21,7 @@ func TestStopsOfUntouchedLogsAreCheap(t *testing.T) {
 	var stop int // syncs of segments in the last stop
 	w.AddNode("b1", func(real env.Env) {
 		lives++
-		e := &counting{Env: real}
+		e := newCounting(real)
 		cfg := brokerConfig("/data")
 		m, err := log.OpenManager(e, cfg)
 		if err != nil {
