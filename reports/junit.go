@@ -27,12 +27,18 @@ type junitSuite struct {
 }
 
 type junitCase struct {
-	Name      string        `xml:"name,attr"`
-	ClassName string        `xml:"classname,attr"`
-	Time      string        `xml:"time,attr"`
-	Failure   *junitProblem `xml:"failure,omitempty"`
-	Error     *junitProblem `xml:"error,omitempty"`
-	SystemOut string        `xml:"system-out,omitempty"`
+	Name       string          `xml:"name,attr"`
+	ClassName  string          `xml:"classname,attr"`
+	Time       string          `xml:"time,attr"`
+	Properties []junitProperty `xml:"properties>property,omitempty"`
+	Failure    *junitProblem   `xml:"failure,omitempty"`
+	Error      *junitProblem   `xml:"error,omitempty"`
+	SystemOut  string          `xml:"system-out,omitempty"`
+}
+
+type junitProperty struct {
+	Name  string `xml:"name,attr"`
+	Value string `xml:"value,attr"`
 }
 
 type junitProblem struct {
@@ -42,7 +48,8 @@ type junitProblem struct {
 }
 
 // JUnit writes the runs as JUnit XML: a suite a scenario, a case a seed. The harness's own failures are errors, all
-// other verdicts but pass are failures. A case that failed carries its card.
+// other verdicts but pass are failures. A case that failed carries its card. A simulated run has its hash as a property:
+// two files tell which seeds went another way under another build.
 func JUnit(w io.Writer, runs []*Run) error {
 	all := junitSuites{Name: "barnabas"}
 	bySuite := map[string]int{}
@@ -56,6 +63,9 @@ func JUnit(w io.Writer, runs []*Run) error {
 		}
 		s := &all.Suites[at]
 		c := junitCase{Name: fmt.Sprintf("seed %d", r.Seed), ClassName: "barnabas." + r.Scenario, Time: fmt.Sprintf("%.3f", r.Wall.Seconds())}
+		if r.Hash != "" {
+			c.Properties = []junitProperty{{Name: "hash", Value: r.Hash}}
+		}
 		s.Tests++
 		if r.Verdict != Pass {
 			var card strings.Builder

@@ -78,6 +78,11 @@ func TestJUnitCounts(t *testing.T) {
 	if !strings.Contains(got.Suites[0].Cases[1].Failure.Text, "replay: ") {
 		t.Error("the failure does not say how to replay it")
 	}
+	for _, c := range got.Suites[0].Cases {
+		if len(c.Properties) != 1 || c.Properties[0] != (junitProperty{Name: "hash", Value: sample(Pass).Hash}) {
+			t.Errorf("%s: properties %v", c.Name, c.Properties)
+		}
+	}
 }
 
 // Goal: the page holds the failure and its picture, escapes what it is given, and asks nothing of the network.

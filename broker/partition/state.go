@@ -46,10 +46,11 @@ type State struct {
 	LastStable      int64 // the last stable offset
 	LogEndOffset    int64
 	LogStartOffset  int64
-	LogFirstOffset  int64    // base offset of the first segment on disk, at or below LogStartOffset
-	CutBelow        Cut      // the last that there was
-	LatestEpoch     int32    // the last that the log knows, -1 for none
-	Log             *log.Log // for comparing batches below the high watermark
+	LogFirstOffset  int64            // base offset of the first segment on disk, at or below LogStartOffset
+	CutBelow        Cut              // the last that there was
+	LatestEpoch     int32            // the last that the log knows, -1 for none
+	Epochs          []log.EpochEntry // all that it knows, ascending
+	Log             *log.Log         // for comparing batches below the high watermark
 }
 
 // InSync reports whether a broker is in the ISR as far as this leader knows.
@@ -66,5 +67,5 @@ func (p *Partition) Snapshot() State {
 		LeaderID: p.leaderID, LeaderEpoch: p.leaderEpoch, PartitionEpoch: p.partitionEpoch, ControllerEpoch: p.controllerEpoch,
 		Replicas: p.replicas, ISR: p.isr.committed, ISRMaximal: p.isr.maximalSet(), ISRProposed: p.isr.proposed(),
 		MinISR: min(p.minISR, len(p.replicas)), HighWatermark: p.hw, LastStable: p.log().LastStableOffset(p.hw), LogEndOffset: p.log().EndOffset(), LogStartOffset: p.log().StartOffset(),
-		CutBelow: p.cutBelow, EpochStart: p.epochStart, Acked: p.acked, LogFirstOffset: p.log().FirstOffset(), LatestEpoch: p.log().LatestEpoch(), Log: p.log()}
+		CutBelow: p.cutBelow, EpochStart: p.epochStart, Acked: p.acked, LogFirstOffset: p.log().FirstOffset(), LatestEpoch: p.log().LatestEpoch(), Epochs: p.log().Epochs(), Log: p.log()}
 }

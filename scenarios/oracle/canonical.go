@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"sort"
 
 	"barnabas/broker/env"
@@ -163,6 +164,7 @@ func (o *Oracle) compare(at env.Instant, log *canonical, r *Replica, b batch) bo
 	if b.base >= log.end() {
 		if r.State.Role == partition.Leader {
 			log.batches = append(log.batches, b)
+			o.lookEpoch(at, r, b)
 			return true
 		}
 		return false // a leader's high watermark that no look has caught; its log will tell
@@ -174,6 +176,7 @@ func (o *Oracle) compare(at env.Instant, log *canonical, r *Replica, b batch) bo
 	if b.next <= r.State.LogStartOffset {
 		return true // nobody reads it: the leader has deleted it, and could not tell where the logs part (LeaderEpochFileCache#endOffsetFor)
 	}
+	o.lookEpoch(at, r, b)
 	if have.base != b.base || have.next != b.next || have.sum != b.sum {
 		o.violated(at, "INV-COMMITTED-EQUAL", r.State.TP, r.Broker,
 			"broker %d has another batch at offset %d (epoch %d) below its high watermark %d than broker %d had (epoch %d) when it was committed",
@@ -181,4 +184,18 @@ func (o *Oracle) compare(at env.Instant, log *canonical, r *Replica, b batch) bo
 		return false
 	}
 	return true
+}
+
+// lookEpoch checks that a log takes a batch for one of the epoch that stands in it: logs are cut where they part by what each knows of epochs.
+func (o *Oracle) lookEpoch(at env.Instant, r *Replica, b batch) {
+	known := int32(-1)
+	for _, e := range slices.Backward(r.State.Epochs) {
+		if e.StartOffset <= b.base {
+			known = e.Epoch
+			break
+		}
+	}
+	if known != b.epoch && !r.State.Changing {
+		o.violated(at, "INV-EPOCH-KNOWN", r.State.TP, r.Broker, "broker %d has a batch of epoch %d at offset %d, and takes it for one of epoch %d", r.Broker, b.epoch, b.base, known)
+	}
 }

@@ -38,6 +38,7 @@ func TestDeletedAndMadeAnewBetweenLooksIsNotCut(t *testing.T) {
 			look := func(l *log.Log, role partition.Role, epoch int32, end int64) {
 				o.Look(View{Replicas: []Replica{{Broker: 2, Life: 1, State: partition.State{
 					TP: wire.TopicPartition{Topic: "t"}, Role: role, LeaderEpoch: epoch, HighWatermark: end, LogEndOffset: end, Log: l,
+					LatestEpoch: epoch, Epochs: []log.EpochEntry{{Epoch: 0}, {Epoch: epoch, StartOffset: end}},
 				}}}})
 			}
 			look(first, partition.Leader, 3, 10)

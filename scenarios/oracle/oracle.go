@@ -113,7 +113,8 @@ func (o *Oracle) AllowLoss() { o.lossy = true }
 
 // aboutData are the invariants that a loss beyond the replication breaks.
 func aboutData(id string) bool {
-	return id == "INV-ISR-COMPLETE" || id == "INV-COMMITTED-EQUAL" || id == "INV-COMMITTED-KEPT" || id == "INV-COMMITTED-WHOLE" || id == "INV-LOG-CONTIGUOUS" || id == "INV-ONE-ACKER"
+	return id == "INV-ISR-COMPLETE" || id == "INV-COMMITTED-EQUAL" || id == "INV-COMMITTED-KEPT" || id == "INV-COMMITTED-WHOLE" || id == "INV-LOG-CONTIGUOUS" || id == "INV-ONE-ACKER" ||
+		id == "INV-EPOCH-KNOWN"
 }
 
 // Violations are all that were found, in order. Each invariant is reported once per partition and broker.
@@ -251,6 +252,9 @@ func (o *Oracle) lookLeader(at env.Instant, r *Replica, was *seen) {
 	}
 	if was.role == partition.Leader && was.epoch == s.LeaderEpoch && was.shy == s.PartitionEpoch && s.HighWatermark > was.hw && len(s.ISR) < s.MinISR {
 		o.violated(at, "INV-MIN-ISR", tp, r.Broker, "leader %d took its high watermark from %d to %d with the ISR %v, although min.insync.replicas is %d", r.Broker, was.hw, s.HighWatermark, s.ISR, s.MinISR)
+	}
+	if s.LatestEpoch != s.LeaderEpoch && !s.Changing {
+		o.violated(at, "INV-EPOCH-KNOWN", tp, r.Broker, "broker %d leads in epoch %d, and the last that its log knows is %d", r.Broker, s.LeaderEpoch, s.LatestEpoch)
 	}
 	o.lookAcked(at, r)
 	o.lookStable(at, r, was)

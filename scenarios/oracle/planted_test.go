@@ -62,7 +62,8 @@ func well() *cluster {
 			role = partition.Leader
 		}
 		c.view.Replicas = append(c.view.Replicas, Replica{Broker: id, Life: 1, State: partition.State{TP: tp, Role: role, LeaderID: 1, LeaderEpoch: 3,
-			PartitionEpoch: 5, HighWatermark: 30, LogEndOffset: 30, ISR: []int32{1, 2, 3}, Replicas: []int32{1, 2, 3}, MinISR: 2, Log: new(log.Log)}})
+			PartitionEpoch: 5, HighWatermark: 30, LogEndOffset: 30, ISR: []int32{1, 2, 3}, Replicas: []int32{1, 2, 3}, MinISR: 2,
+			LatestEpoch: 3, Epochs: []log.EpochEntry{{Epoch: 0, StartOffset: 0}, {Epoch: 3, StartOffset: 30}}, Log: new(log.Log)}})
 	}
 	c.view.Partitions = []Registered{{TP: tp, Leader: 1, LeaderEpoch: 3, PartitionEpoch: 5, ControllerEpoch: 2, Controllers: 2, ISR: []int32{1, 2, 3}, Replicas: []int32{1, 2, 3}}}
 	return c
@@ -101,6 +102,7 @@ var planted = map[string]func(c *cluster){
 	"INV-COMMITTED-KEPT":  func(c *cluster) { c.replica(2).LogEndOffset, c.replica(2).HighWatermark = 10, 10 },
 	"INV-COMMITTED-WHOLE": func(c *cluster) { c.disks.sum[3] = torn; c.view.Replicas[2].Life = 2 },
 	"INV-LOG-CONTIGUOUS":  func(c *cluster) { c.disks.sum[3] = gap; c.view.Replicas[2].Life = 2 },
+	"INV-EPOCH-KNOWN":     func(c *cluster) { c.replica(1).LatestEpoch = 0 },
 	"INV-MIN-ISR": func(c *cluster) {
 		c.replica(1).ISR = []int32{1}
 		c.replica(1).PartitionEpoch = 6
@@ -167,6 +169,30 @@ func TestBelowTheLogStartNothingIsCompared(t *testing.T) {
 		c.look(o)
 		if seen := len(o.Violations()) > 0; seen != want {
 			t.Errorf("a log from %d on: %v", start, o.Violations())
+		}
+	}
+}
+
+// Goal: a batch whose epoch is not what its log takes it for is seen on whoever has it. Method: batches of epoch 0 in logs that know other epochs.
+func TestEpochsOfBatchesAreKnown(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		known []log.EpochEntry
+		want  bool
+	}{
+		{"none known", nil, true},
+		{"all behind the batches", []log.EpochEntry{{Epoch: 3, StartOffset: 30}}, true},
+		{"too early", []log.EpochEntry{{Epoch: 0, StartOffset: 0}, {Epoch: 3, StartOffset: 20}}, true},
+		{"right", []log.EpochEntry{{Epoch: 0, StartOffset: 0}, {Epoch: 2, StartOffset: 30}, {Epoch: 3, StartOffset: 30}}, false},
+	} {
+		for id := 1; id <= 3; id++ {
+			c := well()
+			c.replica(id).Epochs = test.known
+			o := New(c.disks)
+			c.look(o)
+			if seen := slices.ContainsFunc(o.Violations(), func(v Violation) bool { return v.ID == "INV-EPOCH-KNOWN" }); seen != test.want {
+				t.Errorf("%s, on broker %d: %v", test.name, id, o.Violations())
+			}
 		}
 	}
 }
