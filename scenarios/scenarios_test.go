@@ -123,7 +123,7 @@ var finders = map[string]struct {
 
 	"single-epoch-lookup": {"rapid-elections", 4},
 	"no-fetch-epoch":      {"slow-zookeeper", 8},
-	"epoch-not-persisted": {"rapid-elections", 92},
+	"epoch-not-persisted": {"rapid-elections", 1},
 	"hw-before-truncate":  {"leader-failover", 1},
 	"stale-isr-expand":    {"reboot-in-isr", 2},
 	"no-broker-epoch":     {"bounced-broker", 4},
