@@ -34,9 +34,11 @@ fmt: ## gofmt everything
 sim: build ## every scenario over SEEDS (1..200)
 	@for s in $(SCENARIOS); do bin/barnabas run $$s --seeds $(SEEDS) --out $(OUT)/$$s || exit $$?; done
 
-determinism: build ## every scenario over SEEDS, each seed twice, hashes compared
+determinism: build ## every scenario over SEEDS, each seed twice, hashes compared; one under GOMAXPROCS 1 and 2, and the race detector, too
 	@for s in $(SCENARIOS); do bin/barnabas run $$s --seeds $(SEEDS) --twice --out $(OUT)/$$s || exit $$?; done
 	@for p in 1 2; do GOMAXPROCS=$$p bin/barnabas run leader-failover --seed 7 --out $(OUT)/gomaxprocs-$$p | grep -o 'hash [0-9a-f]*'; done | uniq | { read a; ! read b; } || { echo "the hash depends on GOMAXPROCS"; exit 13; }
+	@$(GO) build -race -o $(OUT)/barnabas-race ./cmd/barnabas
+	@for b in bin/barnabas $(OUT)/barnabas-race; do $$b run leader-failover --seed 7 --out $(OUT)/race-or-not | grep -o 'hash [0-9a-f]*'; done | uniq | { read a; ! read b; } || { echo "the hash depends on the race detector"; exit 13; }
 
 zoo: build ## every bug of the zoo, found by the soak's mix: seeds it took (median, worst of TRIALS), and as what; out/zoo/zoo.md
 	bin/barnabas zoo --trials $(or $(TRIALS),3) --out $(OUT)/zoo

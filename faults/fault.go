@@ -176,6 +176,17 @@ type Schedule []Fault
 
 // File is a schedule file.
 type File struct {
+	Name     string // where it was read from, "" if nowhere
 	Header   Header
 	Schedule Schedule
+	Lines    []int // that each fault was read from, nil if none was
+}
+
+// Wrong is an error about the fault at index i: it names file and line, if the schedule was read.
+func (f *File) Wrong(i int, reason, remedy string) *ParseError {
+	e := &ParseError{File: f.Name, Reason: reason, Remedy: remedy}
+	if i < len(f.Lines) {
+		e.Line = f.Lines[i]
+	}
+	return e
 }

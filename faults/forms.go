@@ -370,8 +370,8 @@ func (p *params) parseNode(key, name string) Node {
 		return Node(-1 - i)
 	}
 	id, err := strconv.ParseInt(name, 10, 32)
-	if err != nil || id < 0 || id > math.MaxInt32 {
-		p.fail("%s=%s is no node", key, name)("write a broker's id, or one of %s", strings.Join(roleNames[:], ", "))
+	if err != nil || id < 1 || id > math.MaxInt32 {
+		p.fail("%s=%s is no node", key, name)("write a broker's id, from 1 on, or one of %s", strings.Join(roleNames[:], ", "))
 	}
 	return Node(max(0, id))
 }

@@ -37,7 +37,8 @@ const timeRemedy = `write seconds with the unit, such as "3.200s"`
 // Parse reads a schedule file. The name is for errors, which tell the line, what is wrong and what to do
 // (*ParseError). Faults are sorted by their times; those of the same time keep their order.
 func Parse(name string, data []byte) (File, error) {
-	var file File
+	file := File{Name: name}
+	var read []readFault
 	header := false
 	for i, text := range strings.Split(string(data), "\n") {
 		text = strings.TrimSpace(text)
@@ -51,12 +52,12 @@ func Parse(name string, data []byte) (File, error) {
 			header = true
 			file.Header, err = parseHeader(text)
 		case text == "" || text[0] == '#':
-		case len(file.Schedule) == faultsMax:
+		case len(read) == faultsMax:
 			err = wrong("more than %d faults", faultsMax)("split the schedule")
 		default:
 			var fault Fault
 			if fault, err = parseFault(text); err == nil {
-				file.Schedule = append(file.Schedule, fault)
+				read = append(read, readFault{fault, i + 1})
 			}
 		}
 		if err != nil {
@@ -64,8 +65,17 @@ func Parse(name string, data []byte) (File, error) {
 			return File{}, err
 		}
 	}
-	slices.SortStableFunc(file.Schedule, func(a, b Fault) int { return cmp.Compare(a.At, b.At) })
+	slices.SortStableFunc(read, func(a, b readFault) int { return cmp.Compare(a.At, b.At) })
+	for _, f := range read {
+		file.Schedule, file.Lines = append(file.Schedule, f.Fault), append(file.Lines, f.line)
+	}
 	return file, nil
+}
+
+// readFault is a fault and the line that it stands in.
+type readFault struct {
+	Fault
+	line int
 }
 
 // wrong begins an error with the reason; the function it returns takes the remedy.

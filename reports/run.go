@@ -182,6 +182,11 @@ type Slice struct {
 	LatencyMax time.Duration `json:"max_ns"`
 }
 
+// Trim forgets what only the run's own picture shows, and keeps what tables and sums are made of.
+func (r *Run) Trim() {
+	r.Settings, r.Faults, r.Leaders, r.Nodes, r.Slices, r.Notes, r.Logs, r.Stack = nil, nil, nil, nil, nil, nil, nil, ""
+}
+
 // ID names the run's directory.
 func (r *Run) ID() string {
 	id := fmt.Sprintf("%s-%d", r.Scenario, r.Seed)

@@ -83,7 +83,8 @@ func (r *run) vacuous() string {
 	return vacuous(r.plan, r.report, r.load.Counts(), r.operated, r.o.Schedule != nil)
 }
 
-// vacuous says why a run proves nothing, or "". chosen faults are somebody's own choice, and may be none.
+// vacuous says why a run proves nothing, or "". chosen faults are somebody's own choice, and may be
+// none, but if there are any, one has to strike.
 func vacuous(p *Plan, report *reports.Run, of workload.Counts, operated int, chosen bool) string {
 	c, least := &report.Counts, &p.Least
 	if c.RecordsAcked < least.Acked {
@@ -108,14 +109,18 @@ func vacuous(p *Plan, report *reports.Run, of workload.Counts, operated int, cho
 		return fmt.Sprintf("only %d transactions were committed and %d records processed; at least %d and %d were expected", of.Transactions, of.Processed,
 			least.Transactions, least.Processed)
 	}
-	if chosen {
-		return ""
-	}
-	any := 0
+	any, planned := 0, 0
 	fired := map[string]int{}
 	for _, count := range report.Fired {
 		any += count.Fired
+		planned += count.Planned
 		fired[count.Kind] = count.Fired
+	}
+	if chosen {
+		if planned > 0 && any == 0 {
+			return fmt.Sprintf("of the schedule's %d faults none fired", planned)
+		}
+		return ""
 	}
 	for _, kind := range least.Fired {
 		if fired[kind.String()] == 0 {

@@ -73,8 +73,8 @@ func (r *realRun) prepare() {
 	if r.o.Schedule != nil {
 		r.schedule = r.o.Schedule.Schedule
 	}
-	if why := stranger(r.schedule, r.plan.Brokers); why != "" {
-		r.errs = append(r.errs, errors.New(why))
+	if i, why := stranger(r.schedule, r.plan.Brokers, r.plan.LogDirs); i >= 0 {
+		r.errs = append(r.errs, errors.New("the schedule's "+why))
 	}
 	r.timers = newRealTimers(r.e)
 	if r.o.Processes == nil {

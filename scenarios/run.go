@@ -79,16 +79,19 @@ type run struct {
 
 // Run runs one seed and judges it.
 func Run(o Options) *Result {
-	if o.Schedule != nil && o.Changes == (faults.Changes{}) {
-		o.Changes = o.Schedule.Header.Changes
-	}
-	r := &run{o: o}
-	r.w = cluster.New(cluster.Options{Seed: worldSeed(o), Trace: o.Trace, HookEvery: lookEvery, Rare: true, Redraws: o.Changes.RedrawAt > 0})
+	r := newRun(o)
 	defer r.w.Close()
 	r.prepare()
 	r.play()
 	r.judge()
-	return &Result{Report: r.report, Schedule: r.schedule, History: &r.recorder.History, Trace: r.w.Trace(), Changes: o.Changes, State: r.state}
+	return &Result{Report: r.report, Schedule: r.schedule, History: &r.recorder.History, Trace: r.w.Trace(), Changes: r.o.Changes, State: r.state}
+}
+
+func newRun(o Options) *run {
+	if o.Schedule != nil && o.Changes == (faults.Changes{}) {
+		o.Changes = o.Schedule.Header.Changes
+	}
+	return &run{o: o, w: cluster.New(cluster.Options{Seed: worldSeed(o), Trace: o.Trace, HookEvery: lookEvery, Rare: true, Redraws: o.Changes.RedrawAt > 0})}
 }
 
 // worldSeed decides everything but the plan and the schedule, which are the seed's own.
@@ -127,8 +130,8 @@ func (r *run) prepare() {
 	r.recorder.History.Header = history.Header{Scenario: r.o.Scenario.Name, Seed: r.o.Seed, Bugs: r.o.Bugs.String(), World: "sim",
 		Topics: r.plan.promises(), Pipelines: r.plan.pipelines()}
 	r.report.Changes = r.o.Changes.String()
-	if why := stranger(r.schedule, r.plan.Brokers); why != "" {
-		r.c.errs = append(r.c.errs, errors.New(why))
+	if i, why := stranger(r.schedule, r.plan.Brokers, r.plan.LogDirs); i >= 0 {
+		r.c.errs = append(r.c.errs, errors.New("the schedule's "+why))
 	}
 	if at := r.o.Changes.RedrawAt; at > 0 {
 		r.w.At(env.Instant(at), func() { r.w.Redraw(r.o.Changes.Redraw) })
@@ -157,16 +160,33 @@ func (r *run) prepare() {
 	r.w.OnStep(r.look)
 }
 
-// stranger says which broker of the schedule is not in the cluster, or "".
-func stranger(s faults.Schedule, brokers int) string {
-	for _, f := range s {
+// stranger says which fault of the schedule names what is not in the cluster, and what; or -1.
+func stranger(s faults.Schedule, brokers, logDirs int) (int, string) {
+	for i, f := range s {
 		for _, n := range append(append([]faults.Node{f.Node}, f.From...), f.To...) {
 			if int(n) > brokers {
-				return fmt.Sprintf("the schedule names broker %d in %q; there are %d", n, f, brokers)
+				return i, fmt.Sprintf("%q names broker %d; there are %d", f, n, brokers)
 			}
 		}
+		if f.Dir > max(1, logDirs) {
+			return i, fmt.Sprintf("%q names log directory %d; each broker has %d", f, f.Dir, max(1, logDirs))
+		}
 	}
-	return ""
+	return -1, ""
+}
+
+// Fits checks that the cluster of this scenario and seed has what the schedule names. The error (*faults.ParseError) says in which
+// line of its file it does not. brokers, if not 0, is how many there are whatever the seed says.
+func Fits(s *Scenario, seed uint64, file *faults.File, brokers int) error {
+	plan := drawPlan(s, seed)
+	plan.change(file.Header.Changes)
+	if brokers == 0 {
+		brokers = plan.Brokers
+	}
+	if i, why := stranger(file.Schedule, brokers, plan.LogDirs); i >= 0 {
+		return file.Wrong(i, fmt.Sprintf("%s with seed %d: %s", s.Name, seed, why), "name others, or give another --seed")
+	}
+	return nil
 }
 
 // promise is what Kafka promises of the topic in this plan.

@@ -68,7 +68,7 @@ Kafka-compatible cluster, on a topic of their own and without faults.`,
 	flags.Uint64Var(&f.seed, "seed", 1, "the seed")
 	flags.StringVar(&f.seeds, "seeds", "", "several seeds, FIRST..LAST, instead of --seed")
 	flags.StringVar(&f.world, "world", "sim", "sim, or real: processes on this machine")
-	flags.StringVar(&f.schedule, "schedule", "", "play the faults of this file instead of those drawn from the seed")
+	flags.StringVar(&f.schedule, "schedule", "", "play the faults of this file instead of those drawn from the seed; without --seed with the seed of its header")
 	flags.StringVar(&f.bugs, "bug", "", "switch on these bugs of the zoo, comma-separated")
 	flags.BoolVar(&f.twice, "twice", false, "run each seed two times and compare the hashes")
 	flags.BoolVar(&f.beyond, "beyond", false, "let faults do more than Kafka promises to bear, and check the weaker promise")
@@ -119,7 +119,7 @@ func newPlan(name string, f runFlags, seedGiven bool) (*plan, error) {
 		return nil, usage("--bug: %w", err)
 	}
 	if f.schedule != "" {
-		if p.schedule, err = readSchedule(f.schedule); err != nil {
+		if err := p.takeSchedule(f.seeds != "" || seedGiven); err != nil {
 			return nil, err
 		}
 	}
@@ -127,6 +127,29 @@ func newPlan(name string, f runFlags, seedGiven bool) (*plan, error) {
 		return nil, usage("--jobs %d: at least one", f.jobs)
 	}
 	return p, nil
+}
+
+// takeSchedule reads the schedule, and the seed from its header if no other was given, and checks that the cluster has what it names.
+func (p *plan) takeSchedule(seedGiven bool) (err error) {
+	if p.schedule, err = readSchedule(p.flags.schedule); err != nil {
+		return err
+	}
+	if h := p.schedule.Header; h.Scenario != "" {
+		if h.Scenario != p.scenario.Name {
+			fmt.Fprintf(os.Stderr, "barnabas: note: %s was made by %s, seed %d; here its faults are played in %s\n", p.flags.schedule, h.Scenario, h.Seed, p.scenario.Name)
+		} else if !seedGiven {
+			p.seeds = seedRange{h.Seed, h.Seed}
+		}
+	}
+	if p.flags.real.bootstrap != "" {
+		return nil // nobody knows that cluster
+	}
+	for i := range p.seeds.count() {
+		if err := scenarios.Fits(p.scenario, p.seeds.first+uint64(i), p.schedule, p.flags.real.brokers); err != nil {
+			return usage("%w", err)
+		}
+	}
+	return nil
 }
 
 func readSchedule(name string) (*faults.File, error) {
@@ -148,6 +171,9 @@ const gcPercent = 400
 // failing seed.
 func (p *plan) run() error {
 	debug.SetGCPercent(gcPercent)
+	if err := os.MkdirAll(p.flags.out, 0o777); err != nil { // now, and not when all the work is done
+		return usage("--out: %w", err)
+	}
 	one := p.one
 	if p.flags.world == "real" {
 		one = p.newReals().one
@@ -211,9 +237,11 @@ func (p *plan) summary(records []*reports.Run, failed int, first *reports.Run) {
 }
 
 // runAll spreads the seeds over the jobs and hands each record to done, one at a time, as they come. The result is in
-// the order of the seeds.
+// the order of the seeds. Of passes only the first is whole, as the report shows no other's picture: what is kept of the rest does not
+// hold what happened in them.
 func (p *plan) runAll(one func(seed uint64) *reports.Run, done func(*reports.Run)) []*reports.Run {
 	records := make([]*reports.Run, p.seeds.count())
+	var whole *reports.Run
 	next := make(chan int)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -226,6 +254,14 @@ func (p *plan) runAll(one func(seed uint64) *reports.Run, done func(*reports.Run
 				mu.Lock()
 				records[i] = r
 				done(r)
+				if r.Verdict == reports.Pass {
+					if whole == nil || r.Seed < whole.Seed {
+						whole, r = r, whole
+					}
+					if r != nil {
+						r.Trim()
+					}
+				}
 				mu.Unlock()
 			}
 		}()

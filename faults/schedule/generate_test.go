@@ -50,7 +50,7 @@ func TestSchedulesKeepToThePlan(t *testing.T) {
 		}
 		file := faults.File{Header: faults.Header{Scenario: "x", Seed: seed}, Schedule: s}
 		again, err := faults.Parse("x", file.Format())
-		if err != nil || !reflect.DeepEqual(file, again) {
+		if err != nil || file.Header != again.Header || !reflect.DeepEqual(file.Schedule, again.Schedule) {
 			t.Fatalf("seed %d: %v\n%s", seed, err, file.Format())
 		}
 	}
@@ -117,7 +117,7 @@ func TestTargetIsStruckMost(t *testing.T) {
 			}
 		}
 		file := faults.File{Schedule: s}
-		if again, err := faults.Parse("x", file.Format()); err != nil || !reflect.DeepEqual(file, again) {
+		if again, err := faults.Parse("x", file.Format()); err != nil || file.Header != again.Header || !reflect.DeepEqual(file.Schedule, again.Schedule) {
 			t.Fatalf("seed %d: %v\n%s", seed, err, file.Format())
 		}
 	}
