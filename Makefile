@@ -2,7 +2,7 @@
 
 GO      ?= go
 OUT     ?= out
-# large-cluster takes half a minute a seed: name it to have it (make sim SCENARIOS=large-cluster SEEDS=1..5).
+# large-cluster takes several seconds a seed: name it to have it (make sim SCENARIOS=large-cluster SEEDS=1..5).
 SCENARIOS ?= $$(bin/barnabas scenarios --names | grep -v large-cluster)
 SEEDS   ?= 1..200
 

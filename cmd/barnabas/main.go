@@ -47,6 +47,21 @@ func usage(format string, args ...any) error {
 }
 
 func main() {
+	err := rootCommand().Execute()
+	if err == nil {
+		return
+	}
+	var exit *exitError
+	if !errors.As(err, &exit) {
+		exit = &exitError{1, err}
+	}
+	if exit.err != nil {
+		fmt.Fprintln(os.Stderr, "barnabas:", exit.err)
+	}
+	os.Exit(exit.code)
+}
+
+func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use: "barnabas", Long: usageText, SilenceUsage: true, SilenceErrors: true,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -62,18 +77,17 @@ func main() {
 		return usage("%w; see '%s --help'", err, cmd.CommandPath())
 	})
 	root.AddCommand(runCommand(), replayCommand(), shrinkCommand(), causeCommand(), soakCommand(), zooCommand(), reportCommand(), checkCommand(), scenariosCommand(), brokerCommand(), zookeeperCommand(), upCommand(), benchCommand())
-	err := root.Execute()
-	if err == nil {
-		return
-	}
-	var exit *exitError
-	if !errors.As(err, &exit) {
-		exit = &exitError{1, err}
-	}
-	if exit.err != nil {
-		fmt.Fprintln(os.Stderr, "barnabas:", exit.err)
-	}
-	os.Exit(exit.code)
+	root.SetHelpCommand(&cobra.Command{
+		Use: "help [COMMAND]", Short: "Help about a command",
+		RunE: func(_ *cobra.Command, args []string) error {
+			cmd, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 && cmd == root {
+				return usage("no command %q; 'barnabas --help' lists them", args)
+			}
+			return cmd.Help()
+		},
+	})
+	return root
 }
 
 // exitWith turns a verdict into the command's end.

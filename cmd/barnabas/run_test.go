@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -157,6 +158,24 @@ func TestPassesAreKeptAsRows(t *testing.T) {
 		}
 		if r.Hash == "" || r.Counts.OK != 7 || len(r.Fired) != 1 {
 			t.Errorf("seed %d lost its row: %+v", r.Seed, r)
+		}
+	}
+}
+
+// Goal: a command that there is not is an error of usage, asked for help or not, and help about one that there is is help.
+func TestUnknownCommandsAreRefused(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		want int
+	}{
+		{[]string{"nosuch"}, 2}, {[]string{"help", "nosuch"}, 2}, {[]string{"help", "run"}, 0}, {[]string{"help"}, 0}, {[]string{"help", "report", "merge"}, 0},
+		{[]string{"run", "steady", "--nosuch"}, 2}, {[]string{"run"}, 2}, {[]string{"run", "nosuch"}, 2}, {[]string{"run", "steady", "--bug", "nosuch"}, 2},
+	} {
+		root := rootCommand()
+		root.SetArgs(test.args)
+		root.SetOut(io.Discard)
+		if err := root.Execute(); codeOf(err) != test.want {
+			t.Errorf("%v: exit code %d, %v", test.args, codeOf(err), err)
 		}
 	}
 }
