@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -123,10 +124,23 @@ func (a *API) alterResource(r resource, times int, validateOnly bool, change fun
 	} else if err := a.Config.ValidateDynamic(next, r.name == ""); err != nil {
 		return fmt.Errorf("%v: %w", err, kerr.InvalidRequest)
 	}
+	if err := zookeeper.ConfigFits(next); err != nil {
+		return tooLarge(err)
+	}
 	if validateOnly {
 		return nil
 	}
-	return a.Configs.SetEntityConfig(entityType, entity, next)
+	return tooLarge(a.Configs.SetEntityConfig(entityType, entity, next))
+}
+
+// tooLarge answers configs that are more than ZooKeeper takes at once; other errors are returned as they are.
+//
+// DEVIATION(ZooKeeper): Kafka sends the request, the server closes the connection, and Kafka sends it again, for ever.
+func tooLarge(err error) error {
+	if errors.Is(err, zookeeper.ErrTooLarge) {
+		return fmt.Errorf("the configuration cannot be written: %v: %w", err, kerr.InvalidConfig)
+	}
+	return err
 }
 
 func replacedConfigs(entries []kmsg.AlterConfigsRequestResourceConfig) (map[string]string, error) {

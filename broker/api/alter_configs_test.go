@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -44,6 +45,10 @@ func TestIncrementalAlterConfigs(t *testing.T) {
 			if code := alter(c.kind, c.name, c.key, c.op, c.value); code != c.code {
 				t.Errorf("%+v: code %d", c, code)
 			}
+		}
+		large := strings.TrimSuffix(strings.Repeat("0:1,", 300_000), ",")
+		if code := alter(topic, "t", "leader.replication.throttled.replicas", 0, large); code != kerr.InvalidConfig.Code {
+			t.Errorf("a value of %d bytes: code %d", len(large), code)
 		}
 		if got := d.configs["topics/t"]; len(got) != 2 || got["retention.ms"] != "5000" || got["cleanup.policy"] != "compact" {
 			t.Errorf("topic configs %v", got)

@@ -20,6 +20,8 @@ import (
 // server.properties; and with an empty name what was set at run time for all brokers. Nothing is sensitive yet. Of a broker's
 // configs those can be changed while it runs that are not read-only (config.IsDynamic).
 //
+// DEVIATION(KIP-412): BROKER_LOGGER, the levels of loggers, is INVALID_REQUEST, here and in AlterConfigs: there are none.
+//
 // Source: KafkaApis#handleDescribeConfigsRequest, ConfigHelper.
 var describeConfigsRoute = on(kmsg.DescribeConfigs, (*API).describeConfigs)
 

@@ -11,6 +11,8 @@ import (
 // are not known here: -1. A replica that is on its way into another directory is in both: there as a future one, whose lag is
 // what it has yet to get. A directory that failed is listed with KAFKA_STORAGE_ERROR and nothing in it.
 //
+// DEVIATION(KIP-827): Kafka tells those sizes.
+//
 // Source: KafkaApis#handleDescribeLogDirsRequest, ReplicaManager#describeLogDirs.
 var describeLogDirsRoute = on(kmsg.DescribeLogDirs, (*API).describeLogDirs)
 

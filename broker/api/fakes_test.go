@@ -101,7 +101,7 @@ func (d *desk) startAPI() {
 		Quotas: d.quotas, LeaderThrottle: d.throttle,
 	})
 	var err error
-	if d.server, err = server.Listen(server.Options{Env: d.e, Addr: "b1:0", Handle: a.Handle, FrameBytesMax: 1 << 20, InFlightMax: 10}); err != nil {
+	if d.server, err = server.Listen(server.Options{Env: d.e, Addr: "b1:0", Handle: a.Handle, FrameBytesMax: 4 << 20, InFlightMax: 10}); err != nil {
 		d.t.Fatal(err)
 	}
 	d.server.Start()

@@ -176,10 +176,33 @@ func sameMembers(a, b []int32) bool {
 
 // distinctMembers reports whether ids has no member twice and none outside of replicas.
 func distinctMembers(ids, replicas []int32) bool {
+	isReplica := memberOf(replicas)
+	if len(ids) > fewMembers {
+		distinct := map[int32]bool{}
+		for _, id := range ids {
+			distinct[id] = true
+		}
+		return len(distinct) == len(ids) && !slices.ContainsFunc(ids, func(id int32) bool { return !isReplica(id) })
+	}
 	for i, id := range ids {
-		if slices.Contains(ids[:i], id) || !slices.Contains(replicas, id) {
+		if slices.Contains(ids[:i], id) || !isReplica(id) {
 			return false
 		}
 	}
 	return true
+}
+
+// fewMembers are looked through one by one faster than a map is made of them. Clients may send hundreds of thousands.
+const fewMembers = 32
+
+// memberOf tells of an id whether it is in ids, which must not change meanwhile.
+func memberOf(ids []int32) func(id int32) bool {
+	if len(ids) <= fewMembers {
+		return func(id int32) bool { return slices.Contains(ids, id) }
+	}
+	members := map[int32]bool{}
+	for _, id := range ids {
+		members[id] = true
+	}
+	return func(id int32) bool { return members[id] }
 }

@@ -29,6 +29,9 @@ func (m *machine) assign(partitions int32, factor int16) (map[int32]zookeeper.Re
 	case int(factor) > len(brokers):
 		return nil, refusal(kerr.InvalidReplicationFactor, "Replication factor: %d larger than available brokers: %d.", factor, len(brokers))
 	}
+	if err := mayFit(partitions, int(factor)); err != nil {
+		return nil, err
+	}
 	brokers, racks := m.roundOfBrokers()
 	return spread(brokers, racks, round{count: partitions, factor: int(factor), start: m.leastLeading(brokers), shift: len(m.topics)}), nil
 }
@@ -40,8 +43,20 @@ func (m *machine) assignMore(first zookeeper.ReplicaAssignment, from, count int3
 	if len(first.Replicas) > len(brokers) {
 		return nil, refusal(kerr.InvalidReplicationFactor, "Replication factor: %d larger than available brokers: %d.", len(first.Replicas), len(brokers))
 	}
+	if err := mayFit(from+count, len(first.Replicas)); err != nil {
+		return nil, err
+	}
 	start := max(0, slices.Index(brokers, first.Replicas[0]))
 	return spread(brokers, racks, round{from: from, count: count, factor: len(first.Replicas), start: start, shift: start}), nil
+}
+
+// mayFit refuses numbers of partitions that are far beyond what a znode holds, before memory and the time of everybody else who asks for
+// something is spent on working out where they should be.
+func mayFit(partitions int32, factor int) error {
+	if most := zookeeper.PartitionsMax(factor); partitions > most {
+		return refusal(kerr.InvalidPartitions, "Number of partitions must be no larger than %d with %d replicas each, since ZooKeeper could not hold them.", most, factor)
+	}
+	return nil
 }
 
 // roundOfBrokers is the live brokers in the order to go round in, and the rack of each; each has one of its own unless all

@@ -24,6 +24,8 @@ import (
 // remembers what it was told.
 type fakeBroker struct {
 	id         int32
+	chroot     string
+	wrap       func(zookeeper.Session) zookeeper.Session // around its sessions; may be nil
 	env        env.Env
 	cache      *metadata.Cache
 	controller *controller.Controller
@@ -37,7 +39,7 @@ type fakeBroker struct {
 
 // run is the node's main function.
 func (b *fakeBroker) run(e env.Env) {
-	*b = fakeBroker{id: b.id, env: e, seen: b.seen, cache: metadata.New(e), roles: map[wire.TopicPartition]kmsg.LeaderAndISRRequestTopicPartition{}}
+	*b = fakeBroker{id: b.id, chroot: b.chroot, wrap: b.wrap, env: e, seen: b.seen, cache: metadata.New(e), roles: map[wire.TopicPartition]kmsg.LeaderAndISRRequestTopicPartition{}}
 	cfg := config.Default()
 	cfg.BrokerID = b.id
 	b.controller = controller.New(controller.Options{Env: e, Config: cfg, Metadata: b.cache,
@@ -77,7 +79,10 @@ func (b *fakeBroker) join() (*zookeeper.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	store := zookeeper.NewStore(b.env, session, zookeeper.StoreOptions{SessionTimeout: 6 * time.Second})
+	if b.wrap != nil {
+		session = b.wrap(session)
+	}
+	store := zookeeper.NewStore(b.env, session, zookeeper.StoreOptions{Chroot: b.chroot, SessionTimeout: 6 * time.Second})
 	if err := store.EnsurePersistentPaths(); err != nil {
 		store.Close()
 		return nil, err
@@ -174,7 +179,10 @@ type town struct {
 	leaders map[string]int32 // "t-0@epoch" → who was told to lead
 }
 
-func newTown(t *testing.T, seed uint64, brokers int) *town {
+func newTown(t *testing.T, seed uint64, brokers int) *town { return newTownBelow(t, seed, brokers, "") }
+
+// newTownBelow is a town that keeps its znodes below a chroot.
+func newTownBelow(t *testing.T, seed uint64, brokers int, chroot string) *town {
 	w := &town{World: cluster.New(cluster.Options{Seed: seed}), t: t, leaders: map[string]int32{}}
 	t.Cleanup(w.Close)
 	w.AddNode("zk", func(e env.Env) {
@@ -189,7 +197,7 @@ func newTown(t *testing.T, seed uint64, brokers int) *town {
 	})
 	w.Start("zk")
 	for id := range int32(brokers) {
-		b := &fakeBroker{id: id + 1, seen: w.seen}
+		b := &fakeBroker{id: id + 1, chroot: chroot, seen: w.seen}
 		w.brokers = append(w.brokers, b)
 		w.AddNode(b.name(), b.run)
 		w.Start(b.name())

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -120,7 +121,7 @@ func (c *Controller) elected(epoch int32) {
 func (c *Controller) resigned() { c.epoch.Store(0) }
 
 // ask has the loop answer a request. refuse makes the answer with an error code: NOT_CONTROLLER if this broker is not the
-// controller or is no more before it has decided, REQUEST_TIMED_OUT at the deadline.
+// controller or is no more before it has decided, REQUEST_TIMED_OUT at the deadline, UNKNOWN_SERVER_ERROR for what is too large for ZooKeeper.
 func ask[T any](c *Controller, name string, deadline env.Instant, decide func(*machine) (T, error), refuse func(code int16) T) T {
 	t := c.term.Load()
 	if t == nil || !c.Active() {
@@ -135,6 +136,12 @@ func ask[T any](c *Controller, name string, deadline env.Instant, decide func(*m
 			return nil
 		}
 		v, err := decide(t.machine)
+		if errors.Is(err, zookeeper.ErrTooLarge) { // it was not written: what the machine knows still holds
+			t.env.Emit(env.Event{Kind: evTrouble, Text: name + ": " + err.Error()})
+			t.machine.flush()
+			answer.complete(refuse(kerr.UnknownServerError.Code))
+			return nil
+		}
 		if err != nil {
 			drop()
 			return err

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -96,9 +97,15 @@ func (m *machine) expand(asked *kmsg.CreatePartitionsRequestTopic, validateOnly 
 	if first == nil || len(first.assignment.Replicas) == 0 {
 		return refusal(kerr.InvalidReplicaAssignment, "Unexpected existing replica assignment for topic '%s', partition id 0 is missing.", t.name)
 	}
-	added, err := m.assignMore(first.assignment, have, asked.Count-have)
+	var added map[int32]zookeeper.ReplicaAssignment
+	var err error
 	if len(asked.Assignment) > 0 {
 		added, err = m.wantedMore(asked, have, len(first.assignment.Replicas))
+	} else {
+		added, err = m.assignMore(first.assignment, have, asked.Count-have)
+	}
+	if err == nil {
+		err = t.fits(added)
 	}
 	if err != nil || validateOnly {
 		return err
@@ -106,10 +113,26 @@ func (m *machine) expand(asked *kmsg.CreatePartitionsRequestTopic, validateOnly 
 	if err := m.writeAssignments(t.name, added); conflict(err) {
 		return refusal(kerr.UnknownTopicOrPartition, "The topic '%s' does not exist.", t.name)
 	} else if err != nil {
-		return err
+		return tooLargeToWrite(err)
 	}
 	read := zookeeper.TopicAssignment{ID: t.id, Version: t.version, Partitions: added}
 	return m.topicsRead(map[string]zookeeper.TopicAssignment{t.name: read})
+}
+
+// fits refuses assignments of partitions, new ones among them, with which the topic's znode would be more than ZooKeeper takes at once.
+//
+// DEVIATION(ZooKeeper): see fitsTopic.
+func (t *topic) fits(changed map[int32]zookeeper.ReplicaAssignment) error {
+	next := zookeeper.TopicAssignment{ID: t.id, Partitions: maps.Clone(changed)}
+	for n, p := range t.partitions { // unordered: into a map
+		if _, changes := changed[n]; !changes {
+			next.Partitions[n] = p.assignment
+		}
+	}
+	if err := zookeeper.TopicFits(next, nil); err != nil {
+		return refusal(kerr.InvalidPartitions, "The %d partitions of topic '%s' cannot be written: %v", len(next.Partitions), t.name, err)
+	}
+	return nil
 }
 
 // wantedMore takes the assignment that the request brings along.

@@ -175,6 +175,10 @@ func (m *machine) learnTopic(name string, t zookeeper.TopicAssignment) error {
 		if conflict(err) {
 			return nil // it has changed or gone meanwhile: the watch on it will tell
 		}
+		if errors.Is(err, zookeeper.ErrTooLarge) {
+			m.emit(env.Event{Kind: evTrouble, Topic: name, Text: "has no topic id, and no room for one, and is left alone: " + err.Error()})
+			return nil
+		}
 		if err != nil {
 			return err
 		}

@@ -50,7 +50,8 @@ func reassignedTo(a zookeeper.ReplicaAssignment, target []int32) zookeeper.Repli
 }
 
 func without(ids, gone []int32) []int32 {
-	return keep(ids, func(id int32) bool { return !slices.Contains(gone, id) })
+	isGone := memberOf(gone)
+	return keep(ids, func(id int32) bool { return !isGone(id) })
 }
 
 func sameAssignment(a, b zookeeper.ReplicaAssignment) bool {
@@ -145,6 +146,38 @@ func (m *machine) reassign(moves []move) (failed []move, err error) {
 	return failed, nil
 }
 
+// fitting parts the moves from those with which a topic's assignment would be more than ZooKeeper takes at once: all that are to begin
+// in that topic now. What ends a reassignment makes the znode shorter.
+//
+// DEVIATION(ZooKeeper): see fitsTopic.
+func (m *machine) fitting(moves []move) (fit, tooLarge []move) {
+	begun := map[string]map[int32]zookeeper.ReplicaAssignment{}
+	for _, v := range moves {
+		if begun[v.tp.Topic] == nil {
+			begun[v.tp.Topic] = map[int32]zookeeper.ReplicaAssignment{}
+		}
+		begun[v.tp.Topic][v.tp.Partition] = v.next
+	}
+	refused := map[string]bool{}
+	for name, changed := range begun { // unordered: into a map
+		refused[name] = m.topics[name].fits(changed) != nil
+	}
+	for _, v := range moves {
+		if refused[v.tp.Topic] && reassigning(v.next) {
+			tooLarge = append(tooLarge, v)
+		} else {
+			fit = append(fit, v)
+		}
+	}
+	return fit, tooLarge
+}
+
+// unwritable is the answer to a move that does not fit.
+func (v move) unwritable() error {
+	return refusal(kerr.InvalidReplicaAssignment, "With the moves that are asked for, the assignment of topic '%s' would be more than ZooKeeper takes at once. "+
+		"Fewer at a time may do.", v.tp.Topic)
+}
+
 // dropReplicas takes what the moves drop out of the states: out of the ISR, and out of the leadership. A move that ends a
 // reassignment gets a new leader epoch in any case. It returns the moves that would leave nobody to lead.
 func (m *machine) dropReplicas(moves []move, written map[*partition]bool) (failed []move, err error) {
@@ -200,7 +233,7 @@ func (m *machine) settled(v move) (zookeeper.PartitionState, bool) {
 	return s, true
 }
 
-// writeMoves writes the assignments, one write a topic, and returns the moves whose topic is gone.
+// writeMoves writes the assignments, one write a topic, and returns the moves whose topic is gone, or cannot be written.
 func (m *machine) writeMoves(moves []move) (vanished []move, err error) {
 	byTopic := map[string]map[int32]zookeeper.ReplicaAssignment{}
 	for _, v := range moves {
@@ -214,7 +247,7 @@ func (m *machine) writeMoves(moves []move) (vanished []move, err error) {
 	}
 	for _, name := range sortedKeys(byTopic) {
 		err := m.writeAssignments(name, byTopic[name])
-		if err != nil && !conflict(err) {
+		if err != nil && !conflict(err) && !errors.Is(err, zookeeper.ErrTooLarge) {
 			return nil, err
 		}
 		if err != nil {
@@ -372,6 +405,10 @@ func (m *machine) reassignmentsAsked(wanted map[wire.TopicPartition][]int32) err
 		}
 		moves = append(moves, v)
 	}
+	moves, tooLarge := m.fitting(moves)
+	for _, v := range tooLarge {
+		m.emit(env.Event{Kind: evTrouble, Topic: v.tp.Topic, Partition: v.tp.Partition, Text: "reassignment: " + v.unwritable().Error()})
+	}
 	if _, err := m.reassign(moves); err != nil {
 		return err
 	}
@@ -398,7 +435,12 @@ func (m *machine) trimAsked() error {
 	if len(left) == 0 {
 		m.asked = nil
 	}
-	return m.store.SetReassignment(m.fence, left)
+	err := m.store.SetReassignment(m.fence, left)
+	if errors.Is(err, zookeeper.ErrTooLarge) { // the tool has filled it to the brim: when more is done, what is left will fit
+		m.emit(env.Event{Kind: evTrouble, Text: err.Error()})
+		return nil
+	}
+	return err
 }
 
 func partitionsOf(moves []move) []*partition {

@@ -70,6 +70,10 @@ func (m *machine) alterReassignments(req *kmsg.AlterPartitionAssignmentsRequest)
 		}
 		resp.Topics = append(resp.Topics, rt)
 	}
+	moves, tooLarge := m.fitting(moves)
+	for _, v := range tooLarge {
+		refuseMove(answers[v.tp], v.unwritable())
+	}
 	failed, err := m.reassign(moves)
 	for _, v := range failed {
 		refuseMove(answers[v.tp], refusal(kerr.InvalidReplicaAssignment, "The partition has changed meanwhile, and nobody in %v could lead it.", v.next.Replicas))

@@ -84,7 +84,7 @@ func (m *machine) partitionsAdded(ps []*partition) error {
 func (m *machine) createTopic(name string, partitions map[int32]zookeeper.ReplicaAssignment, configs map[string]string) error {
 	t := zookeeper.TopicAssignment{ID: m.newID(), Partitions: partitions}
 	if err := m.store.CreateTopic(m.fence, name, t, configs); err != nil {
-		return err
+		return tooLargeToWrite(err)
 	}
 	return m.topicsRead(map[string]zookeeper.TopicAssignment{name: t})
 }

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -75,7 +76,33 @@ func (m *machine) validateCreate(req *kmsg.CreateTopicsRequestTopic) (map[int32]
 	if _, err := m.config.TopicDefaults().WithOverrides(configs); err != nil {
 		return nil, nil, refusal(kerr.InvalidConfig, "%v", err)
 	}
-	return assignment, configs, nil
+	return assignment, configs, fitsTopic(req, assignment, configs)
+}
+
+// fitsTopic refuses a topic that is more than ZooKeeper takes at once.
+//
+// DEVIATION(ZooKeeper): Kafka sends the request, the server closes the connection, and Kafka sends it again, for ever.
+func fitsTopic(req *kmsg.CreateTopicsRequestTopic, assignment map[int32]zookeeper.ReplicaAssignment, configs map[string]string) error {
+	if err := zookeeper.ConfigFits(configs); err != nil {
+		return refusal(kerr.InvalidConfig, "The configuration of topic '%s' cannot be written: %v", req.Topic, err)
+	}
+	err := zookeeper.TopicFits(zookeeper.TopicAssignment{Partitions: assignment}, configs)
+	switch {
+	case err == nil:
+		return nil
+	case len(req.ReplicaAssignment) > 0:
+		return refusal(kerr.InvalidReplicaAssignment, "The assignment and configuration of topic '%s' cannot be written: %v", req.Topic, err)
+	}
+	return refusal(kerr.InvalidPartitions, "The %d partitions and the configuration of topic '%s' cannot be written: %v", len(assignment), req.Topic, err)
+}
+
+// tooLargeToWrite makes an answer of zookeeper.ErrTooLarge; nothing has been written then, and everything stands as it did. Another
+// error is returned as it is. What is asked for is held to the limits before: this is for what they do not know of.
+func tooLargeToWrite(err error) error {
+	if errors.Is(err, zookeeper.ErrTooLarge) {
+		return refusal(kerr.UnknownServerError, "This cannot be written: %v", err)
+	}
+	return err
 }
 
 func alreadyExists(name string) error {

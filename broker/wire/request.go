@@ -21,8 +21,8 @@ type Header struct {
 // ParseRequest reads a request from a frame without its size. Byte fields of the request (records above all) point
 // into frame; strings are copies.
 //
-// Every error wraps ErrMalformed: an unknown key or version, a field that reaches behind the end, a count that the rest
-// of the frame cannot hold, bytes left over. Memory taken is bounded by a small multiple of the frame's size.
+// Every error wraps ErrMalformed: an unknown key or version, a field that reaches behind the end, or a count that the rest
+// of the frame cannot hold. Bytes left over are no error, as in Kafka. Memory taken is bounded by a small multiple of the frame's size.
 func ParseRequest(frame []byte) (Header, kmsg.Request, error) {
 	h, flexible, body, err := parseHeader(frame)
 	if err != nil || h.Unsupported {

@@ -149,6 +149,7 @@ var (
 	ErrNotEmpty                = errors.New("zookeeper: node has children")
 	ErrNoChildrenForEphemerals = errors.New("zookeeper: ephemeral nodes may not have children")
 	ErrBadArguments            = errors.New("zookeeper: invalid arguments")
+	ErrTooLarge                = errors.New("zookeeper: more than a request may carry") // it was not sent
 	ErrConnectionLoss          = errors.New("zookeeper: connection lost")
 	ErrSessionExpired          = errors.New("zookeeper: session expired")
 	ErrSessionClosed           = errors.New("zookeeper: session closed")

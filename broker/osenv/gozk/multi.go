@@ -14,13 +14,11 @@ var openACL = zk.WorldACL(zk.PermAll)
 // Multi is documented at zookeeper.Session. go-zookeeper does not speak create2, so a create has no Stat.
 func (s *session) Multi(ops ...zookeeper.Op) ([]zookeeper.OpResult, error) {
 	requests := make([]any, len(ops))
-	wire := make([]jute.Op, len(ops))
 	for i, op := range ops {
 		sequential := op.Mode == zookeeper.PersistentSequential || op.Mode == zookeeper.EphemeralSequential
 		if err := jute.ValidatePath(op.Path, sequential && op.Kind == zookeeper.OpCreate); err != nil {
 			return nil, &zookeeper.OpError{Index: i, Op: op, Err: err}
 		}
-		wire[i] = jute.Op{Path: op.Path, Data: op.Data}
 		switch op.Kind {
 		case zookeeper.OpCreate:
 			requests[i] = &zk.CreateRequest{Path: op.Path, Data: op.Data, Acl: openACL, Flags: int32(op.Mode)}
@@ -34,7 +32,7 @@ func (s *session) Multi(ops ...zookeeper.Op) ([]zookeeper.OpResult, error) {
 			return nil, &zookeeper.OpError{Index: i, Op: op, Err: zookeeper.ErrBadArguments}
 		}
 	}
-	if err := fits(wire...); err != nil {
+	if err := zookeeper.Fits(ops...); err != nil {
 		return nil, fmt.Errorf("multi: %w", err)
 	}
 	if err := s.ready(); err != nil {
@@ -61,16 +59,4 @@ func (s *session) multiResults(ops []zookeeper.Op, responses []zk.MultiResponse)
 		results[i] = zookeeper.OpResult{Path: r.String, Stat: ours(r.Stat)}
 	}
 	return results, nil
-}
-
-// fits refuses a request that a server would close the connection for.
-func fits(ops ...jute.Op) error {
-	size := 64
-	for _, op := range ops {
-		size += 64 + len(op.Path) + len(op.Data)
-	}
-	if size > jute.MaxFrame {
-		return fmt.Errorf("request of %d bytes, limit %d: %w", size, jute.MaxFrame, zookeeper.ErrBadArguments)
-	}
-	return nil
 }

@@ -195,7 +195,7 @@ var errorsByLibrary = []struct{ library, ours error }{
 
 // translate turns an error of go-zookeeper into one of ours. What it has no name for is an error of the connection.
 func (s *session) translate(err error) error {
-	if err == nil || errors.Is(err, zookeeper.ErrBadArguments) {
+	if err == nil || errors.Is(err, zookeeper.ErrBadArguments) || errors.Is(err, zookeeper.ErrTooLarge) {
 		return err
 	}
 	for _, known := range errorsByLibrary {
@@ -222,7 +222,7 @@ func (s *session) translate(err error) error {
 func (s *session) Create(path string, data []byte, mode zookeeper.CreateMode) (string, zookeeper.Stat, error) {
 	created, stat := "", zookeeper.Stat{}
 	err := s.call("create", path, func() error {
-		err := fits(jute.Op{Path: path, Data: data})
+		err := zookeeper.Fits(zookeeper.Op{Path: path, Data: data})
 		if err == nil {
 			created, err = s.conn.Create(path, data, int32(mode), openACL)
 		}
@@ -266,7 +266,7 @@ func (s *session) Get(path string, watch bool) (data []byte, stat zookeeper.Stat
 // Set is documented at zookeeper.Session.
 func (s *session) Set(path string, data []byte, version int32) (stat zookeeper.Stat, err error) {
 	err = s.call("set", path, func() error {
-		if err := fits(jute.Op{Path: path, Data: data}); err != nil {
+		if err := zookeeper.Fits(zookeeper.Op{Path: path, Data: data}); err != nil {
 			return err
 		}
 		st, err := s.conn.Set(path, data, version)

@@ -35,7 +35,7 @@ func (l *link) send(c *call) error {
 	l.out = c.request.Append(l.out)
 	if n := len(l.out) - before - 4; n > jute.MaxFrame {
 		l.out = l.out[:before]
-		return fmt.Errorf("request of %d bytes, limit %d: %w", n, jute.MaxFrame, zookeeper.ErrBadArguments)
+		return fmt.Errorf("request of %d bytes, limit %d: %w", n, jute.MaxFrame, zookeeper.ErrTooLarge)
 	}
 	l.calls = append(l.calls, c)
 	l.work.Signal()

@@ -3,11 +3,13 @@ package jute
 import (
 	"encoding/binary"
 	"io"
+
+	"barnabas/broker/zookeeper"
 )
 
-// MaxFrame is jute.maxbuffer's default: the longest frame a server takes, in bytes. A create or set whose data comes
+// MaxFrame is the longest frame a server takes, in bytes. A create or set whose data comes
 // near it is refused with all of its frame, as ZooKeeper does.
-const MaxFrame = 0xfffff
+const MaxFrame = zookeeper.RequestBytesMax
 
 // ReadFrame reads one frame behind its length. The result is in buf if it fits there. A length that is negative or
 // above limit is ErrMalformed, and nothing of the frame has been read then; the end of the stream before the first
