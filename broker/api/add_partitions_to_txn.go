@@ -2,6 +2,7 @@ package api
 
 import (
 	"barnabas/broker/coordinator"
+	"barnabas/broker/metadata"
 	"barnabas/broker/server"
 	"barnabas/broker/wire"
 
@@ -9,7 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// AddPartitionsToTxn v0-v5. v2 PRODUCER_FENCED; v3 flexible; v4 many transactions, some to be verified only: between brokers (KIP-890); v5
+// AddPartitionsToTxn v0-v5. Before v4 it comes from clients, who may not write to internal topics. v2 PRODUCER_FENCED; v3 flexible; v4 many transactions, some to be verified only: between brokers (KIP-890); v5
 // TRANSACTION_ABORTABLE.
 // Waits: for the replication of every transaction's new state.
 //
@@ -23,6 +24,7 @@ func (a *API) addPartitionsToTxn(_ *server.Request, req *kmsg.AddPartitionsToTxn
 		for i := range req.Topics {
 			one.add(req.Topics[i].Topic, req.Topics[i].Partitions)
 		}
+		one.client = true
 		a.begin(&one, req.ProducerID, req.ProducerEpoch, false)
 		return server.When(additions{&one}, func(bool) server.Answer {
 			for i, tp := range one.partitions {
@@ -61,6 +63,7 @@ func (a *API) addPartitionsToTxn(_ *server.Request, req *kmsg.AddPartitionsToTxn
 // addition is the partitions of one transaction, and the answer to come.
 type addition struct {
 	id         string
+	client     bool                  // a client asks, no broker
 	partitions []wire.TopicPartition // in the order of the request
 	answers    []*kerr.Error         // of partitions, known at once
 	promise    *coordinator.Promise[*kerr.Error]
@@ -72,19 +75,23 @@ func (d *addition) add(topic string, partitions []int32) {
 	}
 }
 
-// begin asks the coordinator, unless some partition does not exist: then none is added.
+// begin asks the coordinator, unless some partition does not exist, or is none for clients: then none is added.
 func (a *API) begin(d *addition, producerID int64, epoch int16, verify bool) {
 	snapshot := a.Metadata.Snapshot()
-	unknown := false
+	refused := false
 	d.answers = make([]*kerr.Error, len(d.partitions))
 	for i, tp := range d.partitions {
-		d.answers[i] = kerr.OperationNotAttempted
-		if snapshot.Partition(tp) == nil {
-			d.answers[i], unknown = kerr.UnknownTopicOrPartition, true
+		switch {
+		case d.client && metadata.IsInternal(tp.Topic):
+			d.answers[i], refused = kerr.TopicAuthorizationFailed, true
+		case snapshot.Partition(tp) == nil:
+			d.answers[i], refused = kerr.UnknownTopicOrPartition, true
+		default:
+			d.answers[i] = kerr.OperationNotAttempted
 		}
 	}
 	switch {
-	case unknown:
+	case refused:
 	case verify:
 		d.answers = a.Txns.Verify(d.id, producerID, epoch, d.partitions)
 	default:

@@ -1,19 +1,24 @@
 package api
 
 import (
+	"slices"
+
 	"barnabas/broker/server"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// DeleteGroups v0-v2 (KIP-229). v2 flexible. Only groups without members can be deleted.
+// DeleteGroups v0-v2 (KIP-229). v2 flexible. Only groups without members can be deleted. A group that is named twice is answered once.
 //
 // Source: KafkaApis#handleDeleteGroupsRequest.
 var deleteGroupsRoute = on(kmsg.DeleteGroups, (*API).deleteGroups)
 
 func (a *API) deleteGroups(_ *server.Request, req *kmsg.DeleteGroupsRequest) server.Reply {
 	resp := req.ResponseKind().(*kmsg.DeleteGroupsResponse)
-	for _, id := range req.Groups {
+	for i, id := range req.Groups {
+		if slices.Contains(req.Groups[:i], id) {
+			continue
+		}
 		out := kmsg.NewDeleteGroupsResponseGroup()
 		out.Group, out.ErrorCode = id, codeOf(a.Groups.Delete(id))
 		resp.Groups = append(resp.Groups, out)

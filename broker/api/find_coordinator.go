@@ -27,6 +27,7 @@ var findCoordinatorRoute = on(kmsg.FindCoordinator, (*API).findCoordinator)
 const (
 	coordinatorOfGroup       = 0
 	coordinatorOfTransaction = 1
+	coordinatorOfShare       = 2
 )
 
 // coordinatorPatience bounds how long who looks for a coordinator waits for one.
@@ -49,6 +50,9 @@ func (a *API) findCoordinator(_ *server.Request, req *kmsg.FindCoordinatorReques
 	}
 	for _, key := range req.CoordinatorKeys {
 		b, err := a.awaitCoordinator(req.CoordinatorType, key, deadline)
+		if req.CoordinatorType == coordinatorOfShare && req.Version >= 6 {
+			err = kerr.CoordinatorNotAvailable // and there never will be one
+		}
 		c := kmsg.NewFindCoordinatorResponseCoordinator()
 		c.Key, c.ErrorCode, c.NodeID, c.Host, c.Port = key, wire.Code(asError(err)), b.id, b.host, b.port
 		if err != nil {

@@ -55,6 +55,18 @@ func TestWaitForCoordinator(t *testing.T) {
 			return do[*kmsg.FindCoordinatorResponse](d, req)
 		}
 		d.timed("nobody", 1900*time.Millisecond, 2100*time.Millisecond, func() { wants(t, "nobody", find().ErrorCode, kerr.CoordinatorNotAvailable) })
+		d.timed("share groups, which there are none of", 0, 100*time.Millisecond, func() {
+			for v, want := range map[int16]*kerr.Error{3: kerr.InvalidRequest, 5: kerr.InvalidRequest, 6: kerr.CoordinatorNotAvailable} {
+				req := kmsg.NewPtrFindCoordinatorRequest()
+				req.Version, req.CoordinatorType, req.CoordinatorKey, req.CoordinatorKeys = v, 2, "g", []string{"g"}
+				resp := do[*kmsg.FindCoordinatorResponse](d, req)
+				got := resp.ErrorCode
+				if v >= 4 {
+					got = resp.Coordinators[0].ErrorCode
+				}
+				wants(t, "share", got, want)
+			}
+		})
 		d.e.Go("controller", func() { d.e.Sleep(time.Second); d.addTopic(group.Topic, topicID(9), 50) })
 		d.timed("the election", 900*time.Millisecond, 1100*time.Millisecond, func() {
 			if resp := find(); resp.ErrorCode != 0 || resp.NodeID != 1 {

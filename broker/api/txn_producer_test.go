@@ -27,6 +27,14 @@ func (d *desk) realPartition(tp wire.TopicPartition) (*partition.Partition, erro
 	return nil, fmt.Errorf("partition %s: %w", tp, kerr.UnknownTopicOrPartition)
 }
 
+// groupPartition is what the group coordinator loads.
+func (d *desk) groupPartition(tp wire.TopicPartition) (*partition.Partition, error) {
+	if d.unreadable {
+		return nil, fmt.Errorf("partition %s: %w", tp, kerr.KafkaStorageError)
+	}
+	return d.realPartition(tp)
+}
+
 // sendToBroker is txn.Options.Send: this broker is the only one there is.
 func (d *desk) sendToBroker(_ int32, req kmsg.Request, timeout time.Duration, done func(kmsg.Response, error)) {
 	if d.lost {
@@ -147,6 +155,23 @@ func (p *producer) add(version int16, topic string, numbers ...int32) (codes []i
 }
 
 // verify asks as a leader does.
+// addTopics adds partition 0 of each topic with one request.
+func (p *producer) addTopics(version int16, topics ...string) (codes []int16) {
+	req := kmsg.NewPtrAddPartitionsToTxnRequest()
+	req.Version, req.TransactionalID, req.ProducerID, req.ProducerEpoch = version, p.txn, p.id, p.epoch
+	for _, topic := range topics {
+		in := kmsg.NewAddPartitionsToTxnRequestTopic()
+		in.Topic, in.Partitions = topic, []int32{0}
+		req.Topics = append(req.Topics, in)
+	}
+	for _, topic := range do[*kmsg.AddPartitionsToTxnResponse](p.d, req).Topics {
+		for _, p := range topic.Partitions {
+			codes = append(codes, p.ErrorCode)
+		}
+	}
+	return codes
+}
+
 func (p *producer) verify(version int16, only bool, topic string, number int32) int16 {
 	req := kmsg.NewPtrAddPartitionsToTxnRequest()
 	req.Version = version

@@ -92,6 +92,16 @@ func TestTransactionRefusals(t *testing.T) {
 		if codes := p.add(3, "t", 0, 7); !slices.Equal(codes, []int16{kerr.OperationNotAttempted.Code, kerr.UnknownTopicOrPartition.Code}) {
 			t.Errorf("a partition that does not exist: %v", codes)
 		}
+		for v := int16(0); v <= 3; v++ { // clients do not write there
+			for _, topic := range []string{group.Topic, txn.Topic} {
+				if codes := p.addTopics(v, "t", topic, "nowhere"); !slices.Equal(codes, []int16{kerr.OperationNotAttempted.Code, kerr.TopicAuthorizationFailed.Code, kerr.UnknownTopicOrPartition.Code}) {
+					t.Errorf("v%d: %s: %v", v, topic, codes)
+				}
+			}
+		}
+		for v := int16(4); v <= 5; v++ { // and brokers ask for their clients
+			wants(t, "a broker's word", p.verify(v, true, group.Topic, coordinator.PartitionFor("g", 50)), map[int16]*kerr.Error{4: kerr.InvalidTxnState, 5: kerr.TransactionAbortable}[v])
+		}
 		wants(t, "begin", p.add(3, "t", 0)[0], nil)
 		wants(t, "commit", p.end(4, true).ErrorCode, nil)
 		p.complete("CompleteCommit")
@@ -264,6 +274,8 @@ func TestWriteTxnMarkersAtTheWire(t *testing.T) {
 		wants(t, "add", p.add(3, "t", 0)[0], nil)
 		wants(t, "produce", p.produce(11, 0, "v"), nil)
 		wants(t, "unknown partition", marker(p.epoch, 5, false, "nowhere", 0), kerr.UnknownTopicOrPartition)
+		d.takenOver = wire.TopicPartition{Topic: "elsewhere"} // not led the first time
+		wants(t, "another broker's partition", marker(p.epoch, 5, false, "elsewhere", 0), kerr.UnknownTopicOrPartition)
 		wants(t, "stale producer", marker(p.epoch-1, 5, false, "t", 0), kerr.InvalidProducerEpoch)
 		wants(t, "administrator", marker(p.epoch, 5, false, "t", 0), nil)
 		if values, stable := d.committed(0); stable != 2 || len(values) != 0 {

@@ -10,6 +10,9 @@ import (
 	"barnabas/broker/client"
 	"barnabas/broker/env"
 	"barnabas/broker/wire"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // watcher is an interceptor of both kinds.
@@ -96,7 +99,7 @@ func TestSeekPauseResume(t *testing.T) {
 // Goal: interceptors see, and may change, what goes out and comes in. Method: scripted brokers.
 func TestInterceptors(t *testing.T) {
 	simulate(t, func(t *testing.T, e env.Env) {
-		startFakes(e, 1)
+		f := startFakes(e, 1)
 		c := newClient(e)
 		defer c.Close()
 		out, in, drop := &watcher{}, &watcher{}, &watcher{drops: true}
@@ -111,14 +114,30 @@ func TestInterceptors(t *testing.T) {
 		if got := fmt.Sprint(out.seen); got != "[ok 0 ok 0]" {
 			t.Error(got)
 		}
+		if r := p.ProduceSync(client.Record{Topic: "nowhere", Partition: client.AnyPartition}); r.Outcome != client.Failed {
+			t.Fatalf("no such topic, and %v", r.Outcome)
+		}
+		f.script = func(_ *fake, req kmsg.Request) *act {
+			if _, produce := req.(*kmsg.ProduceRequest); produce {
+				return &act{code: kerr.MessageTooLarge.Code}
+			}
+			return nil
+		}
+		if r := p.ProduceSync(client.Record{Topic: "t", Value: []byte("x")}); r.Outcome != client.Failed {
+			t.Fatalf("refused, and %v", r.Outcome)
+		}
+		f.script = nil
+		if got := fmt.Sprint(out.seen); got != "[ok 0 ok 0 failed -1 failed -1 failed -1 failed -1]" {
+			t.Error(got)
+		}
 		k := client.NewConsumer(c, client.ConsumerOptions{Interceptors: []client.ConsumerInterceptor{in, drop, in}})
 		defer k.Close()
 		k.Assign(t0, 0)
-		poll(e, t, k, func(f client.Fetched) bool {
-			if len(f.Records) != 0 {
-				t.Errorf("%+v was taken away", f)
+		poll(e, t, k, func(got client.Fetched) bool {
+			if len(got.Records) != 0 {
+				t.Errorf("%+v was taken away", got)
 			}
-			return f.Next == 1
+			return got.Next == 1
 		})
 		if got := fmt.Sprint(in.seen); got != "[sent-sent-x]" {
 			t.Error(got)

@@ -43,7 +43,8 @@ type fakes struct {
 	// versionMax lowers what ApiVersions tells; 0 for not.
 	versionMax int16
 	ctrl       int32
-	txns       *fakeTxns // nil: nobody coordinates transactions
+	txns       *fakeTxns  // nil: nobody coordinates transactions
+	group      *fakeGroup // nil: nobody coordinates groups
 }
 
 type fake struct {
@@ -219,6 +220,11 @@ func (b *fake) answer(req kmsg.Request, a act) kmsg.Response {
 	do := a.applied || a.code == 0 && !a.mute && !a.hangUp
 	if resp := b.answerTxn(req, a, do); resp != nil {
 		return resp
+	}
+	if b.f.group != nil {
+		if resp := b.f.group.answer(req); resp != nil {
+			return resp
+		}
 	}
 	switch r := req.(type) {
 	case *kmsg.MetadataRequest:

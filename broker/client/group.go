@@ -79,7 +79,8 @@ type Member struct {
 	generation int32
 	joined     bool // heartbeats are due
 	rejoin     bool
-	lost       bool // the group does not know the member any more
+	lost       bool  // the group does not know the member any more
+	fatal      error // another has taken the member's instance: it has ended; nil for not
 	closed     bool
 }
 
@@ -99,16 +100,21 @@ func NewMember(c *Client, o GroupOptions) *Member {
 }
 
 // Poll returns what was fetched of the partitions that the member owns. It takes part in rebalances, for which it may wait
-// longer than timeout, up to the rebalance time-out. Errors: ErrClosed; what the coordinator refuses for good.
+// longer than timeout, up to the rebalance time-out. Errors: ErrClosed; what the coordinator refuses for good. FENCED_INSTANCE_ID ends the member:
+// Poll and Commit return it from then on (AbstractCoordinator.HeartbeatResponseHandler, JoinGroupResponseHandler, SyncGroupResponseHandler).
 func (m *Member) Poll(timeout time.Duration) ([]Fetched, error) {
 	deadline := m.e.Mono().Add(timeout)
 	for attempt := 0; ; attempt++ {
 		m.mu.Lock()
-		closed, lost, rejoin := m.closed, m.lost, m.rejoin
+		closed, lost, rejoin, fatal := m.closed, m.lost, m.rejoin, m.fatal
 		m.mu.Unlock()
 		switch {
 		case closed:
 			return nil, ErrClosed
+		case fatal != nil:
+			m.giveUp(m.owned)
+			m.agreed(false)
+			return nil, fatal
 		case lost:
 			m.forget()
 		case !rejoin:
@@ -119,6 +125,9 @@ func (m *Member) Poll(timeout time.Duration) ([]Fetched, error) {
 			return m.k.Poll(max(0, deadline.Sub(m.e.Mono())))
 		}
 		if err := m.join(); err != nil {
+			if errors.Is(err, kerr.FencedInstanceID) {
+				continue // told once more, with what it owned given up
+			}
 			if !joinsAgain(err) {
 				return nil, err
 			}
@@ -187,7 +196,11 @@ func (m *Member) commit(offsets []CommitOffset, timeout time.Duration) error {
 	req.Version, req.Group = 8, m.o.Group
 	m.mu.Lock()
 	req.MemberID, req.Generation, req.InstanceID = m.id, m.generation, m.instance()
+	fatal := m.fatal
 	m.mu.Unlock()
+	if fatal != nil {
+		return &Error{API: "OffsetCommit", Err: fatal}
+	}
 	for _, o := range offsets {
 		if n := len(req.Topics); n == 0 || req.Topics[n-1].Topic != o.TP.Topic {
 			t := kmsg.NewOffsetCommitRequestTopic()
@@ -217,7 +230,7 @@ func (m *Member) commit(offsets []CommitOffset, timeout time.Duration) error {
 // Close commits, with AutoCommit, and leaves the group; a static member stays in it until its session ends.
 func (m *Member) Close(timeout time.Duration) {
 	m.mu.Lock()
-	lost := m.lost
+	lost := m.lost || m.fatal != nil
 	m.mu.Unlock()
 	if !lost {
 		m.revoking(m.owned)
@@ -315,7 +328,10 @@ func (m *Member) heed(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
-	case errors.Is(err, kerr.UnknownMemberID), errors.Is(err, kerr.IllegalGeneration), errors.Is(err, kerr.FencedInstanceID):
+	case errors.Is(err, kerr.FencedInstanceID):
+		markMemberIsToldThatItIsNone.Hit()
+		m.fatal, m.joined = fmt.Errorf("instance %s of group %s: %w", m.o.InstanceID, m.o.Group, err), false
+	case errors.Is(err, kerr.UnknownMemberID), errors.Is(err, kerr.IllegalGeneration):
 		markMemberIsToldThatItIsNone.Hit()
 		m.lost, m.rejoin = true, true
 	case errors.Is(err, kerr.RebalanceInProgress):
@@ -334,8 +350,7 @@ func joinsAgain(err error) bool {
 		return true // the network
 	}
 	switch code {
-	case kerr.InconsistentGroupProtocol, kerr.InvalidSessionTimeout, kerr.InvalidGroupID, kerr.GroupMaxSizeReached, kerr.GroupAuthorizationFailed,
-		kerr.FencedInstanceID:
+	case kerr.InconsistentGroupProtocol, kerr.InvalidSessionTimeout, kerr.InvalidGroupID, kerr.GroupMaxSizeReached, kerr.GroupAuthorizationFailed:
 		return false
 	}
 	return true

@@ -22,8 +22,11 @@ func (m *Member) join() error {
 	m.mu.Lock()
 	before := m.id
 	m.joined = false
-	lost := m.lost
+	lost, fatal := m.lost, m.fatal
 	m.mu.Unlock()
+	if fatal != nil {
+		return fatal
+	}
 	if lost {
 		return kerr.UnknownMemberID // found out while it committed
 	}

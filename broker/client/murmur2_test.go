@@ -11,3 +11,12 @@ func TestMurmur2IsKafkas(t *testing.T) {
 		}
 	}
 }
+
+// Of 1000 partitions the Java client takes these, and other clients' tests hold them to it.
+func TestKeysGoToThePartitionsOfTheJavaClient(t *testing.T) {
+	for key, want := range map[string]int32{"": 681, "a": 524, "ab": 434, "abc": 107, "123456789": 566, "\x00 ": 742} {
+		if got := keyPartition([]byte(key), 1000); got != want {
+			t.Errorf("%q: %d, want %d", key, got, want)
+		}
+	}
+}

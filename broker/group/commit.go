@@ -133,7 +133,10 @@ func (c *Coordinator) Fetch(group string, partitions []wire.TopicPartition, stab
 	return list, nil
 }
 
-// DeleteOffsets removes committed offsets; the answers are the partitions', in order, unless err is set.
+// DeleteOffsets removes committed offsets, and the group as well if it has no members and nothing else is left of it; the answers are the partitions',
+// in order, unless err is set.
+//
+// Errors: those of Group.mayDeleteOffset.
 // Source: GroupCoordinator#handleDeleteOffsets.
 func (c *Coordinator) DeleteOffsets(group string, partitions []wire.TopicPartition) (answers []*kerr.Error, err *kerr.Error) {
 	s, err := c.enterNamed(group)
@@ -145,18 +148,18 @@ func (c *Coordinator) DeleteOffsets(group string, partitions []wire.TopicPartiti
 	if g == nil {
 		return nil, kerr.GroupIDNotFound
 	}
+	if err := g.mayDeleteOffsets(); err != nil {
+		return nil, err
+	}
 	answers = make([]*kerr.Error, len(partitions))
 	var gone []wire.TopicPartition
 	for i, key := range partitions {
 		had, err := g.mayDeleteOffset(key)
-		if err == kerr.NonEmptyGroup || err == kerr.GroupIDNotFound {
-			return nil, err
-		}
-		if answers[i] = err; had {
+		if answers[i] = err; had && !slices.Contains(gone, key) {
 			gone = append(gone, key)
 		}
 	}
-	if err := s.forget(g, gone, false, c.r.Now()); err != nil {
+	if err := s.forget(g, gone, len(partitions) > 0 && g.nothingLeftWithout(gone), c.r.Now()); err != nil {
 		return nil, commitError(err)
 	}
 	return answers, nil
@@ -215,10 +218,15 @@ func (c *Coordinator) sweepExpired() {
 	c.r.At(c.e.Mono().Add(c.o.Config.OffsetsRetentionCheckInterval), c.sweepExpired)
 }
 
+// nothingLeftWithout reports whether offsets, each of them committed, are all that there is of the group.
+func (g *Group) nothingLeftWithout(offsets []wire.TopicPartition) bool {
+	left := len(g.offsets.committed) + len(g.offsets.pending) + len(g.offsets.txn) - len(offsets)
+	return g.state == Empty && left == 0 && len(g.pending) == 0
+}
+
 // sweep forgets offsets, and the group if that was all. What cannot be written now is for the next time.
 func (s *shard) sweep(g *Group, offsets []wire.TopicPartition, now Now) {
-	left := len(g.offsets.committed) + len(g.offsets.pending) + len(g.offsets.txn) - len(offsets)
-	group := g.state == Empty && left == 0 && len(g.pending) == 0
+	group := g.nothingLeftWithout(offsets)
 	if len(offsets) == 0 && !group {
 		return
 	}

@@ -323,15 +323,30 @@ func (g *Group) computeSubscribed() {
 		return
 	}
 	for _, m := range g.members {
-		var said kmsg.ConsumerMemberMetadata
-		if said.ReadFrom(m.metadata(g.protocol)) != nil {
+		topics, ok := subscription(m.metadata(g.protocol))
+		if !ok {
 			g.subscribed, g.knowsSubscribed = nil, false
 			return
 		}
-		g.subscribed = append(g.subscribed, said.Topics...)
+		g.subscribed = append(g.subscribed, topics...)
 	}
 	slices.Sort(g.subscribed)
 	g.subscribed = slices.Compact(g.subscribed)
+}
+
+// subscription is the topics that a member of a consumer group says it reads. Version 0 is what every version begins with, and all that is looked
+// at: some clients claim a later one, and send no more than that.
+func subscription(metadata []byte) (topics []string, ok bool) {
+	if len(metadata) < 2 {
+		return nil, false
+	}
+	prefix := slices.Clone(metadata)
+	prefix[0], prefix[1] = 0, 0
+	var said kmsg.ConsumerMemberMetadata
+	if said.ReadFrom(prefix) != nil {
+		return nil, false
+	}
+	return said.Topics, true
 }
 
 func (g *Group) reads(topic string) bool {

@@ -104,18 +104,27 @@ func (g *Group) OffsetPartitions() []wire.TopicPartition {
 	return slices.SortedFunc(maps.Keys(g.offsets.committed), wire.TopicPartition.Compare)
 }
 
-// mayDeleteOffset says whether an offset may be removed, and whether there is one. A topic that members of a consumer group read
-// keeps its offsets, and so do those of other groups that have members.
+// mayDeleteOffsets says whether offsets of the group may be removed at all: not those of other groups than consumers' that have members.
 //
-// Errors: GROUP_SUBSCRIBED_TO_TOPIC, NON_EMPTY_GROUP, GROUP_ID_NOT_FOUND. Source: GroupCoordinator#handleDeleteOffsets.
-func (g *Group) mayDeleteOffset(key wire.TopicPartition) (had bool, err *kerr.Error) {
+// Errors: NON_EMPTY_GROUP, GROUP_ID_NOT_FOUND. Source: GroupCoordinator#handleDeleteOffsets.
+func (g *Group) mayDeleteOffsets() *kerr.Error {
 	switch {
 	case g.state == Dead:
-		return false, kerr.GroupIDNotFound
-	case g.state == Empty:
-	case g.protocolType != consumerProtocol:
-		return false, kerr.NonEmptyGroup
-	case !g.knowsSubscribed || g.reads(key.Topic):
+		return kerr.GroupIDNotFound
+	case g.state != Empty && g.protocolType != consumerProtocol:
+		return kerr.NonEmptyGroup
+	}
+	return nil
+}
+
+// mayDeleteOffset says whether an offset may be removed, and whether there is one. A topic that members of a consumer group read keeps its offsets.
+//
+// Errors: GROUP_SUBSCRIBED_TO_TOPIC, and those of mayDeleteOffsets.
+func (g *Group) mayDeleteOffset(key wire.TopicPartition) (had bool, err *kerr.Error) {
+	if err := g.mayDeleteOffsets(); err != nil {
+		return false, err
+	}
+	if g.state != Empty && (!g.knowsSubscribed || g.reads(key.Topic)) {
 		return false, kerr.GroupSubscribedToTopic
 	}
 	_, had = g.offsets.committed[key]

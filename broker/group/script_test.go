@@ -223,7 +223,9 @@ func (s *script) reload(t *testing.T, d *datadriven.TestData) {
 	if d.HasArg("record") {
 		value = s.g.written // what the last coordinator has written, and not what it knew
 	}
-	g, err := load("g", value.AppendTo(nil), s.g.limits, s.at)
+	limits := s.g.limits
+	limits.SizeMax = number(d, "max", limits.SizeMax)
+	g, err := load("g", value.AppendTo(nil), limits, s.at)
 	if err != nil {
 		t.Fatal(err)
 	}

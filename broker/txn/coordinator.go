@@ -54,7 +54,10 @@ type shardState map[string]*Txn
 
 type shard = coordinator.Shard[shardState]
 
-// writeTimeout is how long a write may take before clients are told (TransactionConfig, request.timeout.ms is 30 s in Kafka).
+// writeTimeout is how long a write may take before clients are told.
+//
+// DEVIATION(KIP-98): Kafka's TransactionConfig has request.timeout.ms, 30 s. What is late is not given up (see Txn), so that who is told sooner
+// need but ask again.
 const writeTimeout = 5 * time.Second
 
 // NewCoordinator makes a coordinator that coordinates nothing yet.

@@ -62,9 +62,8 @@ func TestInteropKafkaGroupTools(t *testing.T) {
 	}
 	for _, strategy := range []string{"org.apache.kafka.clients.consumer.RangeAssignor", "org.apache.kafka.clients.consumer.CooperativeStickyAssignor"} {
 		group := "castle-" + strategy[strings.LastIndexByte(strategy, '.')+1:]
-		read := verifiableConsumers(t, c, group, strategy, records)
-		if read < records {
-			t.Errorf("%s: %d of %d records read", group, read, records)
+		if read, again := verifiableConsumers(t, c, group, strategy, records); read != records || again != 0 {
+			t.Errorf("%s: %d of %d records read, and %d of them again", group, read, records, again)
 		}
 		describe := runJava(t, time.Minute, "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", "--bootstrap-server", c.bootstrap, "--describe", "--group", group)
 		lag, committed := describedLag(describe)
@@ -84,8 +83,9 @@ func TestInteropKafkaGroupTools(t *testing.T) {
 	runJava(t, time.Minute, "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", "--bootstrap-server", c.bootstrap, "--delete", "--group", "castle-RangeAssignor")
 }
 
-// verifiableConsumers runs two consumers of a group until both have read all records between them, kills a broker meanwhile, and returns how many were read.
-func verifiableConsumers(t *testing.T, c *realCluster, group, strategy string, records int) int {
+// verifiableConsumers runs two consumers of a group until both have read all records between them, kills a broker meanwhile, and returns how many
+// were read, and how often one was that had been read before.
+func verifiableConsumers(t *testing.T, c *realCluster, group, strategy string, records int) (read, again int) {
 	t.Helper()
 	outs := make([]*syncBuffer, 2)
 	var cmds []*exec.Cmd
@@ -99,23 +99,35 @@ func verifiableConsumers(t *testing.T, c *realCluster, group, strategy string, r
 		}
 		cmds = append(cmds, cmd)
 	}
-	total := func() (n int) {
+	total := func() (read, again int) {
+		type place struct{ partition, offset int }
+		seen := map[place]bool{}
 		for _, o := range outs {
 			for _, line := range strings.Split(o.String(), "\n") {
 				var event struct {
-					Name  string
-					Count int
+					Name       string
+					Partitions []struct{ Partition, MinOffset, MaxOffset int }
 				}
-				if json.Unmarshal([]byte(line), &event) == nil && event.Name == "records_consumed" {
-					n += event.Count
+				if json.Unmarshal([]byte(line), &event) != nil || event.Name != "records_consumed" {
+					continue
+				}
+				for _, p := range event.Partitions {
+					for at := p.MinOffset; at <= p.MaxOffset; at++ {
+						if seen[place{p.Partition, at}] {
+							again++
+						}
+						seen[place{p.Partition, at}] = true
+					}
 				}
 			}
 		}
-		return n
+		return len(seen), again
 	}
 	time.AfterFunc(4*time.Second, func() { c.kill("broker-3") })
-	for deadline := time.Now().Add(90 * time.Second); total() < records && time.Now().Before(deadline); {
-		time.Sleep(200 * time.Millisecond)
+	for deadline := time.Now().Add(90 * time.Second); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+		if read, _ := total(); read >= records {
+			break
+		}
 	}
 	time.Sleep(8 * time.Second) // for the broker to be back, and for the last commits
 	for _, cmd := range cmds {
