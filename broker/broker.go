@@ -43,6 +43,8 @@ const (
 var (
 	evStarted        = env.NewKind("broker-started", env.Info, "broker", "partitions", "start_ms")
 	evRegistered     = env.NewKind("broker-registered", env.Info, "broker", "epoch")
+	evIntact         = env.NewKind("broker-intact", env.Info, "broker", "epoch", "since")
+	evIntactTrouble  = env.NewKind("broker-intact-trouble", env.Warn)
 	evSessionExpired = env.NewKind("zookeeper-session-expired", env.Warn)
 	evSessionRetry   = env.NewKind("zookeeper-session-retry", env.Warn)
 	evStopping       = env.NewKind("broker-stopping", env.Info, "broker")
@@ -92,6 +94,7 @@ type Broker struct {
 	registered atomic.Bool  // in a session that lives, as far as we know
 	// firstEpoch is the broker epoch of this life's first registration, 0 before it.
 	firstEpoch atomic.Int64
+	intact     int64 // broker epoch since which nothing was lost, 0 before the first registration; of the task that registers
 	ready      atomic.Bool
 	features   atomic.Int64 // version of /feature, noFeatures for none
 

@@ -152,6 +152,9 @@ func (b *Broker) obeyTopicConfig(topic string, overrides map[string]string) {
 	}
 	b.e.Emit(env.Event{Kind: evConfigChanged, Topic: topic})
 	b.replicas.SetTopicConfig(topic, t)
+	if b.cfg.EligibleLeaderReplicas {
+		b.controller.TopicConfigChanged(topic)
+	}
 	if t.UncleanElection {
 		b.controller.UncleanAllowed(topic)
 	}

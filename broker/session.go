@@ -56,7 +56,7 @@ func (b *Broker) openStore(deadline env.Instant) (*zookeeper.Store, error) {
 	for {
 		session, err := b.openSession(b.e, b.cfg.ZookeeperConnect, b.cfg.ZookeeperSessionMs, min(deadline, b.e.Mono().Add(timeout)))
 		if err == nil {
-			store := zookeeper.NewStore(b.e, session, zookeeper.StoreOptions{Chroot: b.cfg.ZookeeperChroot, SessionTimeout: timeout, Bugs: b.cfg.Bugs, Next: b.nextSession})
+			store := zookeeper.NewStore(b.e, session, zookeeper.StoreOptions{Chroot: b.cfg.ZookeeperChroot, SessionTimeout: timeout, Bugs: b.cfg.Bugs, Reigns: b.cfg.EligibleLeaderReplicas, Next: b.nextSession})
 			return store, nil
 		}
 		if b.stopping() {
@@ -79,6 +79,9 @@ func (b *Broker) register(store *zookeeper.Store) error {
 	if err := b.obeyFeatures(store); err != nil {
 		return err
 	}
+	if b.cfg.EligibleLeaderReplicas {
+		info.Intact = b.intactSince()
+	}
 	epoch, err := store.RegisterBroker(info)
 	if err != nil {
 		return fmt.Errorf("register broker %d: %w", b.cfg.BrokerID, err)
@@ -88,9 +91,41 @@ func (b *Broker) register(store *zookeeper.Store) error {
 	b.firstEpoch.CompareAndSwap(0, epoch)
 	b.setStore(store)
 	b.e.Emit(env.Event{Kind: evRegistered, V: [4]int64{int64(b.cfg.BrokerID), epoch}})
+	if b.cfg.EligibleLeaderReplicas {
+		b.vouch(info.Intact, epoch)
+	}
 	b.keepConfigs(store)
 	b.controller.Start(store)
 	return nil
+}
+
+// intactSince is the epoch since which this broker has lost nothing, as a registration says it.
+func (b *Broker) intactSince() int64 {
+	since, kept := b.logs.Intact()
+	switch {
+	case !kept: // a directory has failed in this life
+		return zookeeper.IntactSinceNow
+	case b.intact > 0:
+		return b.intact
+	case since > 0:
+		return since
+	}
+	return zookeeper.IntactSinceNow
+}
+
+// vouch leaves word for the next life of what a registration said, which got that epoch. Nobody waits for it: without it the next life
+// is not believed.
+func (b *Broker) vouch(since, epoch int64) {
+	if since == zookeeper.IntactSinceNow {
+		since = epoch
+	}
+	b.intact = since
+	b.e.Emit(env.Event{Kind: evIntact, V: [4]int64{int64(b.cfg.BrokerID), epoch, since}})
+	b.e.Go("vouch", func() {
+		if err := b.logs.Vouch(since, epoch); err != nil {
+			b.e.Emit(env.Event{Kind: evIntactTrouble, Text: err.Error()}) // the directory is offline by now
+		}
+	})
 }
 
 // nextSession waits for the session after one that has expired, nil if the broker stops. It is for bug.ZKUnfenced alone.

@@ -27,8 +27,12 @@ func Card(w io.Writer, r *Run) {
 	fmt.Fprintf(w, "  clients    %s ok, %s failed, %s unknown; %s records acked, %s read, %s in the final drain\n",
 		thousands(r.Counts.OK), thousands(r.Counts.Failed), thousands(r.Counts.Unknown),
 		thousands(r.Counts.RecordsAcked), thousands(r.Counts.RecordsRead), thousands(r.Counts.RecordsDrained))
-	fmt.Fprintf(w, "  cluster    %d elections, %d ISR changes, %d controllers; %s\n",
-		r.Counts.Elections, r.Counts.ISRChanges, r.Counts.Controllers, convergence(r))
+	heirs := ""
+	if n := r.Counts.Heirs; n > 0 {
+		heirs = fmt.Sprintf(" (%d of eligible leader replicas)", n)
+	}
+	fmt.Fprintf(w, "  cluster    %d elections%s, %d ISR changes, %d controllers; %s\n",
+		r.Counts.Elections, heirs, r.Counts.ISRChanges, r.Counts.Controllers, convergence(r))
 	fmt.Fprintf(w, "  faults     %s\n", faultLine(r))
 	realLines(w, r)
 	if r.Expected != "" {

@@ -124,7 +124,8 @@ type Counts struct {
 	RecordsDrained int `json:"records_drained"` // by the final drain
 	Elections      int `json:"elections"`       // leader changes of partitions
 	ISRChanges     int `json:"isr_changes"`
-	Controllers    int `json:"controllers"` // controllers elected
+	Heirs          int `json:"heirs,omitempty"` // elections of eligible leader replicas, from outside of the ISR
+	Controllers    int `json:"controllers"`     // controllers elected
 }
 
 // Fault is one fault of the schedule and what became of it.

@@ -175,6 +175,31 @@ var replicationCatalog = []*Scenario{
 			p.Least.FiredAny = 1
 		},
 	},
+	{
+		Name:    "last-member",
+		Summary: "the last member of an ISR loses power, with what all had acknowledged; one of those that left when no more was committed has it, and leads",
+		Draw: func(r *rand.Rand, p *Plan) {
+			p.brokers(3)
+			p.Partitions = 1 + r.Int32N(3)
+			p.Load.Partitions = p.Partitions
+			p.weigh(map[faults.Kind]int{faults.SlowLink: 1, faults.ZooKeeperExpire: r.IntN(2)})
+			p.Faults.Gap = 6 * time.Second
+			p.HealAt = 33 * time.Second
+			p.Faults.End = p.HealAt
+			session := int32(1200 + r.IntN(800))
+			p.Configure = append(p.Configure, func(c *config.Broker) {
+				c.EligibleLeaderReplicas = true
+				c.ZookeeperSessionMs = session
+				c.AutoLeaderRebalance = false
+			})
+			if r.IntN(3) == 0 { // leaders, and controllers, that go by another number than those who made a list
+				p.Operators = append(p.Operators, loosens(1500*time.Millisecond))
+			}
+			p.Script = func(r *rand.Rand) faults.Schedule { return lastMembers(r, p) }
+			p.Least.FiredAny, p.Least.ISRChanges = 1, 2
+			p.Least.Acked, p.Least.Read = 100, 100
+		},
+	},
 }
 
 // flap makes followers fall out of ISRs and come back: little patience, and links to them that are slow for a while.
@@ -238,6 +263,25 @@ func slowReboots(r *rand.Rand, p *Plan) (s faults.Schedule) {
 	for at += 1500 * time.Millisecond; at < p.Faults.End-6*time.Second; at += time.Duration(3500+r.IntN(1500)) * time.Millisecond {
 		s = append(s, faults.Fault{At: at + time.Duration(r.IntN(1000))*time.Millisecond, Kind: faults.Power, Node: one, For: 500 * time.Millisecond,
 			Keep: []faults.Keep{faults.KeepRandom, faults.KeepNone}[r.IntN(2)]})
+	}
+	return s
+}
+
+// lastMembers takes all brokers but one away, one soon after the other, for longer than a session lasts, so that the one is alone in
+// every ISR; then it loses power, and the others come back, before it or after.
+func lastMembers(r *rand.Rand, p *Plan) (s faults.Schedule) {
+	for at := p.Faults.Start + time.Duration(r.IntN(1000))*time.Millisecond; at < p.Faults.End-12*time.Second; at += time.Duration(12500+r.IntN(2000)) * time.Millisecond {
+		order := r.Perm(len(p.Faults.Brokers))
+		last := p.Faults.Brokers[order[0]]
+		loss := at + time.Duration(4500+r.IntN(1500))*time.Millisecond
+		for i, one := range order[1:] {
+			kind := []faults.Kind{faults.Crash, faults.Crash, faults.Pause, faults.Isolate}[r.IntN(4)]
+			goes := at + time.Duration(i*r.IntN(2000))*time.Millisecond
+			back := loss + time.Duration(r.IntN(4500))*time.Millisecond
+			s = append(s, faults.Fault{At: goes, Kind: kind, Node: p.Faults.Brokers[one], For: (back - goes).Truncate(time.Millisecond)})
+		}
+		s = append(s, faults.Fault{At: loss, Kind: faults.Power, Node: last, For: time.Duration(500+r.IntN(2500)) * time.Millisecond,
+			Keep: []faults.Keep{faults.KeepNone, faults.KeepNone, faults.KeepRandom}[r.IntN(3)]})
 	}
 	return s
 }

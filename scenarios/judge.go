@@ -146,7 +146,7 @@ func vacuous(p *Plan, report *reports.Run, of workload.Counts, operated int, cho
 func (r *run) account() {
 	p, c := r.report, r.load.Counts()
 	p.Counts = reports.Counts{OK: c.OK, Failed: c.Failed, Unknown: c.Unknown, RecordsAcked: c.RecordsAcked, RecordsRead: c.RecordsRead,
-		RecordsDrained: c.RecordsDrained, Elections: r.view.elections, ISRChanges: r.view.isrChanges, Controllers: r.view.controllers}
+		RecordsDrained: c.RecordsDrained, Elections: r.view.elections, ISRChanges: r.view.isrChanges, Heirs: r.view.heirsLed, Controllers: r.view.controllers}
 	p.Leaders, p.Nodes = r.view.history, r.c.nodes
 	sort.SliceStable(p.Nodes, func(i, j int) bool { return p.Nodes[i].At < p.Nodes[j].At })
 	tellFaults(p, r.nemesis, &r.recorder, r.world.struck)

@@ -215,6 +215,21 @@ func retunes(mean time.Duration) func(*operator) {
 	}
 }
 
+// loosens changes how many must be in the ISR, for all brokers or for one: brokers go by other numbers than those who made a state.
+func loosens(mean time.Duration) func(*operator) {
+	return func(o *operator) {
+		ids := o.on.brokerIDs()
+		o.every(mean, func() error {
+			broker := o.oneOrAll(ids)
+			var value *string
+			if text := []string{"", "1", "2"}[o.rand.IntN(3)]; text != "" {
+				value = &text
+			}
+			return o.admin.SetBrokerConfig(broker, "min.insync.replicas", value, requestMax)
+		})
+	}
+}
+
 // shuffles changes the order of a partition's replicas, so that another is the preferred leader; no data moves.
 func shuffles(mean time.Duration) func(*operator) {
 	return func(o *operator) {

@@ -21,6 +21,7 @@ type registry struct {
 	partitions      []registeredPartition
 	history         []reports.Leadership
 	elections       int
+	heirsLed        int // elections of eligible leader replicas
 	isrChanges      int
 	controllers     int   // that were elected
 	controllerCzxid int64 // of the last one's znode
@@ -41,6 +42,8 @@ type registeredPartition struct {
 	mzxid int64
 	known bool
 	state oracle.Registered
+	// heirs are the eligible leader replicas, and whether they still have what they had as members of the ISR.
+	heirs map[int32]bool
 }
 
 func newRegistry(c *simCluster) *registry {
@@ -92,7 +95,7 @@ func (r *registry) lookPartition(p *registeredPartition) {
 	old, had := p.state, p.known
 	p.mzxid, p.known = stat.Mzxid, true
 	p.state = oracle.Registered{TP: tp, Leader: state.Leader, LeaderEpoch: state.LeaderEpoch, PartitionEpoch: stat.Version,
-		ISR: state.ISR, Replicas: r.replicas(tp), ControllerEpoch: state.ControllerEpoch}
+		ISR: state.ISR, Replicas: r.replicas(tp), ControllerEpoch: state.ControllerEpoch, Heirs: len(state.ELR)}
 	if data, epoch, ok := r.c.zk.Get(zookeeper.PathControllerEpoch); ok && epoch.Mzxid < stat.Mzxid {
 		if n, err := zookeeper.DecodeControllerEpoch(data); err == nil {
 			p.state.Controllers = n
@@ -101,12 +104,30 @@ func (r *registry) lookPartition(p *registeredPartition) {
 	if had && old.Leader != state.Leader {
 		r.elections++
 	}
+	if _, heir := p.heirs[state.Leader]; heir && !slices.Contains(old.ISR, state.Leader) {
+		r.heirsLed++
+	}
+	p.heirs = r.inherit(p.heirs, state.ELR)
 	if had && !sameMembers(old.ISR, state.ISR) {
 		r.isrChanges++
 	}
 	r.history = append(r.history, reports.Leadership{At: time.Duration(r.c.w.Now()), Partition: tp.String(), Leader: state.Leader,
 		Epoch: state.LeaderEpoch, ISR: slices.Clone(state.ISR)})
 	r.forget()
+}
+
+// inherit is who of a list of eligible leader replicas has what it left the ISR with: it was on the list before and had it, or left
+// without a loss.
+func (r *registry) inherit(before map[int32]bool, elr map[int32]int64) map[int32]bool {
+	if len(elr) == 0 {
+		return nil
+	}
+	heirs := map[int32]bool{}
+	for id := range elr { // unordered: into a map
+		kept, was := before[id]
+		heirs[id] = kept || !was && !r.lost[id]
+	}
+	return heirs
 }
 
 // forget ends the suspicion against a broker that is in no ISR any more, or came back into all by catching up.
@@ -164,6 +185,11 @@ func (r *registry) controller() int32 {
 
 func (r *registry) lostPower(broker int32) {
 	r.lost[broker] = true
+	for i := range r.partitions {
+		if _, heir := r.partitions[i].heirs[broker]; heir {
+			r.partitions[i].heirs[broker] = false
+		}
+	}
 	r.forget()
 }
 
@@ -190,8 +216,8 @@ func (r *registry) view() oracle.View {
 
 // admit keeps a run within what Kafka promises: an acked record survives while one in-sync replica keeps it. Without
 // syncing every append, a power loss takes a replica's data away, so it may come only while every partition has
-// another in-sync replica on a machine that is up and has lost nothing; and until the controller has taken the
-// victim out of the ISR, no other broker may be harmed.
+// another in-sync replica on a machine that is up and has lost nothing, or an eligible leader replica that has lost
+// nothing, up or not; and until the controller has taken the victim out of the ISR, no other broker may be harmed.
 func (r *registry) admit(f faults.Fault) (ok bool, why string) {
 	r.look() // the last look may have been some events ago
 	class := schedule.ClassOf(f.Kind)
@@ -224,11 +250,21 @@ func (r *registry) admit(f faults.Fault) (ok bool, why string) {
 		if proposed := r.proposed(victim, p.state.TP); proposed != nil {
 			rest = slices.DeleteFunc(slices.Clone(rest), func(id int32) bool { return !slices.Contains(proposed, id) })
 		}
-		if !slices.ContainsFunc(rest, func(id int32) bool { return id != victim && r.healthy(id) }) {
+		if !slices.ContainsFunc(rest, func(id int32) bool { return id != victim && r.healthy(id) }) && !p.heir(victim) {
 			return false, fmt.Sprintf("broker %d may have the only copy of %s", victim, p.state.TP)
 		}
 	}
 	return true, ""
+}
+
+// heir reports whether an eligible leader replica other than the broker has kept what it had.
+func (p *registeredPartition) heir(broker int32) bool {
+	for id, kept := range p.heirs { // unordered: any
+		if kept && id != broker {
+			return true
+		}
+	}
+	return false
 }
 
 // proposed is the ISR that the broker asks the controller for as the partition's leader, nil for none.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"barnabas/broker/bug"
+	"barnabas/broker/config"
 	"barnabas/faults"
 	"barnabas/reports"
 	"barnabas/sim/trace"
@@ -129,6 +130,7 @@ var finders = map[string]struct {
 	"no-broker-epoch":     {"bounced-broker", 4},
 	"zk-unfenced":         {"slow-zookeeper", 1},
 	"shrink-unconfirmed":  {"expiring-sessions", 1},
+	"loss-unseen":         {"last-member", 1},
 
 	"txn-no-epoch-bump":    {"zombie-producer", 2},
 	"txn-late-produce":     {"zombie-producer", 2},
@@ -169,6 +171,33 @@ func TestZoo(t *testing.T) {
 			}
 			t.Errorf("not found by %s in seeds %d to %d", s.Name, first, last)
 		})
+	}
+}
+
+// Goal: last-member does what it is there for: eligible leader replicas lead in most of its runs; and where nobody keeps lists of them, no
+// last member is harmed. Method: some seeds, with the key and without.
+func TestHeirsLeadWhereListsAreKept(t *testing.T) {
+	skipUnderRace(t)
+	s := *find(t, "last-member")
+	draw := s.Draw
+	for _, keeps := range []bool{true, false} {
+		s.Draw = func(r *rand.Rand, p *Plan) {
+			draw(r, p)
+			p.Configure = append(p.Configure, func(c *config.Broker) { c.EligibleLeaderReplicas = keeps })
+		}
+		led := 0
+		for seed := uint64(1); seed <= 5; seed++ {
+			r := Run(Options{Scenario: &s, Seed: seed}).Report
+			if r.Counts.Heirs > 0 {
+				led++
+			}
+			if r.Verdict != reports.Pass && (keeps || r.Verdict != reports.Vacuous) {
+				t.Errorf("\n%s", describe(r))
+			}
+		}
+		if keeps && led < 3 || !keeps && led > 0 {
+			t.Errorf("lists are kept: %v; heirs led in %d of 5 runs", keeps, led)
+		}
 	}
 }
 

@@ -42,6 +42,7 @@ const (
 	CommitUnread                         // a member commits what it has fetched, not what it has returned to the application
 	TxnIndexTogether                     // the ends of transactions in one append are indexed as if all were over
 	ShrinkUnconfirmed                    // a leader counts a shrunk ISR before the controller has confirmed it (KIP-497)
+	LossUnseen                           // the last member of an ISR leads again, whatever it has lost (KIP-966)
 )
 
 // Animal describes one bug.
@@ -83,6 +84,7 @@ var Zoo = []Animal{
 	{CommitUnread, "commit-unread", "a member commits what it has fetched, not what the application has seen", "records are never processed", "our own"},
 	{TxnIndexTogether, "txn-index-together", "a follower indexes the ends of several transactions in one append as if all were over before the first", "aborted records under read_committed after a failover", "found here: docs/bugs.md"},
 	{ShrinkUnconfirmed, "shrink-unconfirmed", "a leader counts the ISR without those who lag before the controller has confirmed it", "two leaders acknowledge: a deposed one goes on alone", "KIP-497"},
+	{LossUnseen, "loss-unseen", "the last member of an ISR leads again although it has lost its data, and eligible replicas have theirs", "acked writes are lost", "KIP-966"},
 }
 
 // Has reports whether b is on. In a production build it is constant false.

@@ -31,6 +31,8 @@ type Broker struct {
 	LeaderImbalanceCheck      time.Duration // leader.imbalance.check.interval.seconds
 	LeaderImbalancePercentage int           // leader.imbalance.per.broker.percentage
 
+	EligibleLeaderReplicas bool // barnabas.eligible.leader.replicas.enable: heirs of an ISR that has lost its data, see decision 001
+
 	ReplicaLagTimeMax              time.Duration // replica.lag.time.max.ms
 	ReplicaFetchWaitMax            time.Duration // replica.fetch.wait.max.ms
 	ReplicaFetchBytesMax           int32         // replica.fetch.max.bytes, a partition

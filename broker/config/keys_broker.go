@@ -17,6 +17,7 @@ var brokerKeys = []*Key[Broker]{
 	boolean("auto.create.topics.enable", true, func(b *Broker) *bool { return &b.AutoCreateTopics }, "Whether asking for a topic that does not exist creates it."),
 	boolean("auto.leader.rebalance.enable", true, func(b *Broker) *bool { return &b.AutoLeaderRebalance }, "Whether the controller moves leaders back to preferred replicas by itself."),
 	intKey("background.threads", 10, 1, func(b *Broker) *int { return &b.BackgroundThreads }, "Accepted, and without effect here: background work has its own tasks."),
+	boolean("barnabas.eligible.leader.replicas.enable", false, func(b *Broker) *bool { return &b.EligibleLeaderReplicas }, "Whether replicas that left the ISR while it was below min.insync.replicas may lead when everybody in it has lost its data (KIP-966), and brokers say whether they have kept theirs. Barnabas's own."),
 	intKey("barnabas.requests.in.flight.max", 64, 1, func(b *Broker) *int { return &b.RequestsInFlightMax }, "Replies that may wait on one connection before it is no longer read. Barnabas's own."),
 	integer("barnabas.transaction.version", Short, 0, 0, 2, func(b *Broker) *int16 { return &b.TransactionVersion }, "The level of the feature transaction.version: 0 as in Kafka 3.9; 2 has every transaction end with a new producer epoch (KIP-890). Barnabas's own."),
 	int32Key("broker.id", -1, -1, func(b *Broker) *int32 { return &b.BrokerID }, "This broker's id; -1 is not set."),

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 
+	"barnabas/broker/wire"
 	"barnabas/broker/zookeeper"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -14,7 +15,8 @@ import (
 type proposal struct {
 	*partition
 	next        zookeeper.PartitionState
-	topic, slot int // in the response
+	emptyELR    bool // it is to have no eligible leader replicas
+	topic, slot int  // in the response
 }
 
 // alterPartition decides a leader's proposals for its ISRs: all that pass are written in one go, and told to everybody
@@ -47,7 +49,7 @@ func (m *machine) alterPartition(req *kmsg.AlterPartitionRequest) (*kmsg.AlterPa
 				case next == nil: // it is so already
 					fillAnswer(&rp, p)
 				default:
-					passed = append(passed, proposal{p, *next, i, j})
+					passed = append(passed, proposal{p, *next, wire.EmptyELR(&asked.Partitions[j].UnknownTags), i, j})
 				}
 			}
 			rt.Partitions = append(rt.Partitions, rp)
@@ -82,7 +84,7 @@ func (m *machine) judge(req *kmsg.AlterPartitionRequest, asked *kmsg.AlterPartit
 	case now.Leader != req.BrokerID:
 		markJudgeInvalidRequest.Hit()
 		return nil, kerr.InvalidRequest
-	case sameMembers(isr, now.ISR) && recovery == now.Recovery:
+	case sameMembers(isr, now.ISR) && recovery == now.Recovery && !m.emptiesELR(asked, now):
 		return nil, nil // before the partition epoch is looked at: a retry must not be refused
 	case asked.PartitionEpoch != now.PartitionEpoch:
 		markJudgeInvalidUpdateVersion.Hit()
@@ -105,6 +107,11 @@ func (m *machine) judge(req *kmsg.AlterPartitionRequest, asked *kmsg.AlterPartit
 	next := *now
 	next.ISR, next.Recovery, next.ControllerEpoch = slices.Clone(isr), recovery, m.fence.Epoch
 	return &next, nil
+}
+
+// emptiesELR reports whether it is asked that the partition have no eligible leader replicas any more, and it has some.
+func (m *machine) emptiesELR(asked *kmsg.AlterPartitionRequestTopicPartition, now *zookeeper.PartitionState) bool {
+	return wire.EmptyELR(&asked.UnknownTags) && len(now.ELR) > 0 && asked.PartitionEpoch == now.PartitionEpoch
 }
 
 // eligible reports whether every proposed member may be in an ISR: it is live, is not shutting down (KIP-841), and is
@@ -134,7 +141,14 @@ func (m *machine) write(passed []proposal, resp *kmsg.AlterPartitionResponse) er
 	for _, c := range passed {
 		writes = append(writes, zookeeper.PartitionWrite{TP: c.tp, State: c.next})
 	}
-	results, err := m.store.UpdatePartitionStates(m.fence, m.stamped(writes))
+	writes = m.stamped(writes, nil)
+	for i, c := range passed {
+		if c.emptyELR {
+			markListEmptied.Hit()
+			writes[i].State.ELR, writes[i].State.ELRMin = nil, 0
+		}
+	}
+	results, err := m.store.UpdatePartitionStates(m.fence, writes)
 	if err != nil {
 		return err
 	}
@@ -167,6 +181,7 @@ func fillAnswer(rp *kmsg.AlterPartitionResponseTopicPartition, p *partition) {
 	s := p.leadership
 	rp.ErrorCode, rp.LeaderID, rp.LeaderEpoch, rp.ISR = 0, s.Leader, s.LeaderEpoch, s.ISR
 	rp.LeaderRecoveryState, rp.PartitionEpoch = int8(s.Recovery), s.PartitionEpoch
+	wire.SetISRMin(&rp.UnknownTags, s.ELRMin)
 }
 
 // sameMembers compares two ISRs as sets.

@@ -143,6 +143,7 @@ func (m *machine) leaderAndISRRequest(broker int32, tps map[wire.TopicPartition]
 		rp.Leader, rp.LeaderEpoch, rp.ISR, rp.ZKVersion = s.Leader, s.LeaderEpoch, s.ISR, s.PartitionEpoch
 		rp.Replicas, rp.AddingReplicas, rp.RemovingReplicas = p.assignment.Replicas, p.assignment.Adding, p.assignment.Removing
 		rp.IsNew, rp.LeaderRecoveryState = tps[tp], int8(s.Recovery)
+		wire.SetISRMin(&rp.UnknownTags, s.ELRMin)
 		t.PartitionStates = append(t.PartitionStates, rp)
 		leaders[s.Leader] = true
 	}

@@ -84,6 +84,8 @@ type clusterContext struct {
 	topicNames   map[[16]byte]string
 	offlineDirs  map[int32]map[wire.TopicPartition]bool // replicas, by broker, that answered KAFKA_STORAGE_ERROR
 
+	minISRs map[string]int // the topics' own min.insync.replicas as far as they were needed, 0 for none
+
 	deleting   map[string]bool // topics to be deleted
 	begun      map[string]bool // of those: their partitions have been taken offline
 	ineligible map[string]bool // of those: cannot be deleted now, since a broker is down
@@ -94,6 +96,7 @@ type clusterContext struct {
 func newContext(fence zookeeper.Fence) *clusterContext {
 	return &clusterContext{fence: fence, brokers: map[int32]zookeeper.BrokerInfo{}, shuttingDown: map[int32]bool{},
 		topics: map[string]*topic{}, topicNames: map[[16]byte]string{}, offlineDirs: map[int32]map[wire.TopicPartition]bool{},
+		minISRs:  map[string]int{},
 		deleting: map[string]bool{}, begun: map[string]bool{}, ineligible: map[string]bool{}}
 }
 
@@ -220,6 +223,7 @@ func (c *clusterContext) removeTopic(name string) {
 	delete(c.deleting, name)
 	delete(c.begun, name)
 	delete(c.ineligible, name)
+	delete(c.minISRs, name)
 	c.all = nil
 }
 

@@ -212,6 +212,18 @@ func (c *Controller) AllocateProducerIDs(req *kmsg.AllocateProducerIDsRequest) *
 	}, refuse)
 }
 
+// TopicConfigChanged tells the controller, if this broker is it, that a topic has another configuration. It does not wait.
+func (c *Controller) TopicConfigChanged(topic string) {
+	if t := c.term.Load(); t != nil && c.Active() {
+		t.put("topic configuration", func() error {
+			if t.machine != nil {
+				t.machine.topicConfigChanged(topic)
+			}
+			return nil
+		})
+	}
+}
+
 // UncleanAllowed tells the controller, if this broker is it, that unclean elections may be allowed by now: for one topic, or
 // with "" for all. It does not wait.
 //

@@ -29,7 +29,7 @@ func (w *world) succession() succession {
 }
 
 // now is the state as the controller believes it.
-func (w *world) now() *standing {
+func (w *world) now() *zookeeper.PartitionState {
 	s := w.state
 	if w.emptied || w.wrong(numberUntold) && s.ELRMin != w.succession().minISR {
 		s.ELR, s.ELRMin = nil, 0
@@ -108,7 +108,7 @@ func (w *world) tell(id int32, remove bool) {
 		return
 	}
 	n := &w.nodes[id]
-	m := told{standing: *w.now(), to: b.Epoch, replicas: w.replicas, remove: remove}
+	m := told{PartitionState: *w.now(), to: b.Epoch, replicas: w.replicas, remove: remove}
 	if w.kafkas || w.wrong(numberUntold) {
 		m.ELRMin = 0
 	}
@@ -127,7 +127,7 @@ func (w *world) elect() {
 	var ok bool
 	if w.kafkas {
 		e := w.electorate()
-		e.state = w.state.PartitionState
+		e.state = w.state
 		next, ok = e.elect(electOffline)
 	} else {
 		next, ok = w.succession().elect(w.now(), w.electorate(), electOffline)
@@ -141,7 +141,7 @@ func (w *world) elect() {
 }
 
 func (w *world) shrink(ids []int32) {
-	if next, changed := shrunk(w.state.PartitionState, ids); changed {
+	if next, changed := shrunk(w.state, ids); changed {
 		w.write(next, false)
 	}
 }
@@ -282,11 +282,11 @@ func (w *world) judge(leader int32) {
 				w.void = true // nobody gives epochs, and so Kafka lets it in, in whatever life
 			}
 		}
-		next := s.PartitionState
+		next := s
 		next.ISR = slices.Clone(c.isr)
 		w.write(next, c.empty)
 	}
-	m := told{standing: *w.now()}
+	m := told{PartitionState: *w.now()}
 	if w.kafkas || w.wrong(numberUntold) {
 		m.ELRMin = 0
 	}
@@ -296,14 +296,14 @@ func (w *world) judge(leader int32) {
 // take adds a replica, in a new leader epoch.
 func (w *world) take(id int32) {
 	w.replicas = append(slices.Clone(w.replicas), id)
-	next := w.state.PartitionState
+	next := w.state
 	next.LeaderEpoch++
 	w.write(next, false)
 }
 
 // drop takes a replica out of the partition: the state first, then the assignment, then it is told to delete (reassign).
 func (w *world) drop(id int32, isr []int32) {
-	now := w.state.PartitionState
+	now := w.state
 	if now.Leader == id || !w.online(now.Leader) {
 		i := slices.IndexFunc(w.replicas, func(m int32) bool {
 			return m != id && w.online(m) && slices.Contains(isr, m) && !w.succession().lost(w.now(), m)

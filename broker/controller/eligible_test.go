@@ -394,7 +394,7 @@ func TestSuccession(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := succession{replicas: []int32{1, 2, 3}, minISR: 2, brokers: c.brokers, failed: func(int32) bool { return false }}
-			now := &standing{PartitionState: zookeeper.PartitionState{Leader: noLeader, ISR: []int32{1}, ISREpochs: map[int32]int64{1: 11}}}
+			now := &zookeeper.PartitionState{Leader: noLeader, ISR: []int32{1}, ISREpochs: map[int32]int64{1: 11}}
 			if !c.noELR {
 				now.ELR, now.ELRMin = map[int32]int64{2: 12, 3: 13}, 2
 			}
@@ -423,8 +423,8 @@ func TestSuccessionOfTwo(t *testing.T) {
 	b := life{Epoch: 20, Since: 20, Intact: 5, Heeds: true}
 	lost := life{Epoch: 20, Since: 20, Intact: 20, Heeds: true}
 	s := succession{replicas: []int32{1, 2, 3}, minISR: 2, brokers: map[int32]life{1: b, 2: b, 3: b}, failed: func(int32) bool { return false }}
-	now := &standing{PartitionState: zookeeper.PartitionState{Leader: 1, ISR: []int32{1, 2}, ISREpochs: map[int32]int64{1: 11, 2: 12}}}
-	alone := now.PartitionState
+	now := &zookeeper.PartitionState{Leader: 1, ISR: []int32{1, 2}, ISREpochs: map[int32]int64{1: 11, 2: 12}}
+	alone := *now
 	alone.ISR = []int32{1}
 	if got := s.follow(now, alone); got.ELR[2] != 12 || len(got.ELR) != 1 || got.ELRMin != 2 {
 		t.Errorf("2 leaves: elr %v min %d, want 2 in epoch 12", got.ELR, got.ELRMin)
@@ -434,7 +434,7 @@ func TestSuccessionOfTwo(t *testing.T) {
 		t.Errorf("2 leaves with its log directory: elr %v min %d, want none", got.ELR, got.ELRMin)
 	}
 	s.failed = func(int32) bool { return false }
-	unclean := now.PartitionState
+	unclean := *now
 	unclean.Leader, unclean.ISR, unclean.Recovery = 3, []int32{3}, zookeeper.Recovering
 	if got := s.follow(now, unclean); len(got.ELR) > 0 || got.ELRMin != 0 {
 		t.Errorf("3 leads uncleanly: elr %v min %d, want none", got.ELR, got.ELRMin)

@@ -64,7 +64,7 @@ type bounds struct {
 
 // told is a LeaderAndIsr request under way.
 type told struct {
-	standing
+	zookeeper.PartitionState
 	to       int64 // broker epoch
 	replicas []int32
 	remove   bool // StopReplica, with delete
@@ -113,7 +113,7 @@ type world struct {
 	b     bounds
 	nodes [4]node
 
-	state    standing // the znode; PartitionEpoch is its version
+	state    zookeeper.PartitionState // the znode; PartitionEpoch is its version
 	replicas []int32
 	epochs   int64 // the last broker epoch
 	// reignEpochs are those of an unbroken line of our controllers, as a znode keeps them.
@@ -185,7 +185,7 @@ func (w *world) leaveAlone() {
 		w.nodes[i].log = []int32{0, 0}
 	}
 	w.nodes[0].hw, w.committed = 2, []int32{0, 0}
-	next := w.state.PartitionState
+	next := w.state
 	next.ISR = []int32{0}
 	w.write(next, false)
 	for i := range w.b.brokers {
@@ -266,7 +266,7 @@ func (w *world) key() string {
 			}
 		}
 	}
-	stand := func(s *standing) {
+	stand := func(s *zookeeper.PartitionState) {
 		num(int64(s.Leader), int64(s.LeaderEpoch), int64(s.PartitionEpoch), int64(s.ControllerEpoch), int64(s.ELRMin))
 		ids(s.ISR)
 		byID(s.ISREpochs)
@@ -300,12 +300,12 @@ func (w *world) key() string {
 			num(int64(c.losses[max(c.added, 0)]), int64(c.leaderEpoch), int64(c.partition))
 			flag(c.empty, c.stalled, c.refused, c.answer != nil)
 			if c.answer != nil {
-				stand(&c.answer.standing)
+				stand(&c.answer.PartitionState)
 			}
 		}
 		num(int64(len(n.inbox)))
 		for j := range n.inbox {
-			stand(&n.inbox[j].standing)
+			stand(&n.inbox[j].PartitionState)
 			num(n.inbox[j].to)
 			flag(n.inbox[j].remove)
 		}

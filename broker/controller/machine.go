@@ -26,6 +26,7 @@ type znodes interface {
 	CreatePartitionStates(f zookeeper.Fence, writes []zookeeper.PartitionWrite) ([]zookeeper.PartitionResult, error)
 	UpdatePartitionStates(f zookeeper.Fence, writes []zookeeper.PartitionWrite) ([]zookeeper.PartitionResult, error)
 	EntityConfig(entityType, entity string, watch bool) (map[string]string, error)
+	EntityConfigs(entityType string, entities []string) ([]map[string]string, error)
 	AllocateProducerIDs(f zookeeper.Fence, brokerID int32) (zookeeper.ProducerIDBlock, error)
 	SetReassignment(f zookeeper.Fence, wanted map[wire.TopicPartition][]int32) error
 	ClearPreferredElection(f zookeeper.Fence) error
@@ -104,7 +105,7 @@ func (m *machine) startup(l loaded) error {
 	}
 	for _, r := range l.states {
 		if p := m.partition(r.TP); p != nil && r.Err == nil {
-			m.setLeadership(p, r.State)
+			m.setLeadership(p, m.believed(r.State))
 		}
 	}
 	restarted := m.restarted()
@@ -236,7 +237,7 @@ func (m *machine) refresh(ps []*partition) error {
 		if r.State.ControllerEpoch > m.fence.Epoch {
 			return fmt.Errorf("%s was written by controller epoch %d: %w", r.TP, r.State.ControllerEpoch, zookeeper.ErrControllerMoved)
 		}
-		m.setLeadership(ps[i], r.State)
+		m.setLeadership(ps[i], m.believed(r.State))
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"barnabas/broker/wire"
 	"barnabas/broker/zookeeper"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -59,6 +60,7 @@ func (s *stage) describe(o outgoing) string {
 				if p.IsNew {
 					b.WriteString(" new")
 				}
+				b.WriteString(isrMin(&p.UnknownTags))
 				if p.LeaderRecoveryState != 0 {
 					b.WriteString(" recovering")
 				}
@@ -93,6 +95,30 @@ func (s *stage) describe(o outgoing) string {
 	return b.String()
 }
 
+// isrMin is the number that goes with an ISR.
+func isrMin(tags *kmsg.Tags) string {
+	if n := wire.ISRMin(tags); n > 0 {
+		return fmt.Sprintf(" min=%d", n)
+	}
+	return ""
+}
+
+// elr prints a partition's eligible leader replicas, with their epochs, and the epochs of its members.
+func elr(p *zookeeper.PartitionState) string {
+	var b strings.Builder
+	list := func(name string, epochs map[int32]int64) {
+		fmt.Fprintf(&b, " %s=[", name)
+		for i, id := range sortedKeys(epochs) {
+			fmt.Fprintf(&b, "%s%d:%d", strings.Repeat(" ", min(i, 1)), id, epochs[id])
+		}
+		b.WriteByte(']')
+	}
+	list("members", p.ISREpochs)
+	list("elr", p.ELR)
+	fmt.Fprintf(&b, " min=%d", p.ELRMin)
+	return b.String()
+}
+
 // state prints every partition as the machine knows it, and whether its znode says the same.
 func (s *stage) state() string {
 	var b strings.Builder
@@ -100,6 +126,9 @@ func (s *stage) state() string {
 		fmt.Fprintf(&b, "%s %s replicas=%v", p.tp, p.phase, p.assignment.Replicas)
 		if p.leadership != nil {
 			fmt.Fprintf(&b, " leader=%d epoch=%d isr=%v pe=%d", p.leadership.Leader, p.leadership.LeaderEpoch, p.leadership.ISR, p.leadership.PartitionEpoch)
+			if s.config.EligibleLeaderReplicas {
+				b.WriteString(elr(p.leadership))
+			}
 			data, stat, _ := s.tree.Get(zookeeper.PathPartitionState(p.tp))
 			written, err := zookeeper.DecodePartitionState(p.tp, data, stat.Version)
 			if err != nil || !written.Equal(*p.leadership) || written.PartitionEpoch != p.leadership.PartitionEpoch {

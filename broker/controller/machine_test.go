@@ -44,12 +44,14 @@ type stage struct {
 	ids     byte
 	wrap    func(zookeeper.Session) zookeeper.Session // around the sessions of machines to come; may be nil
 	stops   map[int32][]*kmsg.StopReplicaRequest      // sent with delete and not answered yet
+	intact  map[int32]int64                           // since when each broker has its data, if it keeps account
 }
 
 func newStage(t *testing.T, d *datadriven.TestData) *stage {
 	s := &stage{tree: storetest.NewTree(), env: &storetest.Env{}, config: config.Default(), brokers: map[int32]zookeeper.BrokerInfo{},
-		stops: map[int32][]*kmsg.StopReplicaRequest{}}
+		stops: map[int32][]*kmsg.StopReplicaRequest{}, intact: map[int32]int64{}}
 	s.config.BrokerID = 1
+	s.config.EligibleLeaderReplicas = d.HasArg("elr")
 	var bugs string
 	d.MaybeScanArgs(t, "bug", &bugs)
 	set, err := bug.Parse(bugs)
@@ -87,8 +89,25 @@ func newStage(t *testing.T, d *datadriven.TestData) *stage {
 
 func (s *stage) register(id int32) {
 	s.epochs++
-	s.brokers[id] = zookeeper.BrokerInfo{ID: id, Version: 5, Epoch: s.epochs, Endpoints: []zookeeper.Endpoint{
+	b := zookeeper.BrokerInfo{ID: id, Version: 5, Epoch: s.epochs, Endpoints: []zookeeper.Endpoint{
 		{Listener: "PLAINTEXT", Protocol: "PLAINTEXT", Host: fmt.Sprint("b", id), Port: 9092}}}
+	if s.config.EligibleLeaderReplicas {
+		if b.Intact = s.intact[id]; b.Intact == 0 {
+			b.Intact, s.intact[id] = zookeeper.IntactSinceNow, s.epochs
+		}
+	}
+	s.brokers[id] = b
+}
+
+// lose has brokers lose their data before they register again.
+func (s *stage) lose(d *datadriven.TestData) {
+	for _, arg := range d.CmdArgs {
+		if arg.Key == "lost" {
+			for _, id := range idsOf(arg.Vals) {
+				delete(s.intact, id)
+			}
+		}
+	}
 }
 
 func (s *stage) live() []zookeeper.BrokerInfo {
@@ -106,7 +125,7 @@ func (s *stage) failover(t *testing.T) error {
 	if s.wrap != nil {
 		session = s.wrap(session)
 	}
-	store := zookeeper.NewStore(s.env, session, zookeeper.StoreOptions{})
+	store := zookeeper.NewStore(s.env, session, zookeeper.StoreOptions{Reigns: s.config.EligibleLeaderReplicas})
 	fence, err := store.ElectController(1)
 	if err != nil {
 		t.Fatal(err)
@@ -134,6 +153,7 @@ func (s *stage) failover(t *testing.T) error {
 func (s *stage) run(t *testing.T, d *datadriven.TestData) string {
 	var out strings.Builder
 	var err error
+	s.lose(d)
 	switch d.Cmd {
 	case "cluster":
 	case "create":
@@ -148,6 +168,10 @@ func (s *stage) run(t *testing.T, d *datadriven.TestData) string {
 		for _, id := range idsOfArgs(d) {
 			s.register(id)
 			delete(s.stops, id)
+			if b := s.brokers[id]; d.HasArg("kafkas") {
+				b.Intact = 0
+				s.brokers[id] = b
+			}
 		}
 		err = s.machine.brokersChanged(s.live())
 	case "unseen-restart": // a new life that this controller has not seen
@@ -223,6 +247,16 @@ func (s *stage) run(t *testing.T, d *datadriven.TestData) string {
 		err = s.elect(d, &out)
 	case "balance":
 		err = s.machine.balance()
+	case "min-isr": // somebody changes the topic's min.insync.replicas, and the controller may hear of it
+		name, n := d.CmdArgs[0].Key, d.CmdArgs[1].Key
+		s.tree.Set("/config/topics/"+name, zookeeper.EncodeConfig(map[string]string{"min.insync.replicas": n}))
+		if !d.HasArg("unheard") {
+			s.machine.topicConfigChanged(name)
+		}
+	case "reign-of-kafka": // a controller of Kafka's, which writes nothing
+		store := zookeeper.NewStore(s.env, s.tree.Open(s.env), zookeeper.StoreOptions{})
+		s.tree.Delete("/controller")
+		_, err = store.ElectController(9)
 	case "unclean-allowed":
 		name := d.CmdArgs[0].Key
 		s.tree.Set("/config/topics/"+name, zookeeper.EncodeConfig(map[string]string{"unclean.leader.election.enable": "true"}))
@@ -242,6 +276,25 @@ func (s *stage) run(t *testing.T, d *datadriven.TestData) string {
 		store := zookeeper.NewStore(s.env, s.tree.Open(s.env), zookeeper.StoreOptions{})
 		s.tree.Delete("/controller")
 		_, err = store.ElectController(9)
+	case "assignment-znode": // a reassignment that an earlier controller has begun
+		tp := tpOf(d.CmdArgs[0].Key)
+		data, _, _ := s.tree.Get(zookeeper.PathTopic(tp.Topic))
+		a, _ := zookeeper.DecodeTopic(tp.Topic, data)
+		var next zookeeper.ReplicaAssignment
+		for _, arg := range d.CmdArgs[1:] {
+			if arg.Key == "replicas" {
+				next.Replicas = idsOf(arg.Vals)
+			} else {
+				next.Removing = idsOf(arg.Vals)
+			}
+		}
+		a.Partitions[tp.Partition] = next
+		s.tree.Set(zookeeper.PathTopic(tp.Topic), zookeeper.EncodeTopic(a))
+	case "without-elr": // from the next controller on
+		s.config.EligibleLeaderReplicas = false
+	case "znode":
+		data, _, _ := s.tree.Get(zookeeper.PathPartitionState(tpOf(d.CmdArgs[0].Key)))
+		fmt.Fprintf(&out, "%s\n", data)
 	case "state":
 		return s.state()
 	case "znodes":
@@ -384,6 +437,9 @@ func (s *stage) alter(t *testing.T, d *datadriven.TestData, out *strings.Builder
 		id = s.machine.topics[tp.Topic].id
 		req.BrokerID, rp.LeaderEpoch, rp.PartitionEpoch = p.leadership.Leader, p.leadership.LeaderEpoch, p.leadership.PartitionEpoch
 	}
+	if d.HasArg("empty-elr") {
+		wire.SetEmptyELR(&rp.UnknownTags)
+	}
 	var memberEpoch int64 = -1
 	d.MaybeScanArgs(t, "leader-epoch", &rp.LeaderEpoch)
 	d.MaybeScanArgs(t, "partition-epoch", &rp.PartitionEpoch)
@@ -406,7 +462,7 @@ func (s *stage) alter(t *testing.T, d *datadriven.TestData, out *strings.Builder
 	fmt.Fprintf(out, "answer %s\n", codeName(resp.ErrorCode))
 	for _, rt := range resp.Topics {
 		for _, rp := range rt.Partitions {
-			fmt.Fprintf(out, "answer %s %s leader=%d epoch=%d isr=%v pe=%d\n", tp, codeName(rp.ErrorCode), rp.LeaderID, rp.LeaderEpoch, rp.ISR, rp.PartitionEpoch)
+			fmt.Fprintf(out, "answer %s %s leader=%d epoch=%d isr=%v pe=%d%s\n", tp, codeName(rp.ErrorCode), rp.LeaderID, rp.LeaderEpoch, rp.ISR, rp.PartitionEpoch, isrMin(&rp.UnknownTags))
 		}
 	}
 	return nil

@@ -6,6 +6,9 @@ import "barnabas/broker/env"
 var (
 	markAllocateProducerIdsBrokerIdNotRegistered = env.NewMark("allocate-producer-ids-broker-id-not-registered")
 	markAllocateProducerIdsStaleBrokerEpoch      = env.NewMark("allocate-producer-ids-stale-broker-epoch")
+	markHeirLeads                                = env.NewMark("heir-leads")
+	markListEmptied                              = env.NewMark("list-emptied")
+	markListNotBelieved                          = env.NewMark("list-not-believed")
 	markAskNotController                         = env.NewMark("ask-not-controller")
 	markAskNotController2                        = env.NewMark("ask-not-controller-2")
 	markJudgeFencedLeaderEpoch                   = env.NewMark("judge-fenced-leader-epoch")

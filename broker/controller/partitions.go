@@ -3,6 +3,7 @@ package controller
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"barnabas/broker/env"
 	"barnabas/broker/zookeeper"
@@ -50,7 +51,7 @@ func (m *machine) initialize(ps []*partition) (met []*partition, err error) {
 	if len(writes) == 0 {
 		return nil, nil
 	}
-	results, err := m.store.CreatePartitionStates(m.fence, m.stamped(writes))
+	results, err := m.store.CreatePartitionStates(m.fence, m.stamped(writes, nil))
 	if err != nil {
 		return nil, err
 	}
@@ -75,8 +76,12 @@ func (m *machine) initialize(ps []*partition) (met []*partition, err error) {
 // electLeaders elects, writes and announces. A partition that somebody else has written meanwhile is read and elected again.
 func (m *machine) electLeaders(ps []*partition, why election) error {
 	unclean := map[string]bool{}
+	var lives map[int32]life
+	if m.succeeds() {
+		lives = m.lives()
+	}
 	return m.updateStates(ps, func(p *partition) (zookeeper.PartitionState, bool) {
-		next, ok := m.electorate(p, why, unclean).elect(why)
+		next, ok := m.elect(p, why, unclean, lives)
 		if !ok && why != electPreferred {
 			m.emit(env.Event{Kind: evNoLeader, Topic: p.tp.Topic, Partition: p.tp.Partition, V: [4]int64{int64(p.leadership.LeaderEpoch)}})
 		}
@@ -88,8 +93,9 @@ func (m *machine) electLeaders(ps []*partition, why election) error {
 	})
 }
 
-// electorate gathers what p's election looks at. The topic's configuration is read only if it could matter, once for each topic.
-func (m *machine) electorate(p *partition, why election, unclean map[string]bool) electorate {
+// electorate gathers what p's election looks at. The topic's configuration is read only if it could matter, once for each topic. s
+// are the rules of succession, nil if they are not in force.
+func (m *machine) electorate(p *partition, why election, unclean map[string]bool, s *succession) electorate {
 	e := electorate{replicas: p.assignment.Replicas, state: *p.leadership, bugs: m.config.Bugs,
 		live:    func(id int32) bool { return m.online(id, p.tp) },
 		leaving: func(id int32) bool { return m.shuttingDown[id] }}
@@ -99,7 +105,7 @@ func (m *machine) electorate(p *partition, why election, unclean map[string]bool
 	}
 	if why == electUnclean {
 		e.unclean = true
-	} else if why == electOffline && len(keep(e.state.ISR, e.live)) == 0 {
+	} else if why == electOffline && e.wants(s) {
 		allowed, known := unclean[p.tp.Topic]
 		if !known {
 			allowed = m.unclean(p.tp.Topic)
@@ -108,6 +114,12 @@ func (m *machine) electorate(p *partition, why election, unclean map[string]bool
 		e.unclean = allowed
 	}
 	return e
+}
+
+// wants reports whether it matters that any live replica would do: nobody of the ISR is live who may be believed.
+func (e electorate) wants(s *succession) bool {
+	believed := s != nil && (s.keeps(&e.state) || len(s.heirs(&e.state)) > 0)
+	return !slices.ContainsFunc(e.state.ISR, func(id int32) bool { return e.live(id) && !(believed && s.lost(&e.state, id)) })
 }
 
 // recipients are the replicas that must hear of the outcome of an election: all that can serve.

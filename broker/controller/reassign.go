@@ -90,8 +90,11 @@ func (m *machine) validateReassignment(tp wire.TopicPartition, target []int32) (
 	return v, m.keepsISR(v)
 }
 
-// keepsISR refuses a move after which nobody would be in the ISR.
+// keepsISR refuses a move after which nobody would be in the ISR, and one of a partition whose ISR is worth nothing.
 func (m *machine) keepsISR(v move) error {
+	if m.bereft(v.partition) {
+		return refusal(kerr.InvalidReplicaAssignment, "The ISR %v has lost its data, and the partition waits for one of %v.", v.leadership.ISR, sortedKeys(v.leadership.ELR))
+	}
 	if v.leadership != nil && len(without(v.leadership.ISR, v.gone())) == 0 {
 		return refusal(kerr.InvalidReplicaAssignment, "Without the replicas %v, nobody would be left in the ISR %v.", v.gone(), v.leadership.ISR)
 	}
@@ -190,7 +193,11 @@ func (m *machine) dropReplicas(moves []move, written map[*partition]bool) (faile
 		}
 	}
 	before := map[*partition]int32{}
-	err = m.updateStates(ps, func(p *partition) (zookeeper.PartitionState, bool) {
+	staying := map[*partition][]int32{}
+	for _, p := range ps {
+		staying[p] = byPartition[p].next.Replicas
+	}
+	err = m.updateStatesOf(ps, staying, func(p *partition) (zookeeper.PartitionState, bool) {
 		before[p] = p.leadership.Leader
 		return m.settled(byPartition[p])
 	}, func(p *partition) {
@@ -213,15 +220,18 @@ func (m *machine) dropReplicas(moves []move, written map[*partition]bool) (faile
 }
 
 // settled is a partition's state after a move: the ISR without those that go, and if the leader goes or is not there,
-// another one in the order of the new assignment (ReassignPartitionLeaderElectionStrategy).
+// another one in the order of the new assignment (ReassignPartitionLeaderElectionStrategy). A partition that waits for an heir
+// stays as it is: the move would believe its ISR, and have the only copy deleted.
 func (m *machine) settled(v move) (zookeeper.PartitionState, bool) {
 	s, gone := *v.leadership, v.gone()
 	isr := without(s.ISR, gone)
-	if len(isr) == 0 {
+	if len(isr) == 0 || m.bereft(v.partition) {
 		return s, false
 	}
 	if leaves := slices.Contains(gone, s.Leader); leaves || !m.online(s.Leader, v.tp) {
-		i := slices.IndexFunc(v.next.Replicas, func(id int32) bool { return m.online(id, v.tp) && slices.Contains(isr, id) })
+		i := slices.IndexFunc(v.next.Replicas, func(id int32) bool {
+			return m.online(id, v.tp) && slices.Contains(isr, id) && m.trusted(v.partition, id)
+		})
 		switch {
 		case i >= 0:
 			s.Leader = v.next.Replicas[i]

@@ -24,8 +24,12 @@ var evRestarted = env.NewKind("isr-members-restarted", env.Warn, "broker", "part
 // --bug unclean-restart shows what comes of it.
 
 // stamped puts into states that are to be written the epochs in which we know the members of their ISRs. Of a member
-// that is not registered, the last that was known stays.
-func (m *machine) stamped(writes []zookeeper.PartitionWrite) []zookeeper.PartitionWrite {
+// that is not registered, the last that was known stays. staying are the replicas of partitions that will have others than now
+// when the state has been written.
+func (m *machine) stamped(writes []zookeeper.PartitionWrite, staying map[*partition][]int32) []zookeeper.PartitionWrite {
+	if m.succeeds() {
+		return m.followed(writes, staying)
+	}
 	for i := range writes {
 		w := &writes[i]
 		epochs := map[int32]int64{}

@@ -11,6 +11,11 @@ import (
 // that somebody else has written meanwhile is read, and decided again. decide reports false for one that stays as it
 // is; written is called for each that has its new state.
 func (m *machine) updateStates(ps []*partition, decide func(*partition) (zookeeper.PartitionState, bool), written func(*partition)) error {
+	return m.updateStatesOf(ps, nil, decide, written)
+}
+
+// updateStatesOf is updateStates of partitions of which some will have other replicas when the state has been written: those in staying.
+func (m *machine) updateStatesOf(ps []*partition, staying map[*partition][]int32, decide func(*partition) (zookeeper.PartitionState, bool), written func(*partition)) error {
 	for attempt := 0; len(ps) > 0 && attempt < attemptsMax; attempt++ {
 		var writes []zookeeper.PartitionWrite
 		var asked, again []*partition
@@ -26,7 +31,7 @@ func (m *machine) updateStates(ps []*partition, decide func(*partition) (zookeep
 		if len(writes) == 0 {
 			return nil
 		}
-		results, err := m.store.UpdatePartitionStates(m.fence, m.stamped(writes))
+		results, err := m.store.UpdatePartitionStates(m.fence, m.stamped(writes, staying))
 		if err != nil {
 			return err
 		}

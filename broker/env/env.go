@@ -14,6 +14,7 @@ type Env interface {
 	Net
 	FS
 	Trace
+	Machine
 
 	// Rand opens the named random stream. Streams of different names are independent, so one more draw in one place
 	// never shifts another. The caller owns the result, which must not be shared between tasks without a lock.
@@ -46,6 +47,13 @@ type Clock interface {
 	Mono() Instant
 	// Sleep waits for d. A d ≤ 0 is only a scheduling point.
 	Sleep(d time.Duration)
+}
+
+// Machine is what is known of the machine that a process runs on.
+type Machine interface {
+	// BootID names the time since the machine was last started. A process finds the same as those before it whose page cache
+	// it finds, and another one after a power loss or a reboot. "" where the system does not tell.
+	BootID() string
 }
 
 // Tasks starts tasks and makes the primitives they meet on.

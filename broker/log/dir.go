@@ -18,14 +18,19 @@ type logDir struct {
 	health *health
 	meta   Meta
 	clean  bool // it was shut down cleanly
-	logs   int  // in it; guarded by the manager's mu
+	intact *intact
+	// cleanEpoch is what the clean-shutdown marker says, -1 for none; vouched tells that intactFile is there. Both are looked at only if
+	// the broker keeps account of what it has lost.
+	cleanEpoch int64
+	vouched    bool
+	logs       int // in it; guarded by the manager's mu
 
 	writing env.Mutex         // held while a checkpoint is written, so that an older one never replaces a newer
 	written map[string][]byte // by file name: what was last written, or read
 }
 
-func newLogDir(e env.Env, name string) *logDir {
-	return &logDir{env: e, path: name, health: newHealth(e, name), meta: Meta{BrokerID: -1}, writing: e.NewMutex(), written: map[string][]byte{}}
+func newLogDir(e env.Env, name string, k *intact) *logDir {
+	return &logDir{env: e, path: name, intact: k, health: newHealth(e, name), meta: Meta{BrokerID: -1}, cleanEpoch: -1, writing: e.NewMutex(), written: map[string][]byte{}}
 }
 
 // deleteSuffix marks a partition's directory that is being deleted: orders-3.0123456789abcdef0123456789abcdef-delete.
@@ -68,6 +73,17 @@ func (d *logDir) open() (in inDir, err error) {
 			}
 		case e.Name == cleanFile:
 			d.clean = true
+			if d.intact.on {
+				if d.cleanEpoch, err = readClean(d.env, d.path); err != nil {
+					return in, err
+				}
+			}
+		case e.Name == intactFile && d.intact.on:
+			d.vouched = true
+		case e.Name == intactFile: // from now on nobody keeps account
+			if err := d.env.Remove(name); err != nil {
+				return in, err
+			}
 		}
 	}
 	data, err := env.ReadFile(d.env, path.Join(d.path, metaFile), smallFile)
@@ -115,7 +131,7 @@ func (d *logDir) unmark() error {
 
 // mark writes the marker, as CleanShutdownFileHandler does.
 func (d *logDir) mark() error {
-	return env.ReplaceFile(d.env, path.Join(d.path, cleanFile), []byte(`{"version":0,"brokerEpoch":-1}`))
+	return env.ReplaceFile(d.env, path.Join(d.path, cleanFile), fmt.Appendf(nil, `{"version":0,"brokerEpoch":%d}`, d.intact.stopEpoch()))
 }
 
 // checkpoint writes a checkpoint, unless the file says the same already. collect is called when no other is being

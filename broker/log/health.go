@@ -21,6 +21,7 @@ type health struct {
 	failure atomic.Pointer[failure]
 	told    atomic.Bool
 	listen  atomic.Pointer[func(dir string, err error)]
+	failing func() // called before anybody hears of a failure; nil for nothing
 }
 
 type failure struct{ err error }
@@ -29,6 +30,9 @@ func newHealth(e env.Env, dir string) *health { return &health{env: e, dir: dir}
 
 // fail takes the directory offline and returns what the caller shall answer. The first failure is the one remembered.
 func (h *health) fail(op string, cause error) error {
+	if h.failing != nil {
+		h.failing()
+	}
 	f := &failure{fmt.Errorf("%s: %w (%v): %w", op, errOffline, cause, kerr.KafkaStorageError)}
 	if h.failure.CompareAndSwap(nil, f) {
 		h.env.Emit(env.Event{Kind: evOffline, Text: h.dir + ": " + op + ": " + cause.Error()})

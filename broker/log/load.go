@@ -213,7 +213,7 @@ func (l *Log) loadTail(r *Recovery) error {
 	markCleanMarkerWasWrong.Hit()
 	// The marker said clean, the bytes say otherwise: believe the bytes.
 	r.Clean = false
-	r.CutReason = "the clean-shutdown marker was wrong"
+	r.CutReason = cleanMarkerWrong
 	return l.recover(g.base, r)
 }
 

@@ -42,6 +42,7 @@ type Manager struct {
 
 	background *background
 	cleaner    *cleaner
+	intact     *intact
 }
 
 // held is a log and where it lives.

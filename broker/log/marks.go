@@ -4,6 +4,8 @@ import "barnabas/broker/env"
 
 // The points that a trial should reach.
 var (
+	markVouchedByNobody                         = env.NewMark("vouched-by-nobody")
+	markVouchedInAnotherBoot                    = env.NewMark("vouched-in-another-boot")
 	markAddInvalidTxnState                      = env.NewMark("add-invalid-txn-state")
 	markAddMarkerTransactionCoordinatorFenced   = env.NewMark("add-marker-transaction-coordinator-fenced")
 	markAdvanceStartOffsetOffsetOutOfRange      = env.NewMark("advance-start-offset-offset-out-of-range")

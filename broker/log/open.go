@@ -55,7 +55,7 @@ func OpenManager(e env.Env, cfg *config.Broker) (*Manager, error) {
 		return nil, errors.New("log.dirs names no directory")
 	}
 	m := &Manager{env: e, cfg: cfg, changing: e.NewMutex(), reconfiguring: e.NewMutex(), mu: e.NewMutex(), logs: map[wire.TopicPartition]*held{}, hws: map[wire.TopicPartition]int64{},
-		futures: map[wire.TopicPartition]*held{}, wanted: map[wire.TopicPartition]*logDir{}, retiring: map[wire.TopicPartition]retiring{}}
+		futures: map[wire.TopicPartition]*held{}, wanted: map[wire.TopicPartition]*logDir{}, retiring: map[wire.TopicPartition]retiring{}, intact: newIntact(e, cfg.EligibleLeaderReplicas)}
 	var first error
 	// bearable says that a directory's error, if any, is the disk's fault: else somebody must look.
 	bearable := func(d *logDir, err error) bool {
@@ -66,12 +66,16 @@ func OpenManager(e env.Env, cfg *config.Broker) (*Manager, error) {
 	}
 	in := make([]inDir, len(cfg.LogDirs))
 	for i, name := range cfg.LogDirs {
-		d := newLogDir(e, name)
+		d := newLogDir(e, name, m.intact)
 		m.dirs = append(m.dirs, d)
+		m.intact.watch(d)
 		var err error
 		if in[i], err = m.lookInto(d); !bearable(d, err) {
 			return nil, err
 		}
+	}
+	if err := m.intact.opened(); err != nil && first == nil {
+		first = err
 	}
 	if len(m.dirs) > 1 {
 		m.settleMoves(in)
@@ -84,6 +88,7 @@ func OpenManager(e env.Env, cfg *config.Broker) (*Manager, error) {
 	if len(m.OfflineDirs()) == len(m.dirs) {
 		return nil, first
 	}
+	m.intact.doubt(m.recovers)
 	slices.SortFunc(m.recovers, func(a, b Recovered) int { return a.TP.Compare(b.TP) })
 	return m, nil
 }

@@ -15,6 +15,9 @@ func (p *Partition) ShrinkISR() {
 	now := p.o.Env.Mono()
 	p.mu.Lock()
 	proposed := p.proposeShrink(now)
+	if proposed == nil && !p.changing {
+		proposed = p.proposeEmptyELR()
+	}
 	p.mu.Unlock()
 	if proposed != nil {
 		p.proposed(proposed)
@@ -47,6 +50,19 @@ func (p *Partition) proposeExpand(r *replica) *Change {
 		return nil // its next fetch will do as well
 	}
 	return p.propose(append(slices.Clone(p.isr.committed), r.id), r.id)
+}
+
+// proposeEmptyELR asks for an empty list of eligible leader replicas where it is only for the list that nothing is committed: our
+// min.insync.replicas is content with the ISR. Until the controller has answered, nothing is (decision 001, rule 4). The caller holds the lock.
+func (p *Partition) proposeEmptyELR() *Change {
+	have := len(p.isr.committed)
+	if p.isr.least == 0 || p.role != Leader || p.usable() != nil || have >= p.isr.least || have < p.minISRNow() || p.isr.pending != nil {
+		return nil
+	}
+	change := p.propose(slices.Clone(p.isr.committed), -1)
+	change.EmptyELR = true
+	markEmptyElrAskedFor.Hit()
+	return change
 }
 
 // propose makes a change pending. Each member goes with the epoch of the life that we know, so that the controller can
@@ -92,6 +108,7 @@ type AlterResult struct {
 	LeaderEpoch    int32
 	PartitionEpoch int32
 	ISR            []int32
+	ISRMin         int // see Assignment
 }
 
 // CompleteChange takes the controller's answer to c, and reports whether the same change must be sent again. An answer that a
@@ -121,9 +138,10 @@ func (p *Partition) CompleteChange(c *Change, r AlterResult) (again bool) {
 		return false
 	}
 	before := len(p.isr.committed)
-	p.isr.commit(r.ISR)
+	p.isr.commit(r.ISR, r.ISRMin)
 	p.partitionEpoch = r.PartitionEpoch
 	p.advanceHW(now) // the ISR could be us alone by now
+	next := p.proposeEmptyELR()
 	p.mu.Unlock()
 
 	kind := evISRExpand
@@ -133,6 +151,9 @@ func (p *Partition) CompleteChange(c *Change, r AlterResult) (again bool) {
 	}
 	p.emit(kind, "", int64(r.LeaderEpoch), int64(r.PartitionEpoch), int64(len(r.ISR)))
 	p.o.Notify(p.tp)
+	if next != nil {
+		p.proposed(next)
+	}
 	return false
 }
 

@@ -17,6 +17,7 @@ type Change struct {
 	PartitionEpoch int32 // which the change is built on
 	ISR            []Member
 	Added          int32 // the replica that is to come in, -1 when the ISR shrinks
+	EmptyELR       bool  // asks for an empty list of eligible leader replicas; the ISR stays
 }
 
 // Member is a broker in a proposed ISR.
@@ -30,6 +31,7 @@ type Member struct {
 // Source: kafka.cluster.PartitionState: CommittedPartitionState, PendingExpandIsr, PendingShrinkIsr (KIP-497).
 type inSync struct {
 	committed []int32
+	least     int // what the controller says with the ISR: nothing is committed with fewer; 0 for nothing said
 	pending   *Change
 	stalled   bool // the controller refused pending in a way that only a new LeaderAndIsr can resolve
 }
@@ -78,7 +80,9 @@ func (s *inSync) proposed() []int32 {
 }
 
 // commit takes what the controller says, and forgets what was under way.
-func (s *inSync) commit(isr []int32) { *s = inSync{committed: slices.Clone(isr)} }
+func (s *inSync) commit(isr []int32, least int) {
+	*s = inSync{committed: slices.Clone(isr), least: least}
+}
 
 // mayJoin reports whether a follower has earned its place: it has everything that is committed, and has reached the start
 // of the leader's epoch. The second is for the new leader whose high watermark lags: a follower at that watermark may miss

@@ -14,6 +14,7 @@ var (
 	markDivergenceOffsetOutOfRange              = env.NewMark("divergence-offset-out-of-range")
 	markDivergenceOffsetOutOfRange2             = env.NewMark("divergence-offset-out-of-range-2")
 	markDivergingEpochFound                     = env.NewMark("diverging-epoch-found")
+	markEmptyElrAskedFor                        = env.NewMark("empty-elr-asked-for")
 	markEnterAppendNotEnoughReplicas            = env.NewMark("enter-append-not-enough-replicas")
 	markEpochlessLeader                         = env.NewMark("epochless-leader")
 	markEpochsDifferOnTruncation                = env.NewMark("epochs-differ-on-truncation")

@@ -126,13 +126,18 @@ func (p *Partition) HighWatermark() int64 {
 
 // SetMinInsyncReplicas changes min.insync.replicas, which may let the high watermark go on.
 func (p *Partition) SetMinInsyncReplicas(n int) {
+	var asked *Change
 	p.mu.Lock()
 	p.minISR = n
 	if p.role == Leader && !p.changing {
 		p.advanceHW(p.o.Env.Mono())
+		asked = p.proposeEmptyELR()
 	}
 	p.mu.Unlock()
 	p.o.Notify(p.tp)
+	if asked != nil {
+		p.proposed(asked)
+	}
 }
 
 // enter begins an operation that relies on the role and goes to the log without the lock: the role stays until leave. The caller
@@ -234,6 +239,9 @@ func (p *Partition) minISRNow() int {
 	}
 	return min(p.minISR, len(p.replicas))
 }
+
+// leastNow is how many must be in the ISR for anything to be committed.
+func (p *Partition) leastNow() int { return max(p.minISRNow(), p.isr.least) }
 
 // follower finds what is known of a replica; nil if it is not assigned.
 func (p *Partition) follower(id int32) *replica {

@@ -20,6 +20,9 @@ type Assignment struct {
 	ControllerEpoch int32
 	ISR             []int32
 	Replicas        []int32 // in order of preference
+	// ISRMin is the size of the ISR below which the leader commits nothing, whatever min.insync.replicas it goes by: there are eligible
+	// leader replicas, and they have what is committed for as long. 0 without any.
+	ISRMin int
 }
 
 // admit decides what an assignment means beside what is known: stale (an error), old news (false), or to be obeyed. The leader
@@ -104,18 +107,22 @@ func (p *Partition) lead(a Assignment, start int64, newEpoch bool) (notify, rese
 		// DEVIATION(KIP-497): Kafka forgets the change that is under way here. But the controller may be about to make it,
 		// and would then have a member in the ISR that our high watermark does not count. So it stays, and is asked for
 		// again if it was refused: the answer tells which of the two is true.
-		p.isr.stalled = false
+		p.isr.stalled, p.isr.least = false, a.ISRMin
 	} else {
-		p.isr.commit(a.ISR)
+		p.isr.commit(a.ISR, a.ISRMin)
 	}
 	moved := p.advanceHW(now)
 	hw := p.hw
+	asked := p.proposeEmptyELR()
 	p.mu.Unlock()
 
 	if newEpoch {
 		p.emit(evBecomeLeader, fmt.Sprintf("isr=%v replicas=%v", a.ISR, a.Replicas), int64(a.LeaderEpoch), start, hw, int64(a.PartitionEpoch))
 	}
-	return newEpoch || moved, sameNews
+	if asked != nil {
+		p.emit(evISRPropose, "", int64(asked.LeaderEpoch), int64(asked.PartitionEpoch), -1, int64(len(asked.ISR)))
+	}
+	return newEpoch || moved, sameNews || asked != nil
 }
 
 // resetFollowers makes the followers' states those of the assignment. The caller holds the lock.

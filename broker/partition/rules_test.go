@@ -70,7 +70,7 @@ func TestPendingExpansionCountsAndPendingShrinkKeepsCounting(t *testing.T) {
 	if !s.maximal(2) || s.maximalSize() != 2 {
 		t.Error("a replica that is being removed should count until that is confirmed")
 	}
-	s.commit([]int32{1})
+	s.commit([]int32{1}, 0)
 	if s.maximal(2) || s.pending != nil {
 		t.Error("a confirmed removal should be final")
 	}

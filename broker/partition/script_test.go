@@ -149,7 +149,7 @@ func topicConfig() config.Topic {
 
 func (s *script) role() {
 	a := Assignment{Leader: int32(s.num("leader", 1)), LeaderEpoch: int32(s.num("epoch", 0)), PartitionEpoch: int32(s.num("pepoch", 0)),
-		ControllerEpoch: 1, Replicas: s.ids("replicas", []int32{1, 2, 3}), ISR: s.ids("isr", []int32{1, 2, 3})}
+		ControllerEpoch: 1, Replicas: s.ids("replicas", []int32{1, 2, 3}), ISR: s.ids("isr", []int32{1, 2, 3}), ISRMin: int(s.num("number", 0))}
 	if a.Leader == 1 {
 		s.say("%s", failure(s.p.BecomeLeader(a)))
 		return
@@ -229,7 +229,7 @@ func (s *script) answer() {
 		s.say("nothing is asked for")
 		return
 	}
-	r := AlterResult{LeaderEpoch: int32(s.num("epoch", int64(s.last.LeaderEpoch))), PartitionEpoch: int32(s.num("pepoch", int64(s.last.PartitionEpoch+1)))}
+	r := AlterResult{LeaderEpoch: int32(s.num("epoch", int64(s.last.LeaderEpoch))), PartitionEpoch: int32(s.num("pepoch", int64(s.last.PartitionEpoch+1))), ISRMin: int(s.num("number", 0))}
 	for _, m := range s.last.ISR {
 		r.ISR = append(r.ISR, m.Broker)
 	}
@@ -265,7 +265,11 @@ func (s *script) state() {
 	if s.wants > 0 {
 		s.wants = 0
 		if s.last = s.p.PendingChange(); s.last != nil {
-			s.say("  asks for isr=%v at %d.%d", s.last.ISR, s.last.LeaderEpoch, s.last.PartitionEpoch)
+			emptied := ""
+			if s.last.EmptyELR {
+				emptied = ", without eligible replicas"
+			}
+			s.say("  asks for isr=%v at %d.%d%s", s.last.ISR, s.last.LeaderEpoch, s.last.PartitionEpoch, emptied)
 		}
 	}
 }

@@ -39,7 +39,7 @@ type State struct {
 	ISR             []int32 // committed; empty for a follower
 	ISRMaximal      []int32 // with the replica whose addition is under way (KIP-497)
 	ISRProposed     []int32 // leader: the ISR that it asks the controller for, nil for none
-	MinISR          int     // min.insync.replicas, or the number of replicas if that is lower
+	MinISR          int     // min.insync.replicas, or the number of replicas if that is lower; or more if others rely on it
 	EpochStart      int64   // leader: the log end offset when its epoch began, else -1
 	Acked           int64   // leader: what is below was acknowledged with acks=all in its epoch; 0 for nothing
 	HighWatermark   int64
@@ -66,6 +66,6 @@ func (p *Partition) Snapshot() State {
 	return State{TP: p.tp, TopicID: p.topicID, Role: p.role, Offline: p.offline, Closed: p.closed, Changing: p.changing,
 		LeaderID: p.leaderID, LeaderEpoch: p.leaderEpoch, PartitionEpoch: p.partitionEpoch, ControllerEpoch: p.controllerEpoch,
 		Replicas: p.replicas, ISR: p.isr.committed, ISRMaximal: p.isr.maximalSet(), ISRProposed: p.isr.proposed(),
-		MinISR: min(p.minISR, len(p.replicas)), HighWatermark: p.hw, LastStable: p.log().LastStableOffset(p.hw), LogEndOffset: p.log().EndOffset(), LogStartOffset: p.log().StartOffset(),
+		MinISR: max(min(p.minISR, len(p.replicas)), p.isr.least), HighWatermark: p.hw, LastStable: p.log().LastStableOffset(p.hw), LogEndOffset: p.log().EndOffset(), LogStartOffset: p.log().StartOffset(),
 		CutBelow: p.cutBelow, EpochStart: p.epochStart, Acked: p.acked, LogFirstOffset: p.log().FirstOffset(), LatestEpoch: p.log().LatestEpoch(), Epochs: p.log().Epochs(), Log: p.log()}
 }

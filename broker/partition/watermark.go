@@ -11,12 +11,13 @@ import (
 //
 // It counts the maximal ISR (see inSync), and besides those followers who are caught up and will join presently: else the
 // watermark would run ahead of them with each append, and keep them out. It rests while the ISR is below
-// min.insync.replicas, because what fewer replicas hold is not committed (KAFKA-15583, KIP-966).
+// min.insync.replicas, because what fewer replicas hold is not committed (KAFKA-15583, KIP-966); and while it is below the
+// number that the controller says goes with it, since others rely on that (decision 001, rule 4).
 //
 // Source: Partition#maybeIncrementLeaderHW.
 func (p *Partition) advanceHW(now env.Instant) (moved bool) {
 	assert.That(p.role == Leader, "INV-HW-LEADER: %s: %s cannot advance the high watermark", p.tp, p.role)
-	if len(p.isr.committed) < p.minISRNow() {
+	if len(p.isr.committed) < p.leastNow() {
 		markWatermarkHeldBelowMinIsr.Hit()
 		return false
 	}

@@ -147,6 +147,9 @@ func alterRequest(changes []*partition.Change, broker int32, epoch int64) *kmsg.
 			p.NewISR = append(p.NewISR, member.Broker)
 			p.NewEpochISR = append(p.NewEpochISR, kmsg.AlterPartitionRequestTopicPartitionNewEpochISR{BrokerID: member.Broker, BrokerEpoch: member.Epoch})
 		}
+		if c.EmptyELR {
+			wire.SetEmptyELR(&p.UnknownTags)
+		}
 		t := &req.Topics[len(req.Topics)-1]
 		t.Partitions = append(t.Partitions, p)
 	}
@@ -162,7 +165,8 @@ func alterResult(resp *kmsg.AlterPartitionResponse, c *partition.Change) (partit
 		}
 		for j := range t.Partitions {
 			if p := &t.Partitions[j]; p.Partition == c.TP.Partition {
-				return partition.AlterResult{Code: p.ErrorCode, LeaderEpoch: p.LeaderEpoch, PartitionEpoch: p.PartitionEpoch, ISR: p.ISR}, true
+				return partition.AlterResult{Code: p.ErrorCode, LeaderEpoch: p.LeaderEpoch, PartitionEpoch: p.PartitionEpoch, ISR: p.ISR,
+					ISRMin: wire.ISRMin(&p.UnknownTags)}, true
 			}
 		}
 	}

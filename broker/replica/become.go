@@ -219,7 +219,7 @@ func (m *Manager) obey(p *partition.Partition, o *order) error {
 		return fmt.Errorf("topic id %x, not %x: %w", have, o.topicID, kerr.InconsistentTopicID)
 	}
 	a := partition.Assignment{Leader: o.state.Leader, LeaderEpoch: o.state.LeaderEpoch, PartitionEpoch: o.state.ZKVersion,
-		ControllerEpoch: o.state.ControllerEpoch, ISR: o.state.ISR, Replicas: o.state.Replicas}
+		ControllerEpoch: o.state.ControllerEpoch, ISR: o.state.ISR, Replicas: o.state.Replicas, ISRMin: wire.ISRMin(&o.state.UnknownTags)}
 	if a.Leader == m.o.Config.BrokerID {
 		if a.LeaderEpoch > p.LeaderEpoch() {
 			m.unfollow(o.tp)

@@ -24,6 +24,7 @@ const (
 	PathProducerIDBlock    = "/latest_producer_id_block"
 	PathFeature            = "/feature"
 	PathConsumers          = "/consumers"
+	PathReign              = "/barnabas_reign" // ours: Reign
 
 	// Prefixes of sequential znodes; ZooKeeper appends ten digits.
 	PrefixISRChange    = PathISRChanges + "/isr_change_"

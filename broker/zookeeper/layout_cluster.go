@@ -20,7 +20,14 @@ type BrokerInfo struct {
 	// Since is the epoch of the first registration of this life of the broker, when that was an earlier one: what the
 	// broker had then, it has still. 0: this is the first. Kafka neither writes the field nor minds it.
 	Since int64
+	// Intact is the epoch since which the broker's disks have lost nothing that it had; IntactSinceNow for the epoch of this
+	// registration, which is not known before it is written. 0 is what a broker leaves out that keeps no account of it: Kafka's, and
+	// ours without eligible leader replicas. Who keeps account heeds ELRMin when it leads.
+	Intact int64
 }
+
+// IntactSinceNow is BrokerInfo.Intact of a broker that may have lost data before it registered.
+const IntactSinceNow int64 = -1
 
 // Endpoint is one advertised listener.
 type Endpoint struct {
@@ -47,12 +54,13 @@ type brokerJSON struct {
 	Version   int                         `json:"version"`
 	Timestamp any                         `json:"timestamp"`
 	Since     int64                       `json:"barnabas_since,omitempty"`
+	Intact    int64                       `json:"barnabas_intact,omitempty"`
 }
 
 // EncodeBroker writes the content of /brokers/ids/N.
 func EncodeBroker(b BrokerInfo) []byte {
 	j := brokerJSON{Features: b.Features, Protocols: hashedMap[string]{}, Endpoints: []string{}, JmxPort: &b.JmxPort,
-		Version: 5, Timestamp: strconv.FormatInt(b.Timestamp, 10), Since: b.Since}
+		Version: 5, Timestamp: strconv.FormatInt(b.Timestamp, 10), Since: b.Since, Intact: b.Intact}
 	if j.Features == nil {
 		j.Features = map[string]map[string]int16{}
 	}
@@ -82,7 +90,7 @@ func DecodeBroker(id int32, data []byte) (BrokerInfo, error) {
 	if j.Version < 1 {
 		return BrokerInfo{}, malformed(path, "version %d", j.Version)
 	}
-	b := BrokerInfo{ID: id, Version: j.Version, JmxPort: -1, Features: j.Features, Since: j.Since}
+	b := BrokerInfo{ID: id, Version: j.Version, JmxPort: -1, Features: j.Features, Since: j.Since, Intact: j.Intact}
 	if j.JmxPort != nil {
 		b.JmxPort = *j.JmxPort
 	}
@@ -179,6 +187,32 @@ func DecodeControllerEpoch(data []byte) (int32, error) {
 		return 0, malformed(PathControllerEpoch, "%q is not an epoch", data)
 	}
 	return int32(n), nil
+}
+
+// Reign are the controller epochs, first and last, in which controllers have reigned without a break that keep lists of eligible
+// leader replicas: the content of PathReign. What another controller has left in the state of a partition, such a list
+// or an old one that it did not empty, is not to be believed.
+type Reign struct{ First, Last int32 }
+
+type reignJSON struct {
+	Version int    `json:"version"`
+	First   *int32 `json:"first"`
+	Last    *int32 `json:"last"`
+}
+
+// EncodeReign writes the content of PathReign, version 1.
+func EncodeReign(r Reign) []byte { return encodeJSON(reignJSON{1, &r.First, &r.Last}) }
+
+// DecodeReign reads PathReign.
+func DecodeReign(data []byte) (Reign, error) {
+	var j reignJSON
+	if err := decodeJSON(PathReign, data, &j); err != nil {
+		return Reign{}, err
+	}
+	if err := required(PathReign, "first", j.First != nil, "last", j.Last != nil); err != nil {
+		return Reign{}, err
+	}
+	return Reign{First: *j.First, Last: *j.Last}, nil
 }
 
 type clusterIDJSON struct {

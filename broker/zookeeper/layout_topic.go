@@ -100,6 +100,12 @@ type PartitionState struct {
 	// ISREpochs are the broker epochs in which the members of the ISR were known to be in it, by id; what is not known is
 	// missing. Kafka neither writes the field nor minds it.
 	ISREpochs map[int32]int64
+	// ELR are the eligible leader replicas: who left the ISR while it was below ELRMin and so has everything that is committed,
+	// each with the broker epoch in which it was known to be in the ISR (KIP-966; decision 001). While it has anybody the leader
+	// commits nothing unless so many are in the ISR as ELRMin says; without anybody that is 0. Nobody is in both. Kafka
+	// neither writes the fields nor minds them.
+	ELR    map[int32]int64
+	ELRMin int
 }
 
 // Equal compares everything but the partition epoch.
@@ -117,11 +123,13 @@ type stateJSON struct {
 	ISR             []int32 `json:"isr"`
 
 	ISREpochs map[int32]int64 `json:"barnabas_isr_epochs,omitempty"`
+	ELR       map[int32]int64 `json:"barnabas_elr,omitempty"`
+	ELRMin    int             `json:"barnabas_elr_min,omitempty"`
 }
 
 // EncodePartitionState writes the content of a partition's state znode, version 1.
 func EncodePartitionState(s PartitionState) []byte {
-	j := stateJSON{ControllerEpoch: &s.ControllerEpoch, Leader: &s.Leader, Version: 1, LeaderEpoch: &s.LeaderEpoch, ISR: ids(s.ISR), ISREpochs: s.ISREpochs}
+	j := stateJSON{ControllerEpoch: &s.ControllerEpoch, Leader: &s.Leader, Version: 1, LeaderEpoch: &s.LeaderEpoch, ISR: ids(s.ISR), ISREpochs: s.ISREpochs, ELR: s.ELR, ELRMin: s.ELRMin}
 	if s.Recovery != Recovered {
 		recovery := int8(s.Recovery)
 		j.Recovery = &recovery
@@ -142,12 +150,15 @@ func DecodePartitionState(tp wire.TopicPartition, data []byte, version int32) (P
 		return PartitionState{}, err
 	}
 	s := PartitionState{Leader: *j.Leader, LeaderEpoch: *j.LeaderEpoch, ISR: j.ISR, ControllerEpoch: *j.ControllerEpoch,
-		PartitionEpoch: version, ISREpochs: j.ISREpochs}
+		PartitionEpoch: version, ISREpochs: j.ISREpochs, ELR: j.ELR, ELRMin: j.ELRMin}
 	if j.Recovery != nil {
 		if *j.Recovery < 0 || *j.Recovery > 1 {
 			return PartitionState{}, malformed(path, "leader_recovery_state %d", *j.Recovery)
 		}
 		s.Recovery = LeaderRecoveryState(*j.Recovery)
+	}
+	if len(s.ELR) == 0 || s.ELRMin < 1 { // one says nothing without the other
+		s.ELR, s.ELRMin = nil, 0
 	}
 	return s, nil
 }

@@ -20,6 +20,9 @@ var ErrControllerMoved = errors.New("zookeeper: controller moved to another brok
 type Fence struct {
 	Epoch   int32
 	Version int32
+	// Reign is the first epoch of the unbroken line of controllers that keep lists of eligible leader replicas, up to this one; 0 if it
+	// does not (StoreOptions.Reigns).
+	Reign int32
 }
 
 // StoreOptions is what a Store needs besides its session.
@@ -28,6 +31,7 @@ type StoreOptions struct {
 	SessionTimeout time.Duration // how long a stale registration of this broker may outlive its session
 	RetryBackoff   time.Duration // between attempts while the connection is lost; 0 takes 50 ms
 	Bugs           bug.Set
+	Reigns         bool // as a controller, it keeps lists of eligible leader replicas: see Reign
 	// Next is for bug.ZKUnfenced: given a session that has expired, it waits for the one that follows, nil if none does. May be nil.
 	Next func(Session) Session
 }

@@ -192,7 +192,8 @@ func (s *Store) Controller(watch bool) (brokerID int32, err error) {
 }
 
 // ElectController takes /controller for the broker if it is free, and counts /controller_epoch up in the same
-// transaction. ErrControllerMoved: another one has it, or this broker's own earlier session still has.
+// transaction; in that one too, if it keeps lists of eligible leader replicas, it makes its reign known. ErrControllerMoved: another one
+// has it, or this broker's own earlier session still has.
 //
 // Source: KafkaZkClient#registerControllerAndIncrementControllerEpoch.
 func (s *Store) ElectController(brokerID int32) (Fence, error) {
@@ -201,16 +202,43 @@ func (s *Store) ElectController(brokerID int32) (Fence, error) {
 		return Fence{}, err
 	}
 	next := epoch + 1
-	results, _, err := s.multi(
+	ops := []Op{
 		CreateOp(PathController, EncodeController(brokerID, s.env.Now().UnixMilli()), Ephemeral),
-		SetOp(PathControllerEpoch, EncodeControllerEpoch(next), version))
+		SetOp(PathControllerEpoch, EncodeControllerEpoch(next), version)}
+	reign := Reign{}
+	if s.options.Reigns {
+		op := Op{}
+		if reign, op, err = s.reignUntil(next); err != nil {
+			return Fence{}, err
+		}
+		ops = append(ops, op)
+	}
+	results, _, err := s.multi(ops...)
 	switch {
 	case err == nil:
-		return Fence{Epoch: next, Version: results[1].Stat.Version}, nil
-	case errors.Is(err, ErrNodeExists), errors.Is(err, ErrBadVersion):
+		return Fence{Epoch: next, Version: results[1].Stat.Version, Reign: reign.First}, nil
+	case errors.Is(err, ErrNodeExists), errors.Is(err, ErrBadVersion), s.options.Reigns && errors.Is(err, ErrNoNode):
 		return s.electedAfterAll(brokerID, next)
 	}
 	return Fence{}, wrap("elect", PathController, err)
+}
+
+// reignUntil is the reign that a controller of epoch next would continue, or begin, and the operation that says so.
+func (s *Store) reignUntil(next int32) (Reign, Op, error) {
+	data, stat, err := s.get(PathReign, false)
+	if errors.Is(err, ErrNoNode) {
+		r := Reign{First: next, Last: next}
+		return r, CreateOp(PathReign, EncodeReign(r), Persistent), nil
+	}
+	if err != nil {
+		return Reign{}, Op{}, err
+	}
+	r, err := DecodeReign(data)
+	if err != nil || r.Last != next-1 { // a znode that nobody can read is no reign
+		r.First = next
+	}
+	r.Last = next
+	return r, SetOp(PathReign, EncodeReign(r), stat.Version), nil
 }
 
 // electedAfterAll finds out whether it was an attempt of this session, its answer lost, that took /controller.
@@ -230,7 +258,19 @@ func (s *Store) electedAfterAll(brokerID, epoch int32) (Fence, error) {
 			return Fence{}, err
 		}
 		if holder == brokerID && current == epoch {
-			return Fence{Epoch: epoch, Version: version}, nil
+			f := Fence{Epoch: epoch, Version: version}
+			if s.options.Reigns {
+				data, _, err := s.get(PathReign, false)
+				if err != nil {
+					return Fence{}, err
+				}
+				r, err := DecodeReign(data)
+				if err != nil || r.Last != epoch { // somebody has meddled with it
+					r.First = epoch
+				}
+				f.Reign = r.First
+			}
+			return f, nil
 		}
 	}
 	return Fence{}, fmt.Errorf("elect broker %d: %w", brokerID, ErrControllerMoved)

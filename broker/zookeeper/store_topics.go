@@ -214,6 +214,16 @@ func (s *Store) EntityConfig(entityType, entity string, watch bool) (map[string]
 	return DecodeConfig(path, data)
 }
 
+// EntityConfigs reads the configurations of several entities of a type at once, in their order.
+func (s *Store) EntityConfigs(entityType string, entities []string) ([]map[string]string, error) {
+	configs := make([]map[string]string, len(entities))
+	err := s.each(len(entities), func(i int) (err error) {
+		configs[i], err = s.EntityConfig(entityType, entities[i], false)
+		return err
+	})
+	return configs, err
+}
+
 // SetEntityConfig replaces the configuration of an entity and tells all brokers by a note in /config/changes.
 // It is not fenced: any broker may do it, and the last one wins, as in Kafka.
 func (s *Store) SetEntityConfig(entityType, entity string, configs map[string]string) error {

@@ -35,6 +35,7 @@ type Registered struct {
 	ControllerEpoch, Controllers int32
 	ISR                          []int32
 	Replicas                     []int32
+	Heirs                        int // eligible leader replicas
 }
 
 // View is what there is to see at one moment.
@@ -312,6 +313,9 @@ func (o *Oracle) lookISR(at env.Instant, r *Replica) {
 	reg, ok := o.registered[s.TP]
 	if !ok || s.Offline || s.Role == partition.Idle || s.LeaderEpoch != reg.LeaderEpoch || !slices.Contains(reg.ISR, r.Broker) {
 		return
+	}
+	if reg.Leader < 0 && reg.Heirs > 0 {
+		return // the last member may have lost what it had: who has it is an heir, and nobody leads before it is known which
 	}
 	if end := o.Committed(s.TP); s.LogEndOffset < end {
 		o.violated(at, "INV-ISR-COMPLETE", s.TP, r.Broker, "broker %d is %s in epoch %d and in the ISR %v, but its log ends at %d and %d is committed",

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -238,6 +239,34 @@ func TestDiskOutlivesLives(t *testing.T) {
 	}
 	if w.Life("b1") != 3 || w.Status("b1") != cluster.Running {
 		t.Error(w.Life("b1"), w.Status("b1"))
+	}
+}
+
+// Goal: a machine's boot has a name that outlives processes, and that no other boot or machine has. Method: processes that crash, power that
+// is lost while one runs and while none does, and another machine.
+func TestBootOutlivesProcesses(t *testing.T) {
+	w := cluster.New(cluster.Options{Seed: 1})
+	defer w.Close()
+	for _, name := range []string{"b1", "b2"} {
+		w.AddNode(name, func(e env.Env) { e.Sleep(time.Hour) })
+	}
+	boot := func(name string) string {
+		w.Restart(name)
+		return w.Env(name).BootID()
+	}
+	first := boot("b1")
+	if again := boot("b1"); again != first {
+		t.Errorf("a process ended, and the boot %q is %q", first, again)
+	}
+	seen := []string{first, boot("b2")}
+	w.PowerLoss("b1", disk.KeepAll)
+	seen = append(seen, boot("b1"))
+	w.Crash("b1")
+	w.PowerLoss("b1", disk.KeepNone)
+	seen = append(seen, boot("b1"))
+	slices.Sort(seen)
+	if len(slices.Compact(seen)) != 4 {
+		t.Errorf("boots share a name: %q", seen)
 	}
 }
 

@@ -102,6 +102,9 @@ func (n *node) wall() time.Time {
 	return n.w.opts.Epoch.Add(d)
 }
 
+// BootID counts the machine's boots. A disk that is put into another machine finds another name.
+func (l *life) BootID() string { return fmt.Sprintf("%s/%d", l.n.name, l.n.boots) }
+
 // diskHost is how a disk waits in a life.
 type diskHost struct{ l *life }
 

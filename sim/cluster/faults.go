@@ -29,6 +29,7 @@ func (w *World) PowerLoss(name string, keep disk.Keep) disk.Loss {
 		n.host.PowerLoss()
 		n.status = PowerOff
 	}
+	n.boots++
 	loss := n.disk.PowerLoss(keep)
 	w.event(evPowerLoss, name, "", int64(n.lives), int64(loss.Files), loss.Bytes, int64(loss.DirectoryOps))
 	return loss
@@ -43,6 +44,7 @@ func (w *World) PowerLossChosen(name string, survives func() bool) disk.Loss {
 		n.host.PowerLoss()
 		n.status = PowerOff
 	}
+	n.boots++
 	loss := n.disk.PowerLossChosen(survives)
 	w.event(evPowerLoss, name, "", int64(n.lives), int64(loss.Files), loss.Bytes, int64(loss.DirectoryOps))
 	return loss

@@ -17,6 +17,7 @@ type node struct {
 	main   func(env.Env)
 	status Status
 	lives  int
+	boots  int   // how often the machine has come up again after a loss of power
 	life   *life // the present one, or nil
 	host   *network.Host
 	disk   *disk.Disk

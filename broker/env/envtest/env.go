@@ -22,6 +22,7 @@ func Env() []EnvCase {
 	return []EnvCase{
 		{"SleepPassesTime", sleepPasses},
 		{"RandStreamsAreNamed", randNamed},
+		{"BootStays", bootStays},
 		{"MutexExcludes", mutexExcludes},
 		{"SignalWakesOneBroadcastAll", signalAndBroadcast},
 		{"WaitUntilEndsAtItsDeadline", waitUntil},
@@ -51,6 +52,12 @@ func randNamed(e env.Env, _, _ string) error {
 	a, b := e.Rand("envtest/a").Uint64(), e.Rand("envtest/b").Uint64()
 	return first(fail(a != b, "two streams are one"),
 		fail(a != e.Rand("envtest/a").Uint64(), "two tasks that open one name draw the same numbers"))
+}
+
+func bootStays(e env.Env, _, _ string) error {
+	first := e.BootID()
+	e.Sleep(time.Millisecond)
+	return fail(e.BootID() == first, "one boot is named %q, then %q", first, e.BootID())
 }
 
 func mutexExcludes(e env.Env, _, _ string) error {

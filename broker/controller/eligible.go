@@ -24,21 +24,16 @@ import (
 // says that fewer will do, it asks the controller for an empty list first. Leaders of which it is not known that they heed
 // the number, Kafka's, have no list.
 //
-// These rules are pure, and are not in force: decision 001 says what is missing. They stand beside their model
-// (eligible_test.go) until it is there.
-
-// standing is a partition's state with its ELR.
-type standing struct {
-	zookeeper.PartitionState
-	ELR    map[int32]int64 // id → broker epoch; nobody of the ISR; its maps are replaced and never changed
-	ELRMin int             // the ISR size below which the leader commits nothing; 0 without an ELR
-}
+// DEVIATION(KIP-966): Kafka has this with KRaft alone, and takes a clean stop for the only proof that a broker has kept its data.
+//
+// These rules are pure. Their model (eligible_test.go) has them obeyed by brokers to which anything may happen; succession.go is
+// how the machine obeys them.
 
 // life is what a broker's registration says of its past.
 type life struct {
 	Epoch  int64
 	Since  int64 // epoch in which the present process began, at most Epoch
-	Intact int64 // epoch since which the broker's disks have lost nothing that it had, at most Since
+	Intact int64 // epoch since which the broker's disks have lost nothing that it had, at most Epoch
 	Heeds  bool  // as a leader it obeys ELRMin
 }
 
@@ -51,31 +46,31 @@ type succession struct {
 }
 
 // follow completes a state that is to be written in the place of old (nil for a new partition): the epochs of its ISR, and
-// its ELR.
-func (s succession) follow(old *standing, next zookeeper.PartitionState) standing {
+// its ELR. The maps that it makes are replaced, and never changed.
+func (s succession) follow(old *zookeeper.PartitionState, next zookeeper.PartitionState) zookeeper.PartitionState {
 	if old == nil {
-		old = &standing{PartitionState: zookeeper.PartitionState{Leader: noLeader}}
+		old = &zookeeper.PartitionState{Leader: noLeader}
 	}
 	next.ISREpochs = s.epochs(old, next)
-	out := standing{PartitionState: next}
-	out.ELR = s.eligible(old, next)
-	if len(out.ELR) > 0 {
-		out.ELRMin = s.minISR
+	next.ELR, next.ELRMin = s.eligible(old, next), 0
+	if len(next.ELR) > 0 {
+		next.ELRMin = s.minISR
 	}
-	return out
+	return next
 }
 
 // epochs are those in which we know the members of the ISR. Of a member that is not registered, the last that was known
 // stays. So it does of one that has lost its data and stays because it is the last, until it is elected in spite of it: or
-// the next election would not know.
-func (s succession) epochs(old *standing, next zookeeper.PartitionState) map[int32]int64 {
+// the next election would not know. Who comes into the ISR has caught up in the life that is registered, whatever it lost before.
+func (s succession) epochs(old *zookeeper.PartitionState, next zookeeper.PartitionState) map[int32]int64 {
 	epochs := map[int32]int64{}
 	for _, id := range next.ISR {
-		known, was := old.epochOf(id)
+		known, was := epochOf(old, id)
 		b, up := s.brokers[id]
+		joins := !slices.Contains(old.ISR, id)
 		believed := next.Leader == id && old.Leader != id
 		switch {
-		case up && (!was || known >= b.Intact || believed):
+		case up && (!was || known >= b.Intact || joins || believed):
 			epochs[id] = b.Epoch
 		case was:
 			epochs[id] = known
@@ -86,7 +81,7 @@ func (s succession) epochs(old *standing, next zookeeper.PartitionState) map[int
 
 // eligible is the next ELR: who was in the ISR or the ELR and is in the ISR no more, if too few are left in it to commit.
 // It is empty after an election that may have lost something.
-func (s succession) eligible(old *standing, next zookeeper.PartitionState) map[int32]int64 {
+func (s succession) eligible(old *zookeeper.PartitionState, next zookeeper.PartitionState) map[int32]int64 {
 	switch {
 	case len(next.ISR) >= s.minISR, next.Recovery != zookeeper.Recovered:
 		return nil
@@ -95,7 +90,7 @@ func (s succession) eligible(old *standing, next zookeeper.PartitionState) map[i
 	}
 	elr := map[int32]int64{}
 	for _, id := range s.replicas {
-		epoch, listed := old.epochOf(id)
+		epoch, listed := epochOf(old, id)
 		if listed && !slices.Contains(next.ISR, id) && !s.lost(old, id) && !s.failed(id) {
 			elr[id] = epoch
 		}
@@ -104,7 +99,7 @@ func (s succession) eligible(old *standing, next zookeeper.PartitionState) map[i
 }
 
 // epochOf is the epoch in which the broker is known to have had everything that is committed.
-func (s *standing) epochOf(id int32) (epoch int64, known bool) {
+func epochOf(s *zookeeper.PartitionState, id int32) (epoch int64, known bool) {
 	if epoch, known = s.ELR[id]; !known {
 		epoch, known = s.ISREpochs[id]
 	}
@@ -112,24 +107,29 @@ func (s *standing) epochOf(id int32) (epoch int64, known bool) {
 }
 
 // lost reports whether it is known that the broker may have lost what it had when it was in the ISR.
-func (s succession) lost(now *standing, id int32) bool {
-	epoch, known := now.epochOf(id)
+func (s succession) lost(now *zookeeper.PartitionState, id int32) bool {
+	epoch, known := epochOf(now, id)
 	b, up := s.brokers[id]
 	return known && up && epoch < b.Intact
 }
 
 // heirs are those of the ELR that are not known to have lost their data, in the order of the replicas. Some may be down.
-func (s succession) heirs(now *standing) []int32 {
+func (s succession) heirs(now *zookeeper.PartitionState) []int32 {
 	return keep(s.replicas, func(id int32) bool {
 		_, listed := now.ELR[id]
 		return listed && !s.lost(now, id)
 	})
 }
 
+// keeps reports whether a member of the ISR may have everything: it is not known to have lost it.
+func (s succession) keeps(now *zookeeper.PartitionState) bool {
+	return slices.ContainsFunc(now.ISR, func(id int32) bool { return !s.lost(now, id) })
+}
+
 // bereft reports whether all members of the ISR are known to have lost their data, while somebody of the ELR may have them: then
 // only an heir may lead, and nothing else may be done to the partition that believes the ISR, such as the end of a reassignment.
-func (s succession) bereft(now *standing) bool {
-	return !slices.ContainsFunc(now.ISR, func(id int32) bool { return !s.lost(now, id) }) && len(s.heirs(now)) > 0
+func (s succession) bereft(now *zookeeper.PartitionState) bool {
+	return !s.keeps(now) && len(s.heirs(now)) > 0
 }
 
 // elect decides an election as electorate.elect does, among those who have what is committed: members of the ISR that
@@ -137,11 +137,11 @@ func (s succession) bereft(now *standing) bool {
 //
 // If the topic would rather have any leader than none, an heir is better than any. And if nobody is known to have
 // everything, then the ISR is as good as it is in Kafka.
-func (s succession) elect(now *standing, e electorate, why election) (zookeeper.PartitionState, bool) {
-	e.state = now.PartitionState
+func (s succession) elect(now *zookeeper.PartitionState, e electorate, why election) (zookeeper.PartitionState, bool) {
+	e.state = *now
 	asKafka := e
 	heirs := s.heirs(now)
-	known := slices.ContainsFunc(now.ISR, func(id int32) bool { return !s.lost(now, id) })
+	known := s.keeps(now)
 	if !known && len(heirs) == 0 {
 		return asKafka.elect(why)
 	}
