@@ -15,6 +15,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
+// markOvertaken is a request that came after those which followed it.
+var markOvertaken = env.NewMark("update-metadata-overtaken")
+
 // Cache holds the latest Snapshot. All its methods may be called from several tasks at once.
 type Cache struct {
 	current atomic.Pointer[Snapshot]
@@ -50,7 +53,8 @@ func (c *Cache) WaitUntil(deadline env.Instant, ready func(*Snapshot) bool) bool
 // states are laid over the old ones, and those with LeaderDuringDelete are removed and returned, sorted.
 //
 // A request of a controller older than the last one heard fails with STALE_CONTROLLER_EPOCH and changes nothing. The
-// broker epoch in the request is not looked at: that check needs the broker's own and belongs to its caller.
+// broker epoch in the request is not looked at: that check needs the broker's own and belongs to its caller. One that a later request of
+// the same controller has overtaken changes nothing, and is no error.
 //
 // Source: ZkMetadataCache#updateMetadata.
 func (c *Cache) Update(req *kmsg.UpdateMetadataRequest) (deleted []wire.TopicPartition, err error) {
@@ -60,6 +64,10 @@ func (c *Cache) Update(req *kmsg.UpdateMetadataRequest) (deleted []wire.TopicPar
 	if req.ControllerEpoch < old.ControllerEpoch {
 		return nil, fmt.Errorf("update metadata: controller %d epoch %d is older than %d: %w",
 			req.ControllerID, req.ControllerEpoch, old.ControllerEpoch, kerr.StaleControllerEpoch)
+	}
+	if old.overtaken(req) {
+		markOvertaken.Hit()
+		return nil, nil
 	}
 	next := &Snapshot{ControllerID: req.ControllerID, ControllerEpoch: req.ControllerEpoch,
 		Brokers: liveBrokers(req.LiveBrokers), topics: old.topics, ids: old.ids}
@@ -76,6 +84,31 @@ func (c *Cache) Update(req *kmsg.UpdateMetadataRequest) (deleted []wire.TopicPar
 	c.current.Store(next)
 	c.changed.Broadcast()
 	return deleted, nil
+}
+
+// overtaken reports whether the request is older than what s has from the same controller. A controller that hears no answer sends a request
+// again, on another connection and the next ones behind it; what was under way on the first may come last of all. It then holds
+// some partition as it was before. One without partitions cannot be told.
+//
+// DEVIATION: Kafka applies it, and believes in the brokers and leaders of back then until the controller has something else to tell.
+func (s *Snapshot) overtaken(req *kmsg.UpdateMetadataRequest) bool {
+	if req.ControllerEpoch != s.ControllerEpoch {
+		return false
+	}
+	for i := range req.TopicStates {
+		state := &req.TopicStates[i]
+		topic := s.topics[state.Topic]
+		if topic == nil || topic.ID != state.TopicID {
+			continue
+		}
+		for j := range state.PartitionStates {
+			p := &state.PartitionStates[j]
+			if known := topic.Partition(p.Partition); known != nil && p.Leader != LeaderDuringDelete && p.ZKVersion < known.PartitionEpoch {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func liveBrokers(live []kmsg.UpdateMetadataRequestLiveBroker) []*Broker {

@@ -105,6 +105,36 @@ func TestStaleControllerIsRefused(t *testing.T) {
 	})
 }
 
+// Goal: a request that a later one of the same controller has overtaken changes nothing, neither leaders nor who is live; one of the next
+// controller counts, and so does one about another topic of the name. Method: requests out of order.
+func TestOvertakenUpdateChangesNothing(t *testing.T) {
+	at := func(controllerEpoch int32, id byte, partitionEpoch, leader int32, live ...int32) *kmsg.UpdateMetadataRequest {
+		req := update(controllerEpoch, live, state{"t", id, 0, leader, leader}, state{"u", 9, 0, 1, 0})
+		req.TopicStates[0].PartitionStates[0].ZKVersion = partitionEpoch
+		return req
+	}
+	cluster.Test(t, 1, func(e env.Env) {
+		c := New(e)
+		is := func(what string, leader int32, live int) {
+			t.Helper()
+			s := c.Snapshot()
+			if p := s.Partition(wire.TopicPartition{Topic: "t"}); p.Leader != leader || len(s.Brokers) != live {
+				t.Errorf("%s: leader %d, %d brokers, want %d and %d", what, p.Leader, len(s.Brokers), leader, live)
+			}
+		}
+		apply(t, c, at(1, 7, 4, -1, 1, 3))
+		apply(t, c, at(1, 7, 5, 2, 1, 2, 3))
+		apply(t, c, at(1, 7, 4, -1, 1, 3))
+		is("overtaken", 2, 3)
+		apply(t, c, at(1, 7, 5, 2, 1, 2))
+		is("of the same partition epoch", 2, 2)
+		apply(t, c, at(2, 7, 4, 3, 1, 2, 3))
+		is("of another controller", 3, 3)
+		apply(t, c, at(2, 8, 0, 1, 1))
+		is("of another topic", 1, 1)
+	})
+}
+
 // Goal: a waiter wakes with the update that makes it ready, and with its deadline otherwise.
 func TestWaitersWake(t *testing.T) {
 	for seed := range uint64(20) {
