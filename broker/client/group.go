@@ -112,9 +112,7 @@ func (m *Member) Poll(timeout time.Duration) ([]Fetched, error) {
 		case closed:
 			return nil, ErrClosed
 		case fatal != nil:
-			m.giveUp(m.owned)
-			m.agreed(false)
-			return nil, fatal
+			return nil, m.ended(fatal)
 		case lost:
 			m.forget()
 		case !rejoin:
@@ -126,7 +124,7 @@ func (m *Member) Poll(timeout time.Duration) ([]Fetched, error) {
 		}
 		if err := m.join(); err != nil {
 			if errors.Is(err, kerr.FencedInstanceID) {
-				continue // told once more, with what it owned given up
+				return nil, m.ended(err)
 			}
 			if !joinsAgain(err) {
 				return nil, err
@@ -281,6 +279,13 @@ func (m *Member) instance() *string {
 		return nil
 	}
 	return &m.o.InstanceID
+}
+
+// ended gives everything up that a member owned which has ended for that reason, and returns it.
+func (m *Member) ended(why error) error {
+	m.giveUp(m.owned)
+	m.agreed(false)
+	return why
 }
 
 // forget gives everything up that a member owned which the group does not know any more.
