@@ -1,8 +1,6 @@
 package api
 
 import (
-	"slices"
-
 	"barnabas/broker/server"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -15,10 +13,12 @@ var deleteGroupsRoute = on(kmsg.DeleteGroups, (*API).deleteGroups)
 
 func (a *API) deleteGroups(_ *server.Request, req *kmsg.DeleteGroupsRequest) server.Reply {
 	resp := req.ResponseKind().(*kmsg.DeleteGroupsResponse)
-	for i, id := range req.Groups {
-		if slices.Contains(req.Groups[:i], id) {
+	named := map[string]bool{}
+	for _, id := range req.Groups {
+		if named[id] {
 			continue
 		}
+		named[id] = true
 		out := kmsg.NewDeleteGroupsResponseGroup()
 		out.Group, out.ErrorCode = id, codeOf(a.Groups.Delete(id))
 		resp.Groups = append(resp.Groups, out)

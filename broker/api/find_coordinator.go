@@ -49,9 +49,9 @@ func (a *API) findCoordinator(_ *server.Request, req *kmsg.FindCoordinatorReques
 		return server.Now(resp)
 	}
 	for _, key := range req.CoordinatorKeys {
-		b, err := a.awaitCoordinator(req.CoordinatorType, key, deadline)
-		if req.CoordinatorType == coordinatorOfShare && req.Version >= 6 {
-			err = kerr.CoordinatorNotAvailable // and there never will be one
+		b, err := nowhere, kerr.CoordinatorNotAvailable
+		if req.CoordinatorType != coordinatorOfShare || req.Version < 6 { // of share groups there never will be one
+			b, err = a.awaitCoordinator(req.CoordinatorType, key, deadline)
 		}
 		c := kmsg.NewFindCoordinatorResponseCoordinator()
 		c.Key, c.ErrorCode, c.NodeID, c.Host, c.Port = key, wire.Code(asError(err)), b.id, b.host, b.port

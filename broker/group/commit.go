@@ -153,10 +153,11 @@ func (c *Coordinator) DeleteOffsets(group string, partitions []wire.TopicPartiti
 	}
 	answers = make([]*kerr.Error, len(partitions))
 	var gone []wire.TopicPartition
+	goes := map[wire.TopicPartition]bool{}
 	for i, key := range partitions {
 		had, err := g.mayDeleteOffset(key)
-		if answers[i] = err; had && !slices.Contains(gone, key) {
-			gone = append(gone, key)
+		if answers[i] = err; had && !goes[key] {
+			gone, goes[key] = append(gone, key), true
 		}
 	}
 	if err := s.forget(g, gone, len(partitions) > 0 && g.nothingLeftWithout(gone), c.r.Now()); err != nil {
