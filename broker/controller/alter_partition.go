@@ -84,7 +84,7 @@ func (m *machine) judge(req *kmsg.AlterPartitionRequest, asked *kmsg.AlterPartit
 	case now.Leader != req.BrokerID:
 		markJudgeInvalidRequest.Hit()
 		return nil, kerr.InvalidRequest
-	case sameMembers(isr, now.ISR) && recovery == now.Recovery && !m.emptiesELR(asked, now):
+	case sameMembers(isr, now.ISR) && recovery == now.Recovery && !emptiesELR(asked, now):
 		return nil, nil // before the partition epoch is looked at: a retry must not be refused
 	case asked.PartitionEpoch != now.PartitionEpoch:
 		markJudgeInvalidUpdateVersion.Hit()
@@ -110,7 +110,7 @@ func (m *machine) judge(req *kmsg.AlterPartitionRequest, asked *kmsg.AlterPartit
 }
 
 // emptiesELR reports whether it is asked that the partition have no eligible leader replicas any more, and it has some.
-func (m *machine) emptiesELR(asked *kmsg.AlterPartitionRequestTopicPartition, now *zookeeper.PartitionState) bool {
+func emptiesELR(asked *kmsg.AlterPartitionRequestTopicPartition, now *zookeeper.PartitionState) bool {
 	return wire.EmptyELR(&asked.UnknownTags) && len(now.ELR) > 0 && asked.PartitionEpoch == now.PartitionEpoch
 }
 

@@ -2,6 +2,7 @@ package log
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path"
@@ -131,7 +132,11 @@ func (d *logDir) unmark() error {
 
 // mark writes the marker, as CleanShutdownFileHandler does.
 func (d *logDir) mark() error {
-	return env.ReplaceFile(d.env, path.Join(d.path, cleanFile), fmt.Appendf(nil, `{"version":0,"brokerEpoch":%d}`, d.intact.stopEpoch()))
+	data, err := json.Marshal(cleanJSON{BrokerEpoch: d.intact.stopEpoch()})
+	if err != nil {
+		return err
+	}
+	return env.ReplaceFile(d.env, path.Join(d.path, cleanFile), data)
 }
 
 // checkpoint writes a checkpoint, unless the file says the same already. collect is called when no other is being
