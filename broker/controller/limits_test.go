@@ -101,15 +101,20 @@ func TestTooLargeForZooKeeper(t *testing.T) {
 	req := kmsg.NewPtrAlterPartitionAssignmentsRequest()
 	req.TimeoutMillis = 10_000
 	req.Topics = []kmsg.AlterPartitionAssignmentsRequestTopic{{Topic: "t", Partitions: []kmsg.AlterPartitionAssignmentsRequestTopicPartition{{Partition: 0, Replicas: []int32{1}}}}}
+	var why string
 	code := ask(w, "reassign", func(c *controller.Controller) (int16, int16) {
 		resp := c.AlterPartitionReassignments(req)
 		if resp.ErrorCode != 0 {
 			return resp.ErrorCode, resp.ErrorCode
 		}
-		return resp.Topics[0].Partitions[0].ErrorCode, 0
+		p := resp.Topics[0].Partitions[0]
+		if p.ErrorMessage != nil {
+			why = *p.ErrorMessage
+		}
+		return p.ErrorCode, 0
 	})
-	if code != kerr.InvalidReplicaAssignment.Code {
-		t.Errorf("reassignment: code %d", code)
+	if code != kerr.InvalidReplicaAssignment.Code || !strings.Contains(why, "more than ZooKeeper takes at once") {
+		t.Errorf("reassignment: code %d: %.200s", code, why)
 	}
 	if w.active() != first || first.controller.Epoch() != epoch {
 		t.Errorf("the controller is broker %d, epoch %d", w.active().id, w.active().controller.Epoch())
