@@ -189,6 +189,8 @@ func (m *machine) updateMetadataRequest(broker int32, states []kmsg.UpdateMetada
 	req := kmsg.NewPtrUpdateMetadataRequest()
 	req.Version = updateMetadataVersion
 	req.ControllerID, req.ControllerEpoch, req.BrokerEpoch = m.config.BrokerID, m.fence.Epoch, m.brokers[broker].Epoch
+	m.sequence++
+	wire.SetSequence(&req.UnknownTags, m.sequence)
 	req.TopicStates = states
 	for _, id := range m.brokerIDs() {
 		b := m.brokers[id]
