@@ -63,7 +63,7 @@ type machine struct {
 
 	features map[string]featureRange // that this broker supports: none, as Kafka's in ZooKeeper mode (decision 010)
 
-	sequence int64 // of the latest UpdateMetadata request of this term
+	sequence int64 // of the latest request of this term
 
 	asked  map[wire.TopicPartition][]int32 // what stands in /admin/reassign_partitions, nil without it
 	batch  batch

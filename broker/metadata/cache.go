@@ -70,7 +70,7 @@ func (c *Cache) Update(req *kmsg.UpdateMetadataRequest) (deleted []wire.TopicPar
 		return nil, nil
 	}
 	next := &Snapshot{ControllerID: req.ControllerID, ControllerEpoch: req.ControllerEpoch,
-		Brokers: liveBrokers(req.LiveBrokers), sequence: wire.Sequence(&req.UnknownTags), topics: old.topics, ids: old.ids}
+		Brokers: liveBrokers(req.LiveBrokers), topics: old.topics, ids: old.ids}
 	if req.ControllerID < 0 {
 		next.ControllerID = NoController
 	}
@@ -86,17 +86,14 @@ func (c *Cache) Update(req *kmsg.UpdateMetadataRequest) (deleted []wire.TopicPar
 	return deleted, nil
 }
 
-// overtaken reports whether the request is no newer than what s has from the same controller. A controller that hears no answer sends a
-// request again, on another connection and the next ones behind it; what was under way on the first may come last of all. Our controllers
-// number their requests. Of one without a number it is told by a partition in it that is as it was before; if it has none, it cannot be told.
+// overtaken reports whether the request is older than what s has from the same controller. A controller that hears no answer sends a request
+// again, on another connection and the next ones behind it; what was under way on the first may come last of all. It then holds
+// some partition as it was before. One without partitions cannot be told. (Our own controllers number their requests: see replica.Manager.)
 //
 // DEVIATION: Kafka applies it, and believes in the brokers and leaders of back then until the controller has something else to tell.
 func (s *Snapshot) overtaken(req *kmsg.UpdateMetadataRequest) bool {
 	if req.ControllerEpoch != s.ControllerEpoch {
 		return false
-	}
-	if n := wire.Sequence(&req.UnknownTags); n > 0 && s.sequence > 0 {
-		return n <= s.sequence
 	}
 	for i := range req.TopicStates {
 		state := &req.TopicStates[i]

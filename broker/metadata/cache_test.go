@@ -135,36 +135,6 @@ func TestOvertakenUpdateChangesNothing(t *testing.T) {
 	})
 }
 
-// Goal: of a controller that counts its requests, whatever is no newer than the last one changes nothing, also if it holds no partition and
-// says of its brokers alone; the next controller counts from the start.
-func TestUpdateIsOvertakenByNumber(t *testing.T) {
-	at := func(controllerEpoch int32, number int64, live ...int32) *kmsg.UpdateMetadataRequest {
-		req := update(controllerEpoch, live)
-		wire.SetSequence(&req.UnknownTags, number)
-		return req
-	}
-	cluster.Test(t, 1, func(e env.Env) {
-		c := New(e)
-		for i, step := range []struct {
-			req  *kmsg.UpdateMetadataRequest
-			live int
-		}{
-			{at(1, 7, 1, 2, 3), 3},
-			{at(1, 6, 1), 3},       // overtaken
-			{at(1, 7, 1), 3},       // again
-			{at(1, 8, 1, 2), 2},    // the next
-			{at(2, 1, 1, 2, 3), 3}, // of the next controller
-			{at(2, 0, 1, 2), 2},    // of one that does not count
-			{at(2, 1, 1), 1},       // and behind it there is nothing to compare with
-		} {
-			apply(t, c, step.req)
-			if n := len(c.Snapshot().Brokers); n != step.live {
-				t.Errorf("step %d: %d brokers, want %d", i, n, step.live)
-			}
-		}
-	})
-}
-
 // Goal: a waiter wakes with the update that makes it ready, and with its deadline otherwise.
 func TestWaitersWake(t *testing.T) {
 	for seed := range uint64(20) {

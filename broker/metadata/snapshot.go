@@ -82,9 +82,8 @@ type Snapshot struct {
 	ControllerEpoch int32     // of the last update applied; 0 before the first
 	Brokers         []*Broker // live ones, by ascending id
 
-	sequence int64 // of the last update applied, counted by its controller; 0 from one that does not count
-	topics   map[string]*Topic
-	ids      map[TopicID]string
+	topics map[string]*Topic
+	ids    map[TopicID]string
 }
 
 func emptySnapshot() *Snapshot {

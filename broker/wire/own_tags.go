@@ -12,11 +12,13 @@ import (
 //	LeaderAndIsr v4+           a partition's state   tagISRMin    i32
 //	AlterPartition v0+         a partition           tagEmptyELR  no bytes
 //	AlterPartition answer v0+  a partition           tagISRMin    i32
+//	LeaderAndIsr v4+           the request           tagSequence  i64
 //	UpdateMetadata v6+         the request           tagSequence  i64
+//	StopReplica v2+            the request           tagSequence  i64
 //
 // tagISRMin goes with each ISR while the partition has eligible leader replicas: the size of the ISR below which the leader must
 // commit nothing (decision 001, rule 4). With tagEmptyELR the leader asks that it has none any more. tagSequence counts a controller's
-// requests up within its epoch, so that a broker can tell one which comes late.
+// requests up within its epoch, so that a broker can tell one that later ones have overtaken.
 const (
 	tagISRMin   uint32 = 0xba00
 	tagEmptyELR uint32 = 0xba01
