@@ -60,7 +60,7 @@ func TestReplicasMoveBetweenLogDirs(t *testing.T) {
 				dir  string
 				want error
 			}{
-				{tp, "/data/3", kerr.LogDirNotFound}, {later, "/data/2", kerr.ReplicaNotAvailable},
+				{tp, "/data/3", kerr.LogDirNotFound}, {later, "/data/2", kerr.UnknownTopicOrPartition},
 				{wire.TopicPartition{Topic: strings.Repeat("x", 249)}, "/data/2", kerr.InvalidTopicException},
 			} {
 				for broker := int32(1); broker <= 3; broker++ {

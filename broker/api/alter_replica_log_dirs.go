@@ -12,7 +12,7 @@ import (
 // the moves have begun, and DescribeLogDirs tells how far they are. A partition that is named twice goes where it is named last.
 //
 // Errors: LOG_DIR_NOT_FOUND, KAFKA_STORAGE_ERROR, REPLICA_NOT_AVAILABLE for a replica that is not here (yet: it will be made in that
-// directory), INVALID_TOPIC_EXCEPTION for a name that is too long.
+// directory), UNKNOWN_TOPIC_OR_PARTITION for one that nobody told of (remembered too), INVALID_TOPIC_EXCEPTION for a name that is too long.
 // Source: KafkaApis#handleAlterReplicaLogDirsRequest.
 var alterReplicaLogDirsRoute = on(kmsg.AlterReplicaLogDirs, (*API).alterReplicaLogDirs)
 

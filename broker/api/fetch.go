@@ -128,6 +128,9 @@ func (f *fetching) bounds(req *kmsg.FetchRequest) {
 	if req.Version >= 15 {
 		f.replicaID, f.replicaEpoch = req.ReplicaState.ID, req.ReplicaState.Epoch
 	}
+	// Any id below zero is a consumer's: -1, and -2 of those who debug (FetchRequest#isValidBrokerId).
+	// DEVIATION(KIP-113): Kafka takes a fetch of replica -3 for one of its own future replicas, wherever it comes from, and lets it read
+	// on to the log end. Our future replicas send no requests, and nobody outside gets what may still be lost.
 	f.replica = f.replicaID >= 0
 	f.maxBytes = int64(f.api.Config.FetchBytesMax)
 	if req.Version >= 3 {
@@ -189,7 +192,7 @@ func (f *fetching) fromSession(req *kmsg.FetchRequest) int {
 	return len(s.parts)
 }
 
-// addPart sets down one partition to read. A topic id that nobody knows has no name.
+// addPart sets down one partition to read. A topic id that nobody knows, zero among them, has no name.
 func (f *fetching) addPart(name string, id [16]byte, p *kmsg.FetchRequestTopicPartition, cached *sessionPart) {
 	part := fetchPart{tp: wire.TopicPartition{Topic: name, Partition: p.Partition}, id: id, cached: cached, asked: p, elsewhere: -1}
 	part.read = partition.ReadOptions{
@@ -201,7 +204,7 @@ func (f *fetching) addPart(name string, id [16]byte, p *kmsg.FetchRequestTopicPa
 		// say where they are: a consumer without a rack is at a follower by mistake, and must learn of it.
 		AllowFollower: f.rack != "" && !f.replica,
 	}
-	if name == "" && id != ([16]byte{}) {
+	if name == "" && f.version >= 13 {
 		part.err, part.invalid = fmt.Errorf("topic id %x: %w", id, kerr.UnknownTopicID), true
 	}
 	f.parts = append(f.parts, part)

@@ -180,6 +180,7 @@ func TestFetchErrors(t *testing.T) {
 		}{
 			"unknown topic":   {fetch(12, "x", topicID(0), 0), kerr.UnknownTopicOrPartition.Code},
 			"unknown id":      {fetch(13, "", topicID(7), 0), kerr.UnknownTopicID.Code},
+			"zero id":         {fetch(13, "", [16]byte{}, 0), kerr.UnknownTopicID.Code},
 			"inconsistent id": {fetch(13, "", topicID(2), 0), kerr.InconsistentTopicID.Code},
 			"beyond the end":  {fetch(13, "", topicID(1), 10), kerr.OffsetOutOfRange.Code},
 		} {

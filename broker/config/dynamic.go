@@ -171,16 +171,16 @@ func (b *Broker) ValidateDynamic(configs map[string]string, cluster bool) error 
 
 func (d *Dynamic) set(name, value string) error {
 	if k := runtimeKey(name); k != nil {
-		return wrapKey(name, k.set(&d.runtime, value))
+		return wrapKey(name, k.parse(&d.runtime, value))
 	}
 	if slices.Contains(dynamicKeys, name) {
-		return wrapKey(name, brokerKey(name).set(d.live, value))
+		return wrapKey(name, brokerKey(name).parse(d.live, value))
 	}
 	k, ok := DynamicKey(name)
 	if !ok {
 		return fmt.Errorf("Cannot update these configs dynamically: %s", name)
 	}
-	return wrapKey(name, k.set(&d.topic, value))
+	return wrapKey(name, k.parse(&d.topic, value))
 }
 
 // Synonyms are the keys of server.properties that say the same as this one, which comes first, by precedence.

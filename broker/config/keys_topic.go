@@ -138,7 +138,7 @@ func (base Topic) WithOverrides(overrides map[string]string) (Topic, error) {
 	t := base
 	for _, k := range topicKeys { // in a fixed order, so that the first error is always the same
 		if v, ok := overrides[k.Name]; ok {
-			if err := k.set(&t, v); err != nil {
+			if err := k.parse(&t, v); err != nil {
 				return base, fmt.Errorf("topic config %s: %w", k.Name, err)
 			}
 		}

@@ -67,7 +67,7 @@ func (b *Broker) put(key, value string) (note string, err error) {
 			if why, ok := inert[key]; ok {
 				note = key + " has no effect: " + why
 			}
-			return note, wrapKey(key, k.set(b, value))
+			return note, wrapKey(key, k.parse(b, value))
 		}
 	}
 	for _, k := range topicKeys {
@@ -75,7 +75,7 @@ func (b *Broker) put(key, value string) (note string, err error) {
 			if why, ok := inert[key]; ok {
 				note = key + " has no effect: " + why
 			}
-			return note, wrapKey(key, k.set(&b.Topic, value))
+			return note, wrapKey(key, k.parse(&b.Topic, value))
 		}
 	}
 	if scale, ms, ok := hoursOrMinutes(key); ok {

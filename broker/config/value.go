@@ -32,6 +32,11 @@ type Key[T any] struct {
 	get     func(*T) string
 }
 
+// parse puts a value that somebody wrote into c. White space around it does not count (ConfigDef#parseType).
+func (k *Key[T]) parse(c *T, text string) error {
+	return k.set(c, strings.TrimFunc(text, func(r rune) bool { return r <= ' ' })) // String#trim
+}
+
 // Value is the key's value in c, in Kafka's text form.
 func (k *Key[T]) Value(c *T) string { return k.get(c) }
 

@@ -91,6 +91,9 @@ func (c *Controller) DeleteTopics(req *kmsg.DeleteTopicsRequest) *kmsg.DeleteTop
 	return resp
 }
 
+// clusterMetadataTopic is the log of a KRaft cluster, which is not to be made as a topic (Topic#CLUSTER_METADATA_TOPIC_NAME).
+const clusterMetadataTopic = "__cluster_metadata"
+
 // createTopics creates the topics of a request that are valid, and tells what became of each.
 func (m *machine) createTopics(req *kmsg.CreateTopicsRequest) (*kmsg.CreateTopicsResponse, error) {
 	resp := req.ResponseKind().(*kmsg.CreateTopicsResponse)
@@ -106,9 +109,12 @@ func (m *machine) createTopics(req *kmsg.CreateTopicsRequest) (*kmsg.CreateTopic
 		rt := kmsg.NewCreateTopicsResponseTopic()
 		rt.Topic = asked.Topic
 		err := error(nil)
-		if named[asked.Topic] > 1 {
+		switch {
+		case asked.Topic == clusterMetadataTopic:
+			err = refusal(kerr.InvalidRequest, "Creation of internal topic %s is prohibited.", asked.Topic)
+		case named[asked.Topic] > 1:
 			err = refusal(kerr.InvalidRequest, "Create topics request contains multiple entries for the topic.")
-		} else {
+		default:
 			err = m.createOne(asked, req.ValidateOnly, &rt)
 		}
 		if endsTerm(err) {

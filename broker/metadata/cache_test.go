@@ -188,9 +188,14 @@ func TestMetadataResponse(t *testing.T) {
 			t.Errorf("v0: %+v", got.Topics)
 		}
 		name := "nosuch"
-		if got := ask(12, kmsg.MetadataRequestTopic{Topic: &name}, kmsg.MetadataRequestTopic{TopicID: TopicID{1}}, kmsg.MetadataRequestTopic{TopicID: TopicID{7}}); got.Topics[0].ErrorCode != kerr.UnknownTopicOrPartition.Code ||
-			got.Topics[1].ErrorCode != kerr.UnknownTopicID.Code || got.Topics[1].Topic != nil || *got.Topics[2].Topic != "t" {
-			t.Errorf("%+v", got.Topics)
+		named, byID := kmsg.MetadataRequestTopic{Topic: &name}, kmsg.MetadataRequestTopic{TopicID: TopicID{7}}
+		if got := ask(12, named, named); len(got.Topics) != 1 || got.Topics[0].ErrorCode != kerr.UnknownTopicOrPartition.Code {
+			t.Errorf("named twice: %+v", got.Topics)
+		}
+		unknown := kmsg.MetadataRequestTopic{TopicID: TopicID{1}, Topic: &name}
+		if got := ask(12, named, unknown, byID, unknown, byID); len(got.Topics) != 2 || got.Topics[0].ErrorCode != kerr.UnknownTopicID.Code ||
+			got.Topics[0].Topic != nil || *got.Topics[1].Topic != "t" {
+			t.Errorf("ids beside a name: %+v", got.Topics)
 		}
 		describe := kmsg.NewPtrDescribeClusterRequest()
 		describe.Version, describe.EndpointType = 1, 1

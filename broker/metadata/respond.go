@@ -38,10 +38,38 @@ func (s *Snapshot) Metadata(req *kmsg.MetadataRequest, clusterID, listener strin
 		}
 		return resp
 	}
-	for i := range req.Topics {
-		resp.Topics = append(resp.Topics, s.requestedTopic(&req.Topics[i], req.Version, listener))
+	asked := distinct(req.Topics)
+	for i := range asked {
+		resp.Topics = append(resp.Topics, s.requestedTopic(&asked[i], req.Version, listener))
 	}
 	return resp
+}
+
+// distinct is what a request asks for, each topic once, where it is named first; of a request that has any topic id, the ids alone
+// (KafkaApis#handleTopicMetadataRequest, which makes sets of both).
+func distinct(asked []kmsg.MetadataRequestTopic) []kmsg.MetadataRequestTopic {
+	if len(asked) < 2 {
+		return asked
+	}
+	byID := slices.ContainsFunc(asked, func(t kmsg.MetadataRequestTopic) bool { return t.TopicID != TopicID{} })
+	type key struct {
+		id   TopicID
+		name string
+	}
+	seen := make(map[key]bool, len(asked))
+	var out []kmsg.MetadataRequestTopic
+	for _, t := range asked {
+		k := key{id: t.TopicID}
+		if !byID && t.Topic != nil {
+			k.name = *t.Topic
+		}
+		if seen[k] || byID && k.id == (TopicID{}) {
+			continue
+		}
+		seen[k] = true
+		out = append(out, t)
+	}
+	return out
 }
 
 func (s *Snapshot) requestedTopic(asked *kmsg.MetadataRequestTopic, version int16, listener string) kmsg.MetadataResponseTopic {
@@ -57,7 +85,10 @@ func (s *Snapshot) requestedTopic(asked *kmsg.MetadataRequestTopic, version int1
 		return s.TopicMetadata(topic, version, listener)
 	}
 	rt := kmsg.NewMetadataResponseTopic()
-	rt.ErrorCode, rt.TopicID, rt.Topic = missing.Code, asked.TopicID, asked.Topic
+	rt.ErrorCode, rt.TopicID = missing.Code, asked.TopicID
+	if asked.TopicID == (TopicID{}) {
+		rt.Topic = asked.Topic
+	}
 	rt.AuthorizedOperations = operationsUnknown
 	if rt.Topic != nil {
 		rt.IsInternal = IsInternal(*rt.Topic)

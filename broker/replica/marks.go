@@ -15,6 +15,7 @@ var (
 	markMoveLostItsDirectory             = env.NewMark("move-lost-its-directory")
 	markMoveOfAnotherTopicDropped        = env.NewMark("move-of-another-topic-dropped")
 	markMoveReplicaNotAvailable          = env.NewMark("move-replica-not-available")
+	markMoveUnknownTopicOrPartition      = env.NewMark("move-unknown-topic-or-partition")
 	markMoveResumed                      = env.NewMark("move-resumed")
 	markMoveThrottled                    = env.NewMark("move-throttled")
 	markObeyInconsistentTopicId          = env.NewMark("obey-inconsistent-topic-id")

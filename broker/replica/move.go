@@ -32,9 +32,9 @@ type Move struct {
 
 // AlterReplicaLogDirs begins moves of replicas to other log directories of this broker, and answers at once, an error for each. A replica
 // that is on its way elsewhere turns to the new directory; one that is told to be where it is stays there. For a replica that is
-// not here yet the directory is remembered, and the answer is REPLICA_NOT_AVAILABLE.
+// not here yet the directory is remembered, and the answer is REPLICA_NOT_AVAILABLE, or UNKNOWN_TOPIC_OR_PARTITION if nobody told of it.
 //
-// Errors: INVALID_TOPIC_EXCEPTION, LOG_DIR_NOT_FOUND, KAFKA_STORAGE_ERROR, REPLICA_NOT_AVAILABLE.
+// Errors: INVALID_TOPIC_EXCEPTION, LOG_DIR_NOT_FOUND, KAFKA_STORAGE_ERROR, REPLICA_NOT_AVAILABLE, UNKNOWN_TOPIC_OR_PARTITION.
 // Source: ReplicaManager#alterReplicaLogDirs, KIP-113.
 func (m *Manager) AlterReplicaLogDirs(moves []Move) []error {
 	m.changes.Lock()
@@ -53,8 +53,12 @@ func (m *Manager) move(mv Move) error {
 	}
 	h := (*m.hosted.Load())[mv.TP]
 	if h == nil {
-		markMoveReplicaNotAvailable.Hit()
 		m.o.Logs.Prefer(mv.TP, mv.Dir)
+		if m.o.Metadata.Snapshot().Partition(mv.TP) == nil {
+			markMoveUnknownTopicOrPartition.Hit()
+			return fmt.Errorf("move %s: %w", mv.TP, kerr.UnknownTopicOrPartition)
+		}
+		markMoveReplicaNotAvailable.Hit()
 		return fmt.Errorf("move %s: it is not here: %w", mv.TP, kerr.ReplicaNotAvailable)
 	}
 	if h.p == nil || h.p.Log().Err() != nil {
