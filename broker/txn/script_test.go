@@ -34,6 +34,7 @@ type script struct {
 	at     Now
 	v2     bool
 	writes []Write
+	record *Metadata // the last that is in the log
 	gone   bool
 	out    strings.Builder
 }
@@ -204,6 +205,9 @@ func (s *script) written(d *datadriven.TestData) {
 		return
 	}
 	s.writes = s.writes[1:]
+	if !d.HasArg("fails") {
+		s.record = w.Value
+	}
 	switch {
 	case d.HasArg("fails"):
 		w.Done(s.at, false, kerr.CoordinatorNotAvailable)
@@ -220,7 +224,7 @@ func (s *script) reload(t *testing.T) {
 	if s.v2 {
 		version = wire.TransactionV2
 	}
-	m, err := decodeValue("x", encodeValue(&s.t.at, version))
+	m, err := decodeValue("x", encodeValue(s.record, version))
 	if err != nil {
 		t.Fatal(err)
 	}
