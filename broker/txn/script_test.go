@@ -113,7 +113,7 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) {
 			s.say("verify %s: %s", partitions(d)[i], name(err))
 		}
 	case "commit", "abort":
-		r := EndRequest{ProducerID: producer, Epoch: epoch, Commit: d.Cmd == "commit", V2: s.v2, NewID: number(d, "new", int64(-1))}
+		r := EndRequest{ProducerID: producer, Epoch: epoch, Commit: d.Cmd == "commit", V2: s.v2 && !d.HasArg("v1"), NewID: number(d, "new", int64(-1))}
 		if s.t.NeedsEndID(r) != (r.NewID >= 0) {
 			t.Errorf("%s: new=%d, needs it: %t", d.Pos, r.NewID, s.t.NeedsEndID(r))
 		}
