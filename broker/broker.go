@@ -409,7 +409,9 @@ func (b *Broker) abandon(store *zookeeper.Store) {
 		b.server.Close(0)
 	}
 	if b.logs != nil {
-		b.logs.Shutdown(false)
+		if err := b.logs.Abandon(); err != nil {
+			b.e.Emit(env.Event{Kind: evFailed, Text: err.Error()})
+		}
 	}
 	if store != nil {
 		store.Close()

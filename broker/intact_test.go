@@ -15,7 +15,11 @@ import (
 // Goal: each registration of a broker says since which one it has lost nothing. Method: a broker with two log directories ends in all
 // ways that there are, loses its session, and a directory; it tells in the trace what it has registered.
 func TestBrokerSaysSinceWhenItIsIntact(t *testing.T) {
+	mistaken := false // the next start is one of broker 9, with the directories of broker 1
 	h := newHarness(t, 1, func(c *config.Broker) {
+		if mistaken {
+			c.BrokerID = 9
+		}
 		c.EligibleLeaderReplicas, c.LogDirs = true, []string{"/data/1", "/data/2"}
 		c.ReplicaHighWatermarkCheckpoint, c.LogFlushOffsetCheckpoint = 200*time.Millisecond, 200*time.Millisecond
 	})
@@ -58,6 +62,18 @@ func TestBrokerSaysSinceWhenItIsIntact(t *testing.T) {
 	registers("the end of its session", since(first))
 	start(func() { stop(); h.w.PowerLoss("b1", disk.KeepNone) })
 	registers("a clean stop and a power loss", since(first))
+	start(func() {
+		stop()
+		mistaken = true
+		h.w.Start("b1")
+		h.until("broker 9 to be refused", func() bool { return h.w.Status("b1") == cluster.Exited })
+		if h.ended[1] == nil {
+			t.Error("broker 9 took the directories of broker 1")
+		}
+		mistaken = false
+		h.w.PowerLoss("b1", disk.KeepNone)
+	})
+	registers("a clean stop, a start that was refused, and a power loss", since(first))
 
 	h.client("writer", func(e env.Env, c *client.Client) {
 		create(t, c)

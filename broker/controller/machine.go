@@ -63,6 +63,8 @@ type machine struct {
 
 	features map[string]featureRange // that this broker supports: none, as Kafka's in ZooKeeper mode (decision 010)
 
+	sequence int64 // of the latest request of this term
+
 	asked  map[wire.TopicPartition][]int32 // what stands in /admin/reassign_partitions, nil without it
 	batch  batch
 	outbox []outgoing // to be sent, in order

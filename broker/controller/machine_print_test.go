@@ -21,7 +21,7 @@ func printAnswer(out *strings.Builder, what string, code int16, message *string)
 	fmt.Fprintln(out)
 }
 
-// print prints what the machine has sent, and checks it: epochs are those of now. Same requests to several brokers, one after the
+// print prints what the machine has sent, and checks it: epochs are those of now, and numbers rise. Same requests to several brokers, one after the
 // other, are printed once.
 func (s *stage) print(out *strings.Builder) {
 	var to []string
@@ -49,10 +49,10 @@ func (s *stage) print(out *strings.Builder) {
 
 func (s *stage) describe(o outgoing) string {
 	var b strings.Builder
-	var brokerEpoch int64
+	var brokerEpoch, number int64
 	switch req := o.req.(type) {
 	case *kmsg.LeaderAndISRRequest:
-		brokerEpoch = req.BrokerEpoch
+		brokerEpoch, number = req.BrokerEpoch, wire.Sequence(&req.UnknownTags)
 		b.WriteString("LeaderAndIsr")
 		for _, rt := range req.TopicStates {
 			for _, p := range rt.PartitionStates {
@@ -67,7 +67,7 @@ func (s *stage) describe(o outgoing) string {
 			}
 		}
 	case *kmsg.UpdateMetadataRequest:
-		brokerEpoch = req.BrokerEpoch
+		brokerEpoch, number = req.BrokerEpoch, wire.Sequence(&req.UnknownTags)
 		b.WriteString("UpdateMetadata live=")
 		for i, l := range req.LiveBrokers {
 			fmt.Fprint(&b, strings.Repeat(",", min(i, 1)), l.ID)
@@ -78,7 +78,7 @@ func (s *stage) describe(o outgoing) string {
 			}
 		}
 	case *kmsg.StopReplicaRequest:
-		brokerEpoch = req.BrokerEpoch
+		brokerEpoch, number = req.BrokerEpoch, wire.Sequence(&req.UnknownTags)
 		b.WriteString("StopReplica")
 		for _, rt := range req.Topics {
 			for _, p := range rt.PartitionStates {
@@ -92,6 +92,10 @@ func (s *stage) describe(o outgoing) string {
 	if known := s.brokers[o.broker].Epoch; brokerEpoch != known {
 		fmt.Fprintf(&b, " (broker epoch %d, is %d)", brokerEpoch, known)
 	}
+	if number <= s.number {
+		fmt.Fprintf(&b, " (number %d, behind %d)", number, s.number)
+	}
+	s.number = number
 	return b.String()
 }
 

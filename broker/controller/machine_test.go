@@ -39,6 +39,7 @@ type stage struct {
 	machine *machine
 	brokers map[int32]zookeeper.BrokerInfo
 	epochs  int64
+	number  int64 // of the last request that this machine has sent
 	ids     byte
 	wrap    func(zookeeper.Session) zookeeper.Session // around the sessions of machines to come; may be nil
 	stops   map[int32][]*kmsg.StopReplicaRequest      // sent with delete and not answered yet
@@ -129,7 +130,7 @@ func (s *stage) failover(t *testing.T) error {
 		t.Fatal(err)
 	}
 	s.machine = newMachine(fence, s.config, store, s.env.Emit, func() [16]byte { s.ids++; return [16]byte{s.ids} })
-	s.stops = map[int32][]*kmsg.StopReplicaRequest{}
+	s.stops, s.number = map[int32][]*kmsg.StopReplicaRequest{}, 0
 	l := loaded{brokers: s.live()}
 	names, _ := store.Topics(false)
 	if l.topics, err = store.TopicAssignments(names, false); err != nil {

@@ -131,8 +131,8 @@ func (d *logDir) unmark() error {
 }
 
 // mark writes the marker, as CleanShutdownFileHandler does.
-func (d *logDir) mark() error {
-	data, err := json.Marshal(cleanJSON{BrokerEpoch: d.intact.stopEpoch()})
+func (d *logDir) mark(epoch int64) error {
+	data, err := json.Marshal(cleanJSON{BrokerEpoch: epoch})
 	if err != nil {
 		return err
 	}

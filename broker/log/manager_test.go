@@ -119,6 +119,46 @@ func TestManagerWritesKafkasFiles(t *testing.T) {
 	})
 }
 
+// Goal: a start that comes to nothing leaves a directory as it found it, clean or not: else the next one would recover all logs, or none.
+func TestAbandonedStartLeavesDirectoriesAsFound(t *testing.T) {
+	run(t, func(e env.Env) {
+		const marker = "/data/a/.kafka_cleanshutdown"
+		m := manager(t, e, brokerConfig("/data/a"))
+		create(t, m, topic("a", 0), 20)
+		if err := m.Shutdown(true); err != nil {
+			t.Fatal(err)
+		}
+		clean := content(t, e, marker)
+		for range 2 {
+			if err := manager(t, e, brokerConfig("/data/a")).Abandon(); err != nil {
+				t.Fatal(err)
+			}
+			if got := content(t, e, marker); got != clean {
+				t.Errorf("the marker is %q, was %q", got, clean)
+			}
+		}
+		m = manager(t, e, brokerConfig("/data/a"))
+		if r := m.Recoveries()[0]; !r.Clean || r.End != 20 {
+			t.Errorf("%+v", r)
+		}
+		if err := m.Shutdown(false); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			m = manager(t, e, brokerConfig("/data/a"))
+			if r := m.Recoveries()[0]; r.Clean || r.End != 20 {
+				t.Errorf("%+v", r)
+			}
+			if err := m.Abandon(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := e.Stat(marker); !errors.Is(err, env.ErrNotExist) {
+				t.Error("what was not clean is marked so")
+			}
+		}
+	})
+}
+
 func TestCorruptCheckpointCountsAsMissing(t *testing.T) {
 	run(t, func(e env.Env) {
 		m := manager(t, e, brokerConfig("/data/a"))

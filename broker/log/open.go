@@ -182,6 +182,17 @@ func (m *Manager) loadLogs(d *logDir, tps []wire.TopicPartition, recoveryPoints,
 //
 // Source: LogManager#shutdown.
 func (m *Manager) Shutdown(clean bool) error {
+	return m.closeDirs(func(d *logDir) (bool, int64) { return clean, d.intact.stopEpoch() })
+}
+
+// Abandon is Shutdown of a broker that could not start, and has written nothing: a directory that was found shut down cleanly is left so, with
+// the marker as it was, and any other as after a crash.
+func (m *Manager) Abandon() error {
+	return m.closeDirs(func(d *logDir) (bool, int64) { return d.clean, d.cleanEpoch })
+}
+
+// closeDirs closes all logs; how tells of each directory whether it is to be left clean, and what its marker is to say.
+func (m *Manager) closeDirs(how func(*logDir) (clean bool, epoch int64)) error {
 	m.reconfiguring.Lock()
 	m.stopCleaner()
 	m.stopBackground()
@@ -190,7 +201,8 @@ func (m *Manager) Shutdown(clean bool) error {
 	defer m.changing.Unlock()
 	var all error
 	for _, d := range m.dirs {
-		if err := m.closeDir(d, clean); err != nil {
+		clean, epoch := how(d)
+		if err := m.closeDir(d, clean, epoch); err != nil {
 			all = errors.Join(all, fmt.Errorf("close %s: %w", d.path, err))
 		}
 		d.health.tell()
@@ -198,7 +210,7 @@ func (m *Manager) Shutdown(clean bool) error {
 	return all
 }
 
-func (m *Manager) closeDir(d *logDir, clean bool) error {
+func (m *Manager) closeDir(d *logDir, clean bool, epoch int64) error {
 	logs := m.inside(d)
 	var failed error
 	m.eachOf(len(logs), closeTasks, "log-close", func(i int) {
@@ -222,7 +234,7 @@ func (m *Manager) closeDir(d *logDir, clean bool) error {
 	if err := m.checkpointDir(d); err != nil {
 		return err
 	}
-	if err := d.mark(); err != nil {
+	if err := d.mark(epoch); err != nil {
 		return d.health.fail("write clean-shutdown marker", err)
 	}
 	return nil

@@ -38,7 +38,7 @@ func (m *Manager) BecomeLeaderOrFollower(req *kmsg.LeaderAndISRRequest) *kmsg.Le
 	codes := make([]int16, len(orders))
 	m.changes.Lock()
 	defer m.changes.Unlock()
-	if err := m.fence(req.ControllerEpoch, req.BrokerEpoch); err != nil {
+	if err := m.fence(req.ControllerEpoch, req.BrokerEpoch, &req.UnknownTags); err != nil {
 		for i := range codes {
 			codes[i] = err.Code
 		}
@@ -263,7 +263,7 @@ func (m *Manager) StopReplicas(req *kmsg.StopReplicaRequest) *kmsg.StopReplicaRe
 	resp := req.ResponseKind().(*kmsg.StopReplicaResponse)
 	m.changes.Lock()
 	defer m.changes.Unlock()
-	if err := m.fence(req.ControllerEpoch, req.BrokerEpoch); err != nil {
+	if err := m.fence(req.ControllerEpoch, req.BrokerEpoch, &req.UnknownTags); err != nil {
 		resp.ErrorCode = err.Code
 		return resp
 	}

@@ -59,6 +59,7 @@ type Manager struct {
 	// a time. It comes before all other locks.
 	changes         env.Mutex
 	controllerEpoch int32 // of the newest controller heard, under changes
+	sequence        int64 // of its latest request obeyed, 0 if it does not number them; under changes
 
 	mu       env.Mutex // short
 	stop     env.Cond  // stopped, for tasks that sleep
@@ -228,12 +229,16 @@ func (m *Manager) topicConfig(topic string) config.Topic {
 	return m.o.TopicConfig(topic)
 }
 
-// fence checks the epochs of a request from a controller, and remembers a newer one. The caller holds changes.
+// fence checks the epochs of a request from a controller, and its number, and remembers newer ones. The caller holds changes.
 //
-// A broker epoch above ours is of a registration that we have not heard the answer of yet: the controller was faster.
-// Errors: STALE_BROKER_EPOCH, STALE_CONTROLLER_EPOCH. Source: KafkaApis#isBrokerEpochStale, KIP-380.
-func (m *Manager) fence(controllerEpoch int32, brokerEpoch int64) *kerr.Error {
-	if brokerEpoch >= 0 && brokerEpoch < m.o.BrokerEpoch() && !m.o.Config.Bugs.Has(bug.NoBrokerEpoch) {
+// A broker epoch above ours is of a registration that we have not heard the answer of yet: the controller was faster. Of requests of one
+// controller, one that a later has overtaken is a copy of what was obeyed before; the one that came last may come again, as its answer may
+// have been lost.
+//
+// Errors: STALE_BROKER_EPOCH, STALE_CONTROLLER_EPOCH. Source: KafkaApis#isBrokerEpochStale, KIP-380; the number is our own.
+func (m *Manager) fence(controllerEpoch int32, brokerEpoch int64, tags *kmsg.Tags) *kerr.Error {
+	trusting := m.o.Config.Bugs.Has(bug.NoBrokerEpoch)
+	if brokerEpoch >= 0 && brokerEpoch < m.o.BrokerEpoch() && !trusting {
 		markFenceStaleBrokerEpoch.Hit()
 		return kerr.StaleBrokerEpoch
 	}
@@ -241,7 +246,12 @@ func (m *Manager) fence(controllerEpoch int32, brokerEpoch int64) *kerr.Error {
 		markFenceStaleControllerEpoch.Hit()
 		return kerr.StaleControllerEpoch
 	}
-	m.controllerEpoch = controllerEpoch
+	number := wire.Sequence(tags)
+	if controllerEpoch == m.controllerEpoch && number > 0 && number < m.sequence && !trusting {
+		markFenceOvertaken.Hit()
+		return kerr.StaleControllerEpoch
+	}
+	m.controllerEpoch, m.sequence = controllerEpoch, number
 	return nil
 }
 
@@ -251,7 +261,7 @@ func (m *Manager) UpdateMetadata(req *kmsg.UpdateMetadataRequest) *kmsg.UpdateMe
 	resp := req.ResponseKind().(*kmsg.UpdateMetadataResponse)
 	m.changes.Lock()
 	defer m.changes.Unlock()
-	if err := m.fence(req.ControllerEpoch, req.BrokerEpoch); err != nil {
+	if err := m.fence(req.ControllerEpoch, req.BrokerEpoch, &req.UnknownTags); err != nil {
 		resp.ErrorCode = err.Code
 		return resp
 	}

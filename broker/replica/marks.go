@@ -9,6 +9,7 @@ var (
 	markFetcherChanged                   = env.NewMark("fetcher-changed")
 	markFetchSessionLost                 = env.NewMark("fetch-session-lost")
 	markFenceStaleBrokerEpoch            = env.NewMark("fence-stale-broker-epoch")
+	markFenceOvertaken                   = env.NewMark("fence-overtaken")
 	markFenceStaleControllerEpoch        = env.NewMark("fence-stale-controller-epoch")
 	markMoveCancelled                    = env.NewMark("move-cancelled")
 	markMoveLostItsDirectory             = env.NewMark("move-lost-its-directory")

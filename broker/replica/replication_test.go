@@ -9,6 +9,7 @@ import (
 	"barnabas/broker/bug"
 	"barnabas/broker/env"
 	"barnabas/broker/partition"
+	"barnabas/broker/wire"
 	"barnabas/sim/disk"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -230,6 +231,65 @@ func TestStaleOrdersAreRefused(t *testing.T) {
 	if w.state(1).Role != partition.Leader || w.state(1).LeaderEpoch != 1 {
 		t.Errorf("a refused order was obeyed: %+v", w.state(1))
 	}
+}
+
+// Goal: of what one controller tells, a copy that comes after later requests changes nothing, though every epoch in it is right: a StopReplica
+// would delete the replica of a topic that was made anew since. The latest may come twice, and the next controller counts from the start.
+func TestOvertakenRequestsAreRefused(t *testing.T) {
+	w := newWorld(t, 10, 0)
+	w.run(func(e env.Env) {
+		w.decide(e, 1, []int32{1, 2, 3}, 1)
+		n := w.nodes[1]
+		stop := func(controllerEpoch int32, number int64) int16 {
+			req := kmsg.NewPtrStopReplicaRequest()
+			req.Version, req.ControllerEpoch, req.BrokerEpoch = 4, controllerEpoch, n.epoch
+			wire.SetSequence(&req.UnknownTags, number)
+			sp := kmsg.NewStopReplicaRequestTopicPartitionState()
+			sp.LeaderEpoch, sp.Delete = -2, true
+			st := kmsg.NewStopReplicaRequestTopic()
+			st.Topic, st.PartitionStates = "t", append(st.PartitionStates, sp)
+			req.Topics = append(req.Topics, st)
+			return n.manager.StopReplicas(req).ErrorCode
+		}
+		become := func(number int64) int16 {
+			req := w.order(1)
+			wire.SetSequence(&req.UnknownTags, number)
+			return n.manager.BecomeLeaderOrFollower(req).ErrorCode
+		}
+		update := func(number int64, live ...int32) int16 {
+			req := kmsg.NewPtrUpdateMetadataRequest()
+			req.Version, req.ControllerEpoch, req.BrokerEpoch = 8, 1, n.epoch
+			wire.SetSequence(&req.UnknownTags, number)
+			for _, id := range live {
+				b := kmsg.NewUpdateMetadataRequestLiveBroker()
+				b.ID = id
+				req.LiveBrokers = append(req.LiveBrokers, b)
+			}
+			return n.manager.UpdateMetadata(req).ErrorCode
+		}
+		stale := kerr.StaleControllerEpoch.Code
+		step := func(what string, code, want int16, log bool) {
+			t.Helper()
+			if code != want {
+				t.Errorf("%s: %v, want %v", what, kerr.ErrorForCode(code), kerr.ErrorForCode(want))
+			}
+			if got := n.logs.Get(tp) != nil; got != log {
+				t.Errorf("after %s there is a log: %v", what, got)
+			}
+		}
+		step("the deletion", stop(1, 7), 0, false)
+		step("the deletion, again", stop(1, 7), 0, false)
+		step("the topic made anew", become(8), 0, true)
+		step("the same, again", become(8), 0, true)
+		step("the first deletion's copy", stop(1, 7), stale, true)
+		step("metadata", update(9, 1, 2), 0, true)
+		step("older metadata", update(6, 1), stale, true)
+		if live := len(n.metadata.Snapshot().Brokers); live != 2 {
+			t.Errorf("%d brokers live, want the 2 told last", live)
+		}
+		step("an order from before the metadata", become(8), stale, true)
+		step("the next controller's deletion", stop(2, 1), 0, false)
+	})
 }
 
 // TestDeletedReplicaIsGone: the partition, its log, and its followers' fetching.

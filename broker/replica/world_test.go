@@ -54,13 +54,14 @@ type world struct {
 
 // node is one broker's present life.
 type node struct {
-	id      int32
-	epoch   int64
-	manager *replica.Manager
-	config  *config.Broker
-	logs    *log.Manager
-	up      bool
-	job     func() // to be done by the broker's main task
+	id       int32
+	epoch    int64
+	manager  *replica.Manager
+	config   *config.Broker
+	logs     *log.Manager
+	metadata *metadata.Cache
+	up       bool
+	job      func() // to be done by the broker's main task
 }
 
 func newWorld(t *testing.T, seed uint64, bugs bug.Set) *world {
@@ -128,7 +129,7 @@ func (w *world) broker(e env.Env, id int32) {
 	logs.Start()
 	m.Start()
 	s.Start()
-	n.manager, n.config, n.logs, n.up = m, c, logs, true
+	n.manager, n.config, n.logs, n.metadata, n.up = m, c, logs, cache, true
 	for {
 		e.Sleep(10 * time.Millisecond)
 		if job := n.job; job != nil {
