@@ -32,7 +32,7 @@ const (
 	listenerName = "PLAINTEXT"
 	noEpoch      = -1
 
-	// startTimeout bounds the wait for ZooKeeper at the start.
+	// startTimeout bounds the wait for ZooKeeper at the start, unless Options.ConnectTimeout does.
 	startTimeout = 30 * time.Second
 	// settleMax bounds the wait for brokers to hear what this one, if it is the controller, has told them at last.
 	settleMax = time.Second
@@ -58,6 +58,9 @@ type Options struct {
 	Env         env.Env
 	Config      *config.Broker
 	OpenSession zookeeper.Opener
+	// ConnectTimeout bounds the wait for ZooKeeper at the start; 0 takes startTimeout. A command sets it from the configuration
+	// (zookeeper.connection.timeout.ms); scenarios, which start brokers while ZooKeeper is out, leave it.
+	ConnectTimeout time.Duration
 	// ControllerEnv is the world in which this broker, as the controller, reaches brokers; nil takes Env. The simulator holds
 	// these connections back apart from all others.
 	ControllerEnv env.Env
@@ -67,11 +70,12 @@ type Options struct {
 
 // Broker is one broker, for one life.
 type Broker struct {
-	e           env.Env
-	cfg         *config.Broker
-	openSession zookeeper.Opener
-	control     env.Env // for the controller's connections
-	toControl   env.Env // for those to the controller
+	e              env.Env
+	cfg            *config.Broker
+	openSession    zookeeper.Opener
+	connectTimeout time.Duration // 0 takes startTimeout
+	control        env.Env       // for the controller's connections
+	toControl      env.Env       // for those to the controller
 
 	logs       *log.Manager
 	metadata   *metadata.Cache
@@ -109,7 +113,7 @@ type Broker struct {
 
 // New makes a broker that has not started.
 func New(o Options) *Broker {
-	b := &Broker{e: o.Env, cfg: o.Config, openSession: o.OpenSession, control: o.ControllerEnv, toControl: o.ChannelEnv}
+	b := &Broker{e: o.Env, cfg: o.Config, openSession: o.OpenSession, connectTimeout: o.ConnectTimeout, control: o.ControllerEnv, toControl: o.ChannelEnv}
 	if b.control == nil {
 		b.control = b.e
 	}
@@ -215,7 +219,7 @@ func (b *Broker) start() (*zookeeper.Store, error) {
 	if b.logs, err = log.OpenManager(b.e, b.cfg); err != nil {
 		return nil, err
 	}
-	store, err := b.openStore(b.e.Mono().Add(startTimeout))
+	store, err := b.openFirstStore()
 	if err != nil {
 		return nil, err
 	}

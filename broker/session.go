@@ -50,6 +50,20 @@ func (b *Broker) openStoreAgain() *zookeeper.Store {
 	return nil
 }
 
+// openFirstStore opens the session of the start, which must not take for ever.
+//
+// Source: KafkaServer#initZkClient, ZooKeeperClient#waitUntilConnected.
+func (b *Broker) openFirstStore() (*zookeeper.Store, error) {
+	if b.connectTimeout <= 0 {
+		return b.openStore(b.e.Mono().Add(startTimeout))
+	}
+	store, err := b.openStore(b.e.Mono().Add(b.connectTimeout))
+	if err != nil && err != errStopped {
+		err = fmt.Errorf("%w: it did not answer in %v (zookeeper.connection.timeout.ms); start it, or correct zookeeper.connect", err, b.connectTimeout)
+	}
+	return store, err
+}
+
 // openStore opens a session by the deadline.
 func (b *Broker) openStore(deadline env.Instant) (*zookeeper.Store, error) {
 	timeout := time.Duration(b.cfg.ZookeeperSessionMs) * time.Millisecond

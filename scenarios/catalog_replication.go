@@ -176,6 +176,19 @@ var replicationCatalog = []*Scenario{
 		},
 	},
 	{
+		Name:    "overtaken-control",
+		Summary: "what a controller says on connections that it has given up still arrives, after what it said since; topics are deleted and made anew",
+		Draw: func(r *rand.Rand, p *Plan) {
+			p.weigh(map[faults.Kind]int{faults.Pause: 4, faults.PartitionOneWay: 2, faults.Crash: 2, faults.ZooKeeperExpire: 2})
+			p.Faults.Gap = 3 * time.Second
+			p.ControlDelayMax, p.ControlLingers = time.Duration(500+r.IntN(2500))*time.Millisecond, true
+			patience := time.Duration(50+r.IntN(150)) * time.Millisecond
+			p.Configure = append(p.Configure, func(c *config.Broker) { c.ControllerSocketTimeout = patience })
+			p.Operators = append(p.Operators, remakes(50*time.Millisecond), remakes(100*time.Millisecond), remakes(150*time.Millisecond))
+			p.Least.FiredAny, p.Least.Operations = 1, 5
+		},
+	},
+	{
 		Name:    "last-member",
 		Summary: "the last member of an ISR loses power, with what all had acknowledged; one of those that left when no more was committed has it, and leads",
 		Draw: func(r *rand.Rand, p *Plan) {

@@ -11,6 +11,8 @@ import (
 	"barnabas/broker/env"
 	"barnabas/broker/wire"
 	"barnabas/sim/cluster"
+
+	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 // operator changes the cluster by requests, as an administrator does, and restarts brokers. What fails is left so: the
@@ -289,6 +291,37 @@ func churns(mean time.Duration) func(*operator) {
 				value := fmt.Sprint(1 + o.rand.IntN(2))
 				return o.admin.SetTopicConfig(name, "min.insync.replicas", &value, requestMax)
 			}
+			return o.write(name)
+		})
+	}
+}
+
+// remakes writes to a topic, deletes it and makes another under the same name at once, over and over.
+func remakes(mean time.Duration) func(*operator) {
+	return func(o *operator) {
+		name := "remade-" + o.name
+		there := false
+		o.every(mean, func() error {
+			if there && o.rand.IntN(2) > 0 {
+				return o.write(name)
+			}
+			if there {
+				if err := o.admin.DeleteTopics(requestMax, name); err != nil && !errors.Is(err, kerr.UnknownTopicOrPartition) {
+					return err
+				}
+				there = false
+			}
+			made := client.NewTopic{Name: name, Partitions: 1 + o.rand.Int32N(3), ReplicationFactor: int16(o.plan.Replicas)}
+			for deadline := o.e.Mono().Add(requestMax); ; o.e.Sleep(5 * time.Millisecond) { // the deletion may be under way
+				err := o.admin.CreateTopics(requestMax, made)
+				if err == nil {
+					break
+				}
+				if !errors.Is(err, kerr.TopicAlreadyExists) || o.e.Mono() >= deadline {
+					return err
+				}
+			}
+			there = true
 			return o.write(name)
 		})
 	}

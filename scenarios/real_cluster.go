@@ -47,6 +47,7 @@ func (c *realCluster) start() error {
 		if _, _, err := config.Load(name+".properties", []byte(text)); err != nil {
 			return fmt.Errorf("this scenario asks for what no server.properties can say: %w", err)
 		}
+		text += "zookeeper.connection.timeout.ms=30000\n" // a fault may keep ZooKeeper away for longer than a session
 		if err := c.p.Configure(name, text); err != nil {
 			return err
 		}

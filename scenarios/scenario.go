@@ -57,6 +57,9 @@ type Plan struct {
 	// ControlDelayMax holds what the controller sends to brokers back for up to so long, each connection on its own, until HealAt;
 	// so what an old controller says arrives late, and after what its successor says. 0 for never.
 	ControlDelayMax time.Duration
+	// ControlLingers has what is held back arrive also if the controller has given the connection up meanwhile, and said it again on
+	// another: after what it said since. Simulated world only.
+	ControlLingers bool
 
 	// downAfterKill is how long operators leave a broker down that they have killed.
 	downAfterKill time.Duration

@@ -118,7 +118,7 @@ func (a *API) alterResource(r resource, times int, validateOnly bool, change fun
 		return err
 	}
 	if r.kind == kmsg.ConfigResourceTypeTopic {
-		if _, err := a.Config.TopicDefaults().WithOverrides(next); err != nil {
+		if err := a.Config.TopicDefaults().Validate(next); err != nil {
 			return fmt.Errorf("%v: %w", err, kerr.InvalidConfig)
 		}
 	} else if err := a.Config.ValidateDynamic(next, r.name == ""); err != nil {

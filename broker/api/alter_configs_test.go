@@ -34,6 +34,16 @@ func TestIncrementalAlterConfigs(t *testing.T) {
 			{topic, "t", "retention.ms", "x", 0, kerr.InvalidConfig.Code},
 			{topic, "t", "retention.ms", "x", 2, kerr.InvalidConfig.Code},
 			{topic, "t", "nosuch", "1", 0, kerr.InvalidConfig.Code},
+			{topic, "t", "compression.zstd.level", "9", 0, 0}, // kept, without effect
+			{topic, "t", "compression.zstd.level", "", 1, 0},
+			{topic, "t", "compression.zstd.level", "23", 0, kerr.InvalidConfig.Code},
+			{topic, "t", "remote.storage.enable", "true", 0, kerr.InvalidConfig.Code},
+			{topic, "t", "min.compaction.lag.ms", "2000", 0, 0}, // beside the default of the other
+			{topic, "t", "max.compaction.lag.ms", "1000", 0, kerr.InvalidConfig.Code},
+			{topic, "t", "min.compaction.lag.ms", "", 1, 0},
+			{broker, "1", "replica.lag.time.max.ms", "100", 0, kerr.InvalidRequest.Code}, // fetches would wait longer than that; and it is read-only
+			{broker, "", "replica.fetch.wait.max.ms", "60000", 0, kerr.InvalidRequest.Code},
+			{broker, "1", "replica.fetch.min.bytes", "5", 0, kerr.InvalidRequest.Code},
 			{topic, "nosuch", "retention.ms", "1", 0, kerr.UnknownTopicOrPartition.Code},
 			{topic, "t", "retention.ms", "1", 9, kerr.InvalidRequest.Code},
 			{broker, "1", "log.retention.ms", "7000", 0, 0},

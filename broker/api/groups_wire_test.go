@@ -8,6 +8,7 @@ import (
 
 	"barnabas/broker/config"
 	"barnabas/broker/coordinator"
+	"barnabas/broker/record"
 	"barnabas/broker/wire"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -363,6 +364,113 @@ func TestOffsetDeleteAtTheWire(t *testing.T) {
 			if wants(t, "another group than consumers'", resp.ErrorCode, kerr.NonEmptyGroup); len(resp.Topics) != 0 {
 				t.Errorf("%+v", resp)
 			}
+		}
+	})
+}
+
+// keysOf counts the records of __consumer_offsets with group g's key, and its tombstones.
+func (d *desk) keysOf() (states, tombstones int) {
+	d.t.Helper()
+	p, err := d.realPartition(wire.TopicPartition{Topic: "__consumer_offsets", Partition: coordinator.PartitionFor("g", 50)})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	slice, err := p.ReadOwn(0, 1<<20, 1<<20)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer slice.Release()
+	rest, err := slice.Bytes()
+	for err == nil && len(rest) > 0 {
+		var b record.Batch
+		if b, rest, err = record.Next(rest); err != nil {
+			break
+		}
+		for it := record.NewIterator(b, 0); it.Next(); {
+			var key kmsg.GroupMetadataKey
+			if r := it.Record(); key.ReadFrom(r.Key) == nil && key.Version == 2 && key.Group == "g" {
+				if states++; r.Value == nil {
+					tombstones++
+				}
+			}
+		}
+	}
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return states, tombstones
+}
+
+// Goal: a group that only ever kept offsets goes without a tombstone of its own, and stays gone; one that had members has one.
+func TestOnlyGroupsThatHadMembersHaveTombstones(t *testing.T) {
+	onTxns(t, 1, nil, func(d *desk, _ *producer) {
+		gone := func(when string) {
+			t.Helper()
+			d.reload(nil)
+			if ids, _ := d.listed(); slices.Contains(ids, "g") {
+				t.Errorf("%s: groups %v after a reload", when, ids)
+			}
+		}
+		remove := func() int16 {
+			req := kmsg.NewPtrDeleteGroupsRequest()
+			req.Version, req.Groups = 2, []string{"g"}
+			return do[*kmsg.DeleteGroupsResponse](d, req).Groups[0].ErrorCode
+		}
+		for range 2 {
+			wants(t, "commit", d.commit(8, 3, nil), nil)
+			wants(t, "delete the offset", d.deleteOffsets("t", 0).ErrorCode, nil)
+			gone("offset deleted")
+			wants(t, "commit", d.commit(8, 3, nil), nil)
+			wants(t, "delete the group", remove(), nil)
+			gone("group deleted")
+		}
+		if states, tombstones := d.keysOf(); states != 0 || tombstones != 0 {
+			t.Errorf("%d records, %d tombstones of a group without members", states, tombstones)
+		}
+		wants(t, "leave", d.leave(5, d.member(nil).MemberID), nil)
+		wants(t, "commit", d.commit(8, 3, nil), nil)
+		wants(t, "delete the group", remove(), nil)
+		gone("members gone")
+		if states, tombstones := d.keysOf(); states < 2 || tombstones != 1 {
+			t.Errorf("%d records, %d tombstones of a group that had members", states, tombstones)
+		}
+	})
+}
+
+// Goal: an offset that is deleted takes with it what open transactions commit of the partition, and of no other.
+func TestOffsetDeleteDropsTransactionalCommits(t *testing.T) {
+	onTxns(t, 2, nil, func(d *desk, p *producer) {
+		wants(t, "commit", d.commit(8, 3, nil), nil)
+		wants(t, "offsets", p.addOffsets(), nil)
+		req := p.offsetsRequest(4, 8)
+		second := req.Topics[0].Partitions[0]
+		second.Partition, second.Offset = 1, 9
+		req.Topics[0].Partitions = append(req.Topics[0].Partitions, second)
+		wants(t, "commit offsets", d.commitOffsets(req), nil)
+		_, code := d.offset(true)
+		wants(t, "open", code, kerr.UnstableOffsetCommit)
+		wants(t, "delete", d.deleteOffsets("t", 0).Topics[0].Partitions[0].ErrorCode, nil)
+		at, code := d.offset(true)
+		if wants(t, "deleted", code, nil); at != -1 {
+			t.Errorf("offset %d is left", at)
+		}
+		if ids, _ := d.listed(); !slices.Contains(ids, "g") {
+			t.Errorf("the group went, with an open commit of another partition: %v", ids)
+		}
+		wants(t, "end", p.end(4, true).ErrorCode, nil)
+		both := kmsg.NewPtrOffsetFetchRequest()
+		both.Version, both.Group = 7, "g"
+		both.Topics = []kmsg.OffsetFetchRequestTopic{{Topic: "t", Partitions: []int32{0, 1}}}
+		var told []int64
+		d.eventually("the other partition's offset", func() bool {
+			told = nil
+			for _, out := range do[*kmsg.OffsetFetchResponse](d, both).Topics[0].Partitions {
+				told = append(told, out.Offset)
+			}
+			return told[1] == 9
+		})
+		if told[0] != -1 {
+			t.Errorf("offset %d came back with the transaction", told[0])
 		}
 	})
 }

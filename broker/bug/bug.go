@@ -43,6 +43,7 @@ const (
 	TxnIndexTogether                     // the ends of transactions in one append are indexed as if all were over
 	ShrinkUnconfirmed                    // a leader counts a shrunk ISR before the controller has confirmed it (KIP-497)
 	LossUnseen                           // the last member of an ISR leads again, whatever it has lost (KIP-966)
+	OvertakenControl                     // a controller's request is obeyed though later ones have overtaken it
 )
 
 // Animal describes one bug.
@@ -85,6 +86,7 @@ var Zoo = []Animal{
 	{TxnIndexTogether, "txn-index-together", "a follower indexes the ends of several transactions in one append as if all were over before the first", "aborted records under read_committed after a failover", "found here: docs/bugs.md"},
 	{ShrinkUnconfirmed, "shrink-unconfirmed", "a leader counts the ISR without those who lag before the controller has confirmed it", "two leaders acknowledge: a deposed one goes on alone", "KIP-497"},
 	{LossUnseen, "loss-unseen", "the last member of an ISR leads again although it has lost its data, and eligible replicas have theirs", "acked writes are lost", "KIP-966"},
+	{OvertakenControl, "overtaken-control", "a controller's request is obeyed that comes, on a connection given up, after those which followed it", "a topic made anew loses a replica to the deletion of its predecessor", "Kafka in ZooKeeper mode"},
 }
 
 // Has reports whether b is on. In a production build it is constant false.

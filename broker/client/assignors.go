@@ -159,11 +159,19 @@ func level(members []*subscriber) {
 }
 
 // withholdOwned makes an assignment cooperative: what is taken from one member goes to nobody in this generation. Its owner gives it up and joins
-// again, and only then is it given away (KIP-429). Source: CooperativeStickyAssignor#adjustAssignment.
+// again, and only then is it given away (KIP-429). The owner is whom assignSticky believes: what members of older generations claim as well is not
+// withheld from it (KIP-792), while what two of one generation claim is withheld from all.
+//
+// DEVIATION(KIP-792): where members read different topics Kafka believes, here, everybody who claims a partition, and gives it at once to any of them.
+// Two would own it.
+//
+// Source: CooperativeStickyAssignor#adjustAssignment, AbstractStickyAssignor.ConstrainedAssignmentBuilder.
 func withholdOwned(members []*subscriber) {
+	owner := owners(members)
 	for _, s := range members {
 		s.assigned = slices.DeleteFunc(s.assigned, func(tp wire.TopicPartition) bool {
-			return slices.ContainsFunc(members, func(other *subscriber) bool { return other != s && slices.Contains(other.owned, tp) })
+			of, claimed := owner[tp]
+			return claimed && of != s
 		})
 	}
 }

@@ -144,6 +144,48 @@ func TestStickyAssignor(t *testing.T) {
 	}
 }
 
+// Goal: of two that claim a partition the member of the newest generation keeps it through a cooperative rebalance (KIP-792), whoever comes first and whatever
+// else they read; of one generation neither does; and what goes to somebody else waits for its owner.
+func TestCooperativeAssignorBelievesTheNewest(t *testing.T) {
+	tp := func(n int32) wire.TopicPartition { return wire.TopicPartition{Topic: "t", Partition: n} }
+	member := func(id string, generation int32, owned ...wire.TopicPartition) *subscriber {
+		return &subscriber{id: id, generation: generation, topics: []string{"t"}, owned: owned}
+	}
+	_, all := partitionsOfTopics(map[string]int{"t": 2})
+	for _, c := range []struct {
+		name    string
+		members []*subscriber
+		want    string
+		unlike  string // where they read different topics; "" for the same
+	}{
+		{"the older one first", []*subscriber{member("a", 4, tp(0), tp(1)), member("b", 5, tp(1))}, "a[t-0] b[t-1]", ""},
+		{"the newer one first", []*subscriber{member("a", 5, tp(0)), member("b", 4, tp(0), tp(1))}, "a[t-0] b[t-1]", ""},
+		{"one generation", []*subscriber{member("a", 5, tp(0), tp(1)), member("b", 5, tp(1))}, "a[t-0] b[]", ""},
+		{"one generation, and a newer one", []*subscriber{member("a", 4, tp(0)), member("b", 4, tp(0)), member("c", 5, tp(0))}, "a[t-1] b[] c[t-0]", ""},
+		{"it is another's turn", []*subscriber{member("a", 5, tp(0), tp(1)), member("b", 4, tp(1))}, "a[t-0] b[]", "a[t-1] b[]"},
+	} {
+		for _, extra := range []bool{false, true} {
+			var members []*subscriber
+			for i, s := range c.members {
+				s := *s
+				if extra && i == 0 {
+					s.topics = []string{"none", "t"}
+				}
+				members = append(members, &s)
+			}
+			assignSticky(members, all)
+			withholdOwned(members)
+			want := c.want
+			if extra && c.unlike != "" {
+				want = c.unlike
+			}
+			if got := shown(members); got != want {
+				t.Errorf("%s, extra topic %t: %s, want %s", c.name, extra, got, want)
+			}
+		}
+	}
+}
+
 // mostKept is how many partitions can stay where they are in an even assignment: of each member the least of what it has and its share, and one more for as many
 // as there are shares of one more.
 func mostKept(members []*subscriber, owner map[wire.TopicPartition]*subscriber, partitions int) int {

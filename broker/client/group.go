@@ -79,7 +79,8 @@ type Member struct {
 	generation int32
 	joined     bool // heartbeats are due
 	rejoin     bool
-	lost       bool  // the group does not know the member any more
+	lost       bool  // the member has fallen out of its generation
+	unknown    bool  // lost, and the group does not know its id either
 	fatal      error // another has taken the member's instance: it has ended; nil for not
 	closed     bool
 }
@@ -288,13 +289,17 @@ func (m *Member) ended(why error) error {
 	return why
 }
 
-// forget gives everything up that a member owned which the group does not know any more.
+// forget gives everything up that a member owned which has fallen out of its generation. It keeps its id unless the group does not know that any more:
+// under a new one the group would wait for the old one until that is gone (AbstractCoordinator#resetStateAndGeneration).
 func (m *Member) forget() {
 	m.giveUp(m.owned)
 	m.agreed(false)
 	m.last, m.lastIn = nil, -1
 	m.mu.Lock()
-	m.lost, m.id, m.generation, m.rejoin, m.joined = false, "", -1, true, false
+	if m.unknown {
+		m.id = ""
+	}
+	m.lost, m.unknown, m.generation, m.rejoin, m.joined = false, false, -1, true, false
 	m.mu.Unlock()
 }
 
@@ -336,7 +341,10 @@ func (m *Member) heed(err error) {
 	case errors.Is(err, kerr.FencedInstanceID):
 		markMemberIsToldThatItIsNone.Hit()
 		m.fatal, m.joined = fmt.Errorf("instance %s of group %s: %w", m.o.InstanceID, m.o.Group, err), false
-	case errors.Is(err, kerr.UnknownMemberID), errors.Is(err, kerr.IllegalGeneration):
+	case errors.Is(err, kerr.UnknownMemberID):
+		markMemberIsToldThatItIsNone.Hit()
+		m.lost, m.unknown, m.rejoin = true, true, true
+	case errors.Is(err, kerr.IllegalGeneration):
 		markMemberIsToldThatItIsNone.Hit()
 		m.lost, m.rejoin = true, true
 	case errors.Is(err, kerr.RebalanceInProgress):

@@ -21,6 +21,7 @@ type Broker struct {
 	ZookeeperConnect   []string // zookeeper.connect, host:port each
 	ZookeeperChroot    string   // zookeeper.connect's trailing path
 	ZookeeperSessionMs int32    // zookeeper.session.timeout.ms
+	ZookeeperConnectMs int32    // zookeeper.connection.timeout.ms; 0 takes ZookeeperSessionMs; see ConnectTimeout
 
 	NumPartitions            int32 // num.partitions
 	DefaultReplicationFactor int16 // default.replication.factor
@@ -36,6 +37,7 @@ type Broker struct {
 	ReplicaLagTimeMax              time.Duration // replica.lag.time.max.ms
 	ReplicaFetchWaitMax            time.Duration // replica.fetch.wait.max.ms
 	ReplicaFetchBytesMax           int32         // replica.fetch.max.bytes, a partition
+	ReplicaFetchBytesMin           int32         // replica.fetch.min.bytes, a response
 	ReplicaFetchResponseBytesMax   int32         // replica.fetch.response.max.bytes
 	ReplicaFetchBackoff            time.Duration // replica.fetch.backoff.ms
 	ReplicaSocketTimeout           time.Duration // replica.socket.timeout.ms

@@ -2,6 +2,7 @@ package config
 
 import (
 	"math"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -120,4 +121,119 @@ func FuzzLoad(f *testing.F) {
 func explicit(b *Broker, name string) bool {
 	_, ok := b.Explicit(name)
 	return ok
+}
+
+// Goal: every key of Kafka 3.9 is known: it has an effect, or a note says why it has none, or an error why it is refused. Method: our
+// tables against the keys that Kafka's definitions name (AbstractKafkaConfig.CONFIG_DEF, LogConfig), each given with a value that
+// cannot be right: whatever is said must not be that the key is unknown. And our tables hold no key that Kafka has not.
+func TestEveryKeyOfKafkaIsKnown(t *testing.T) {
+	read := func(name string) []string {
+		data, err := os.ReadFile("testdata/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Fields(string(data))
+	}
+	brokers, topics := read("keys-broker-3.9.txt"), read("keys-topic-3.9.txt")
+	if len(brokers) < 300 || len(topics) < 30 {
+		t.Fatalf("%d and %d keys", len(brokers), len(topics))
+	}
+	for _, key := range brokers {
+		note, err := Default().put(key, "")
+		if err != nil && strings.Contains(err.Error(), "unknown key") {
+			t.Error(err)
+		}
+		_, isInert := inert[key]
+		if _, isRefused := refusal(key); isInert && isRefused {
+			t.Errorf("%s is inert and refused", key)
+		}
+		if isInert && note == "" && err == nil {
+			t.Errorf("%s has no effect, and nothing says so", key)
+		}
+	}
+	for _, key := range topics {
+		if _, err := DefaultTopic().WithOverrides(map[string]string{key: "?"}); err == nil || strings.Contains(err.Error(), "unknown") {
+			t.Errorf("topic config %s: %v", key, err)
+		}
+	}
+	for key := range inert {
+		if !slices.Contains(brokers, key) {
+			t.Errorf("%s is inert, and Kafka has no such key", key)
+		}
+	}
+	for _, k := range BrokerKeys() {
+		if !slices.Contains(brokers, k.Name) && !strings.HasPrefix(k.Name, "barnabas.") {
+			t.Errorf("Kafka has no key %s", k.Name)
+		}
+	}
+}
+
+// Goal: what a key cannot be, or keys together, is refused as by Kafka, overrides of the command line included; what has no effect says so.
+func TestLoadJudgesTheWhole(t *testing.T) {
+	const good = "broker.id=1\nzookeeper.connect=z:1\n"
+	for _, c := range []struct{ text, want string }{
+		{good + "log.dirs=/a,/a\n", "f:3: log.dirs: /a is given twice"},
+		{good + "log.dirs=/a,/b,/x/../a/\n", "f:3: log.dirs: /x/../a/ is given twice, as /a before"},
+		{good + "log.cleaner.min.compaction.lag.ms=2\nlog.cleaner.max.compaction.lag.ms=1\n", "f:4: log.cleaner.min.compaction.lag.ms is 2, more than"},
+		{good + "replica.socket.timeout.ms=499\n", "f:3: replica.socket.timeout.ms must not"},
+		{good + "advertised.listeners=PLAINTEXT://0.0.0.0:9092\n", "f:3: advertised.listeners: "},
+		{good + "listeners=PLAINTEXT://0.0.0.0:9092\n", "f:3: listeners is 0.0.0.0"},
+		{"broker.id=1\nzookeeper.connect=foo:bar\n", `f:2: zookeeper.connect: "foo:bar": the port must be`},
+		{"broker.id=1\nzookeeper.connect=foo:1,:2/x\n", `f:2: zookeeper.connect: ":2" is not`},
+		{good + "zookeeper.connection.timeout.ms=0\n", "f:3: zookeeper.connection.timeout.ms: 0 is out of range"},
+		{good + "authorizer.class.name=a.B\n", "f:3: authorizer.class.name is not supported: there are no ACLs"},
+		{good + "ssl.keystore.location=/k\n", "f:3: ssl.keystore.location is not supported: SSL"},
+		{good + "listener.name.x.sasl.enabled.mechanisms=PLAIN\n", "is not supported: SASL and SSL"},
+		{good + "process.roles=broker\n", "f:3: process.roles is not supported: it is for KRaft"},
+		{good + "inter.broker.listener.name=INSIDE\n", `f:3: inter.broker.listener.name: "INSIDE"`},
+		{good + "security.inter.broker.protocol=SSL\n", `f:3: security.inter.broker.protocol: "SSL"`},
+		{good + "compression.gzip.level=10\n", "f:3: compression.gzip.level: 10 is out of range"},
+		{good + "compression.gzip.level=0\n", "f:3: compression.gzip.level: 0 is out of range"},
+	} {
+		_, _, err := Load("f", []byte(c.text))
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q: error %v, want %q", c.text, err, c.want)
+		}
+	}
+	for _, c := range []struct{ override, want string }{
+		{"replica.socket.timeout.ms=1", "f: replica.socket.timeout.ms must not"},
+		{"replica.lag.time.max.ms=100", "f: replica.fetch.wait.max.ms must not"},
+		{"ssl.keystore.location=/k", "--override ssl.keystore.location=/k: ssl.keystore.location is not supported"},
+		{"broker.id", "--override broker.id: write key=value"},
+	} {
+		if _, _, err := Load("f", []byte(good), c.override); err == nil || !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("--override %s: error %v, want %q", c.override, err, c.want)
+		}
+	}
+	if _, _, err := Load("f", []byte(good+"replica.socket.timeout.ms=1\n"), "replica.fetch.wait.max.ms=1"); err != nil {
+		t.Errorf("an override that mends the file: %v", err)
+	}
+	b, notes, err := Load("f", []byte(good+"listeners=PLAINTEXT://0.0.0.0:9092\nadvertised.listeners=PLAINTEXT://b:9092\nmax.connections=5\n"+
+		"replica.fetch.min.bytes=7\nlog.roll.jitter.hours=2\nzookeeper.session.timeout.ms=4000\ncompression.zstd.level=9\n"), "metric.reporters=")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.ReplicaFetchBytesMin != 7 || b.Topic.SegmentJitter != 2*time.Hour || b.ConnectTimeout() != 4*time.Second {
+		t.Errorf("min bytes %d, jitter %v, connect %v", b.ReplicaFetchBytesMin, b.Topic.SegmentJitter, b.ConnectTimeout())
+	}
+	if len(notes) != 3 || !strings.Contains(notes[0], "f:5: max.connections has no effect") || !strings.Contains(notes[2], "--override: metric.reporters has no") {
+		t.Errorf("notes %q", notes)
+	}
+	if b, _, err = Load("f", []byte("broker.id=1\nzookeeper.connect=[::1]\nzookeeper.connection.timeout.ms=9\n")); err != nil || b.ConnectTimeout() != 9*time.Millisecond || b.ZookeeperConnect[0] != "[::1]:2181" {
+		t.Errorf("%v, %v", b, err)
+	}
+}
+
+// Goal: a topic's configs that contradict each other are refused when they are asked for, and taken where they are kept already.
+func TestTopicConfigsThatConflict(t *testing.T) {
+	bad := map[string]string{"min.compaction.lag.ms": "2", "max.compaction.lag.ms": "1"}
+	if err := DefaultTopic().Validate(bad); err == nil || !strings.Contains(err.Error(), "min.compaction.lag.ms is 2") {
+		t.Errorf("asked for: %v", err)
+	}
+	if _, err := DefaultTopic().WithOverrides(bad); err != nil {
+		t.Errorf("kept: %v", err)
+	}
+	if err := DefaultTopic().Validate(map[string]string{"min.compaction.lag.ms": "2", "compression.lz4.level": "9"}); err != nil {
+		t.Error(err)
+	}
 }

@@ -192,6 +192,8 @@ func Synonyms(name string) []string {
 		return []string{name, "log.retention.minutes", "log.retention.hours"}
 	case "log.roll.ms":
 		return []string{name, "log.roll.hours"}
+	case "log.roll.jitter.ms":
+		return []string{name, "log.roll.jitter.hours"}
 	}
 	return []string{name}
 }

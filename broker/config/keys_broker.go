@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -66,6 +68,7 @@ var brokerKeys = []*Key[Broker]{
 	millis("producer.id.expiration.ms", Int, 86400000, 1, func(b *Broker) *time.Duration { return &b.ProducerIDExpiration }, "Time after which an idle producer's state is forgotten."),
 	millis("replica.fetch.backoff.ms", Int, 1000, 0, func(b *Broker) *time.Duration { return &b.ReplicaFetchBackoff }, "Pause of a partition's fetcher after an error."),
 	int32Key("replica.fetch.max.bytes", 1<<20, 0, func(b *Broker) *int32 { return &b.ReplicaFetchBytesMax }, "Bytes a follower asks for per partition."),
+	int32Key("replica.fetch.min.bytes", 1, 0, func(b *Broker) *int32 { return &b.ReplicaFetchBytesMin }, "Bytes that a follower's fetch waits for, at most replica.fetch.wait.max.ms."),
 	int32Key("replica.fetch.response.max.bytes", 10<<20, 0, func(b *Broker) *int32 { return &b.ReplicaFetchResponseBytesMax }, "Bytes a follower asks for in all."),
 	millis("replica.fetch.wait.max.ms", Int, 500, 1, func(b *Broker) *time.Duration { return &b.ReplicaFetchWaitMax }, "Time a leader holds a follower's fetch when there is nothing new."),
 	millis("replica.high.watermark.checkpoint.interval.ms", Long, 5000, 1, func(b *Broker) *time.Duration { return &b.ReplicaHighWatermarkCheckpoint }, "Time between checkpoints of the high watermarks."),
@@ -84,33 +87,9 @@ var brokerKeys = []*Key[Broker]{
 	millis("transactional.id.expiration.ms", Int, 604800000, 1, func(b *Broker) *time.Duration { return &b.TransactionalIDExpiration }, "Time after which a transactional id without a transaction is forgotten."),
 	{Name: "zookeeper.connect", Type: String, Default: "", Doc: "host:port[,host:port…][/chroot]",
 		set: setZookeeperConnect, get: func(b *Broker) string { return strings.Join(b.ZookeeperConnect, ",") + b.ZookeeperChroot }},
+	{Name: "zookeeper.connection.timeout.ms", Type: Int, Default: "", Doc: "Time that a start waits for ZooKeeper; by default zookeeper.session.timeout.ms.",
+		set: setConnectTimeout, get: getConnectTimeout},
 	int32Key("zookeeper.session.timeout.ms", 18000, 1, func(b *Broker) *int32 { return &b.ZookeeperSessionMs }, "Time without contact after which ZooKeeper declares this broker dead."),
-}
-
-// inert are keys of Kafka's that a server.properties may hold and that have no effect here; the value says why.
-var inert = map[string]string{
-	"num.network.threads":                                         "every connection has its own tasks",
-	"num.io.threads":                                              "every connection has its own tasks",
-	"background.threads":                                          "background work has its own tasks",
-	"queued.max.requests":                                         "see barnabas.requests.in.flight.max",
-	"socket.send.buffer.bytes":                                    "the system's default is used",
-	"socket.receive.buffer.bytes":                                 "the system's default is used",
-	"replica.socket.receive.buffer.bytes":                         "the system's default is used",
-	"num.recovery.threads.per.data.dir":                           "logs recover in their own tasks",
-	"zookeeper.connection.timeout.ms":                             "the session time-out bounds the first connection too",
-	"inter.broker.protocol.version":                               "brokers speak 3.9",
-	"log.message.format.version":                                  "batches are version 2, as with inter.broker.protocol.version 3.0 and later",
-	"controller.quorum.voters":                                    "coordination is by ZooKeeper",
-	"security.inter.broker.protocol":                              "brokers speak PLAINTEXT",
-	"reserved.broker.max.id":                                      "ids are given by broker.id",
-	"broker.id.generation.enable":                                 "ids are given by broker.id",
-	"group.coordinator.rebalance.protocols":                       "groups are of the classic protocol, as in ZooKeeper mode",
-	"transaction.state.log.load.buffer.size":                      "the topic is read a MiB at a time",
-	"transaction.abort.timed.out.transaction.cleanup.interval.ms": "every transaction has a timer of its own",
-	"log.flush.start.offset.checkpoint.interval.ms":               "the log start is checkpointed with the recovery point",
-	"fetch.purgatory.purge.interval.requests":                     "finished waiters leave at once",
-	"producer.purgatory.purge.interval.requests":                  "finished waiters leave at once",
-	"delete.records.purgatory.purge.interval.requests":            "finished waiters leave at once",
 }
 
 func hostPort(text, key string) (host string, port int32, err error) {
@@ -162,11 +141,17 @@ func setAdvertised(b *Broker, text string) error {
 		return nil
 	}
 	host, port, err := hostPort(text, "advertised.listeners")
+	if err == nil && anyHost(host) {
+		err = fmt.Errorf("%q: nobody can connect to %s; name an address that others reach", text, host)
+	}
 	if err == nil {
 		b.AdvertisedHost, b.AdvertisedPort = host, port
 	}
 	return err
 }
+
+// anyHost says that a host stands for all of this machine's addresses: one to listen on, and none to connect to.
+func anyHost(host string) bool { return host == "0.0.0.0" || host == "::" }
 
 func getAdvertised(b *Broker) string {
 	if b.AdvertisedHost == "" && b.AdvertisedPort == 0 {
@@ -201,6 +186,9 @@ func setLogDirs(b *Broker, text string) error {
 	var dirs []string
 	for dir := range strings.SplitSeq(text, ",") {
 		if dir = strings.TrimSpace(dir); dir != "" {
+			if first := slices.IndexFunc(dirs, func(d string) bool { return path.Clean(d) == path.Clean(dir) }); first >= 0 {
+				return fmt.Errorf("%s is given twice, as %s before", dir, dirs[first])
+			}
 			dirs = append(dirs, dir)
 		}
 	}
@@ -221,13 +209,47 @@ func setZookeeperConnect(b *Broker, text string) error {
 		if s = strings.TrimSpace(s); s == "" {
 			continue
 		}
-		if !strings.Contains(s, ":") {
+		if !strings.Contains(s, ":") || strings.HasSuffix(s, "]") {
 			s += ":2181"
+		}
+		if host, port, err := SplitHostPort(s); err != nil {
+			return err
+		} else if host == "" || port == 0 {
+			return fmt.Errorf("%q is not host:port", s)
 		}
 		list = append(list, s)
 	}
 	b.ZookeeperConnect, b.ZookeeperChroot = list, chroot
 	return nil
+}
+
+func setConnectTimeout(b *Broker, text string) error {
+	if text == "" {
+		b.ZookeeperConnectMs = 0
+		return nil
+	}
+	ms, err := parseInt(text, 1, math.MaxInt32)
+	if err == nil {
+		b.ZookeeperConnectMs = int32(ms)
+	}
+	return err
+}
+
+func getConnectTimeout(b *Broker) string {
+	if b.ZookeeperConnectMs == 0 {
+		return ""
+	}
+	return strconv.Itoa(int(b.ZookeeperConnectMs))
+}
+
+// ConnectTimeout is how long a start waits for ZooKeeper.
+//
+// Source: KafkaConfig#zkConnectionTimeoutMs.
+func (b *Broker) ConnectTimeout() time.Duration {
+	if b.ZookeeperConnectMs > 0 {
+		return time.Duration(b.ZookeeperConnectMs) * time.Millisecond
+	}
+	return time.Duration(b.ZookeeperSessionMs) * time.Millisecond
 }
 
 // BrokerKeys lists the keys of a broker, sorted by name, but for the defaults of topics.

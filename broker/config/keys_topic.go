@@ -132,6 +132,25 @@ func TopicKey(name string) (*Key[Topic], bool) {
 	return nil, false
 }
 
+// conflict is what no single key can tell.
+//
+// Source: LogConfig#validateValues.
+func (t *Topic) conflict() error {
+	if t.MaxCompactionLag > 0 && t.MinCompactionLag > t.MaxCompactionLag {
+		return fmt.Errorf("min.compaction.lag.ms is %d, more than max.compaction.lag.ms, %d", t.MinCompactionLag.Milliseconds(), t.MaxCompactionLag.Milliseconds())
+	}
+	return nil
+}
+
+// Validate is WithOverrides for configs that somebody asks for: they must fit together, too. What is kept already is taken as it is.
+func (base Topic) Validate(overrides map[string]string) error {
+	t, err := base.WithOverrides(overrides)
+	if err != nil {
+		return err
+	}
+	return t.conflict()
+}
+
 // WithOverrides is base with the given configs put over it. An unknown name or a value that does not fit is an error
 // that names it (INVALID_CONFIG on the wire).
 func (base Topic) WithOverrides(overrides map[string]string) (Topic, error) {
@@ -144,9 +163,19 @@ func (base Topic) WithOverrides(overrides map[string]string) (Topic, error) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(overrides)) {
-		if _, ok := TopicKey(name); !ok {
-			return base, fmt.Errorf("unknown topic config %s", name)
+		if _, ok := TopicKey(name); ok {
+			continue
 		}
+		if k := inertTopicKey(name); k != nil {
+			if err := k.set(&t, overrides[name]); err != nil {
+				return base, fmt.Errorf("topic config %s: %w", name, err)
+			}
+			continue
+		}
+		if why, ok := refusal(name); ok {
+			return base, fmt.Errorf("topic config %s is not supported: %s", name, why)
+		}
+		return base, fmt.Errorf("unknown topic config %s", name)
 	}
 	return t, nil
 }

@@ -10,8 +10,9 @@ import (
 )
 
 // Load reads a server.properties. name is for the errors, each of which names file, line and reason; all of them are
-// returned together (errors.Join). notes say which known keys have no effect.
-func Load(name string, data []byte) (b *Broker, notes []string, err error) {
+// returned together (errors.Join). notes say which known keys have no effect. overrides are put over what the file says, as a command
+// line does ("key=value" each), before it is judged as a whole.
+func Load(name string, data []byte, overrides ...string) (b *Broker, notes []string, err error) {
 	b = Default()
 	var errs []error
 	seen := map[string]int{}
@@ -41,6 +42,15 @@ func Load(name string, data []byte) (b *Broker, notes []string, err error) {
 			}
 		}
 	}
+	for _, text := range overrides {
+		note, err := b.override(text)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("--override %s: %w", text, err))
+		}
+		if note != "" {
+			notes = append(notes, "--override: "+note)
+		}
+	}
 	if len(errs) == 0 {
 		errs = append(errs, b.complete(name, seen)...)
 	}
@@ -52,12 +62,16 @@ func Load(name string, data []byte) (b *Broker, notes []string, err error) {
 
 // Override puts one "key=value" over what the file said, as a command line does.
 func (b *Broker) Override(text string) error {
+	_, err := b.override(text)
+	return err
+}
+
+func (b *Broker) override(text string) (note string, err error) {
 	key, value, ok := strings.Cut(text, "=")
 	if !ok {
-		return fmt.Errorf("write key=value")
+		return "", fmt.Errorf("write key=value")
 	}
-	_, err := b.put(strings.TrimSpace(key), strings.TrimSpace(value))
-	return err
+	return b.put(strings.TrimSpace(key), strings.TrimSpace(value))
 }
 
 func (b *Broker) put(key, value string) (note string, err error) {
@@ -85,8 +99,15 @@ func (b *Broker) put(key, value string) (note string, err error) {
 		return "", wrapKey(key, setLogDirs(b, value))
 	}
 	if why, ok := inert[key]; ok {
-		return key + " has no effect: " + why, nil
+		if k := inertTopicKey(key); k != nil {
+			return key + " has no effect: " + why, wrapKey(key, k.set(&b.Topic, value))
+		}
+		return key + " has no effect: " + why, demand(key, value)
 	}
+	if why, ok := refusal(key); ok {
+		return "", fmt.Errorf("%s is not supported: %s", key, why)
+	}
+	// DEVIATION(AbstractConfig): Kafka passes over it, with a warning.
 	if near := nearest(key); near != "" {
 		return "", fmt.Errorf("unknown key %s; did you mean %s?", key, near)
 	}
@@ -108,6 +129,8 @@ func hoursOrMinutes(key string) (scale int64, ms string, ok bool) {
 		return 60_000, "retention.ms", true
 	case "log.roll.hours":
 		return 3600_000, "segment.ms", true
+	case "log.roll.jitter.hours":
+		return 3600_000, "segment.jitter.ms", true
 	}
 	return 0, "", false
 }
@@ -133,9 +156,29 @@ func (b *Broker) complete(name string, seen map[string]int) []error {
 	if len(b.ZookeeperConnect) == 0 {
 		errs = append(errs, fmt.Errorf("%s: zookeeper.connect is missing; write host:port", name))
 	}
+	at := func(keys ...string) string { // where the last of them is given
+		line := 0
+		for _, key := range keys {
+			line = max(line, seen[key])
+		}
+		if line == 0 {
+			return name
+		}
+		return fmt.Sprintf("%s:%d", name, line)
+	}
 	if b.ReplicaFetchWaitMax > b.ReplicaLagTimeMax {
-		errs = append(errs, fmt.Errorf("%s:%d: replica.fetch.wait.max.ms must not be more than replica.lag.time.max.ms, or followers flap",
-			name, max(seen["replica.fetch.wait.max.ms"], seen["replica.lag.time.max.ms"])))
+		errs = append(errs, fmt.Errorf("%s: replica.fetch.wait.max.ms must not be more than replica.lag.time.max.ms, or followers flap",
+			at("replica.fetch.wait.max.ms", "replica.lag.time.max.ms")))
+	}
+	if b.ReplicaFetchWaitMax > b.ReplicaSocketTimeout {
+		errs = append(errs, fmt.Errorf("%s: replica.socket.timeout.ms must not be less than replica.fetch.wait.max.ms, or fetches that wait fail",
+			at("replica.socket.timeout.ms", "replica.fetch.wait.max.ms")))
+	}
+	if err := b.Topic.conflict(); err != nil {
+		errs = append(errs, fmt.Errorf("%s: log.cleaner.%w", at("log.cleaner.min.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms"), err))
+	}
+	if host, _, err := SplitHostPort(b.ListenAddr); err == nil && anyHost(host) && b.AdvertisedHost == "" {
+		errs = append(errs, fmt.Errorf("%s: listeners is %s, to which nobody can connect; set advertised.listeners", at("listeners"), host))
 	}
 	return errs
 }
@@ -175,6 +218,9 @@ func nearest(key string) string {
 	}
 	for _, k := range topicKeys {
 		names = append(names, k.Broker)
+	}
+	for name := range inert { // unordered: sorted below
+		names = append(names, name)
 	}
 	sort.Strings(names)
 	best, bestDistance := "", 4

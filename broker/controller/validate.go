@@ -73,7 +73,7 @@ func (m *machine) validateCreate(req *kmsg.CreateTopicsRequestTopic) (map[int32]
 	if err := m.validateCollision(req.Topic); err != nil {
 		return nil, nil, err
 	}
-	if _, err := m.config.TopicDefaults().WithOverrides(configs); err != nil {
+	if err := m.config.TopicDefaults().Validate(configs); err != nil {
 		return nil, nil, refusal(kerr.InvalidConfig, "%v", err)
 	}
 	return assignment, configs, fitsTopic(req, assignment, configs)

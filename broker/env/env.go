@@ -1,6 +1,7 @@
 package env
 
 import (
+	"io"
 	"math"
 	"math/rand/v2"
 	"time"
@@ -156,6 +157,10 @@ type FS interface {
 	Stat(name string) (FileInfo, error)
 	// SyncDir makes the directory's entries durable.
 	SyncDir(name string) error
+	// Lock takes an existing directory for this process alone, until the result is closed or the process ends, however it
+	// ends. It does not wait: ErrLocked while somebody holds it, be it under another name. In the real world a file
+	// ".lock" stays in the directory, the one that Kafka locks; in the simulated one there is none.
+	Lock(dir string) (io.Closer, error)
 }
 
 // DirEntry is one name in a directory.

@@ -13,6 +13,7 @@ var (
 	ErrRefused  = errors.New("connection refused")
 	ErrIO       = errors.New("input/output error")
 	ErrNoSpace  = errors.New("no space left on device")
+	ErrLocked   = errors.New("locked by another process")
 	ErrNotExist = fs.ErrNotExist
 	ErrExist    = fs.ErrExist
 )

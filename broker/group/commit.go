@@ -133,11 +133,12 @@ func (c *Coordinator) Fetch(group string, partitions []wire.TopicPartition, stab
 	return list, nil
 }
 
-// DeleteOffsets removes committed offsets, and the group as well if it has no members and nothing else is left of it; the answers are the partitions',
-// in order, unless err is set.
+// DeleteOffsets removes committed offsets, and what is under way for the same partitions, transactional commits too: they will not count. The group goes as
+// well if it has no members and nothing else is left of it. The answers are the partitions', in order, unless err is set. Commits under way are forgotten
+// in memory alone: the next coordinator finds them in the log.
 //
 // Errors: those of Group.mayDeleteOffset.
-// Source: GroupCoordinator#handleDeleteOffsets.
+// Source: GroupCoordinator#handleDeleteOffsets, GroupMetadata#removeOffsets.
 func (c *Coordinator) DeleteOffsets(group string, partitions []wire.TopicPartition) (answers []*kerr.Error, err *kerr.Error) {
 	s, err := c.enterNamed(group)
 	if err != nil {
@@ -152,28 +153,38 @@ func (c *Coordinator) DeleteOffsets(group string, partitions []wire.TopicPartiti
 		return nil, err
 	}
 	answers = make([]*kerr.Error, len(partitions))
-	var gone []wire.TopicPartition
+	var may, gone []wire.TopicPartition
 	goes := map[wire.TopicPartition]bool{}
 	for i, key := range partitions {
 		had, err := g.mayDeleteOffset(key)
-		if answers[i] = err; had && !goes[key] {
-			gone, goes[key] = append(gone, key), true
+		if answers[i] = err; err != nil || goes[key] {
+			continue
+		}
+		may, goes[key] = append(may, key), true
+		if had {
+			gone = append(gone, key)
 		}
 	}
-	if err := s.forget(g, gone, len(partitions) > 0 && g.nothingLeftWithout(gone), c.r.Now()); err != nil {
+	if err := s.forget(g, gone, len(may) > 0 && g.nothingLeftWithout(may), c.r.Now()); err != nil {
 		return nil, commitError(err)
+	}
+	for _, key := range may {
+		g.dropUnderWay(key)
 	}
 	return answers, nil
 }
 
 // forget removes offsets of a group, and the group as well, in memory and in the log. Like Kafka it does not wait for the
-// replication of the tombstones: what comes back with the next coordinator can be removed again. The shard is locked.
+// replication of the tombstones: what comes back with the next coordinator can be removed again. A group of generation 0 only ever kept offsets, and has no
+// record to remove. The shard is locked.
+//
+// Source: GroupMetadataManager#cleanupGroupMetadata.
 func (s *shard) forget(g *Group, offsets []wire.TopicPartition, group bool, now Now) error {
 	var b coordinator.Records
 	for _, key := range offsets {
 		b.Add(offsetKey(g.ID, key), nil, now)
 	}
-	if group {
+	if group && g.generation > 0 {
 		b.Add(groupKey(g.ID), nil, now)
 	}
 	if b.Count() > 0 {
@@ -200,7 +211,7 @@ func (c *Coordinator) TopicsDeleted(partitions []wire.TopicPartition) {
 		c.eachGroup(func(s *shard, g *Group, now Now) {
 			var gone []wire.TopicPartition
 			for _, key := range partitions {
-				g.dropFromTxns(key)
+				g.dropUnderWay(key)
 				if _, ok := g.offsets.committed[key]; ok {
 					gone = append(gone, key)
 				}
@@ -219,10 +230,16 @@ func (c *Coordinator) sweepExpired() {
 	c.r.At(c.e.Mono().Add(c.o.Config.OffsetsRetentionCheckInterval), c.sweepExpired)
 }
 
-// nothingLeftWithout reports whether offsets, each of them committed, are all that there is of the group.
-func (g *Group) nothingLeftWithout(offsets []wire.TopicPartition) bool {
-	left := len(g.offsets.committed) + len(g.offsets.pending) + len(g.offsets.txn) - len(offsets)
-	return g.state == Empty && left == 0 && len(g.pending) == 0
+// nothingLeftWithout reports whether the offsets of these partitions, committed and under way, are all that there is of the group.
+func (g *Group) nothingLeftWithout(partitions []wire.TopicPartition) bool {
+	if g.state != Empty || len(g.pending) > 0 || len(g.offsets.committed) > len(partitions) {
+		return false
+	}
+	gone := make(map[wire.TopicPartition]bool, len(partitions))
+	for _, key := range partitions {
+		gone[key] = true
+	}
+	return g.offsets.within(gone)
 }
 
 // sweep forgets offsets, and the group if that was all. What cannot be written now is for the next time.

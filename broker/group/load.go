@@ -54,7 +54,9 @@ func (s *shard) replayRecord(r record.Record, b record.Batch) error {
 		return s.replayGroup(e)
 	case e.value == nil:
 		if g := s.groups[e.group]; g != nil {
-			g.dropOffset(*e.offset)
+			if g.dropOffset(*e.offset); g.generation == 0 && len(g.offsets.committed) == 0 {
+				delete(s.groups, e.group) // it kept offsets only, and has no tombstone of its own
+			}
 		}
 		return nil
 	}

@@ -24,12 +24,12 @@ type Offset struct {
 // and those of transactions that have not ended.
 type offsets struct {
 	committed map[wire.TopicPartition]Offset
-	pending   map[wire.TopicPartition]int              // commits appended and not yet replicated
+	pending   map[wire.TopicPartition][]int64          // commits appended and not yet replicated: where in the log
 	txn       map[int64]map[wire.TopicPartition]Offset // by producer id
 }
 
 func newOffsets() offsets {
-	return offsets{committed: map[wire.TopicPartition]Offset{}, pending: map[wire.TopicPartition]int{}, txn: map[int64]map[wire.TopicPartition]Offset{}}
+	return offsets{committed: map[wire.TopicPartition]Offset{}, pending: map[wire.TopicPartition][]int64{}, txn: map[int64]map[wire.TopicPartition]Offset{}}
 }
 
 // ValidateCommit says whether who commits may. Members of the present generation may, and so may anybody who is no member
@@ -64,16 +64,23 @@ func (g *Group) ValidateCommit(now Now, memberID string, instance *string, gener
 // BeginCommit notes that a commit was appended.
 func (g *Group) BeginCommit(list []Offset) {
 	for i := range list {
-		g.offsets.pending[list[i].TP]++
+		g.offsets.pending[list[i].TP] = append(g.offsets.pending[list[i].TP], list[i].at)
 	}
 }
 
-// EndCommit ends what BeginCommit began: with the place of each in the log, or, if it will never be there, with ok false.
+// EndCommit ends what BeginCommit began: ok is false if it will never be in the log. What has been dropped since does not count.
 func (g *Group) EndCommit(list []Offset, ok bool) {
 	for i := range list {
 		key := list[i].TP
-		if g.offsets.pending[key]--; g.offsets.pending[key] <= 0 {
+		at := g.offsets.pending[key]
+		place := slices.Index(at, list[i].at)
+		if place < 0 {
+			continue
+		}
+		if at = slices.Delete(at, place, place+1); len(at) == 0 {
 			delete(g.offsets.pending, key)
+		} else {
+			g.offsets.pending[key] = at
 		}
 		if ok {
 			g.SetOffset(list[i])
@@ -91,7 +98,7 @@ func (g *Group) SetOffset(o Offset) {
 // Offset is what is committed for a partition. With stable, a partition with a commit under way is UNSTABLE_OFFSET_COMMIT
 // (KIP-447).
 func (g *Group) Offset(key wire.TopicPartition, stable bool) (o Offset, ok bool, err *kerr.Error) {
-	if stable && (g.offsets.pending[key] > 0 || g.inTxn(key)) {
+	if stable && (len(g.offsets.pending[key]) > 0 || g.inTxn(key)) {
 		markOffsetUnstable.Hit()
 		return Offset{}, false, kerr.UnstableOffsetCommit
 	}
@@ -133,6 +140,34 @@ func (g *Group) mayDeleteOffset(key wire.TopicPartition) (had bool, err *kerr.Er
 
 func (g *Group) dropOffset(key wire.TopicPartition) { delete(g.offsets.committed, key) }
 
+// dropUnderWay has commits of a partition that are under way not count, those of open transactions among them.
+func (g *Group) dropUnderWay(key wire.TopicPartition) {
+	delete(g.offsets.pending, key)
+	g.dropFromTxns(key)
+}
+
+// within reports whether all there is, committed and under way, is of these partitions.
+func (o *offsets) within(partitions map[wire.TopicPartition]bool) bool {
+	for key := range o.committed { // unordered: any will do
+		if !partitions[key] {
+			return false
+		}
+	}
+	for key := range o.pending { // unordered: any will do
+		if !partitions[key] {
+			return false
+		}
+	}
+	for _, list := range o.txn { // unordered: any will do
+		for key := range list { // unordered: any will do
+			if !partitions[key] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // Expired lists the offsets whose time is over, sorted (KIP-211): of an empty group, retention after it became empty; of a topic that no
 // member of a stable consumer group reads any more, and of offsets without a group, retention after the commit.
 //
@@ -162,7 +197,7 @@ func (g *Group) Expired(now Now, retentionMs int64) []wire.TopicPartition {
 	var expired []wire.TopicPartition
 	for key, o := range g.offsets.committed { // unordered: sorted below
 		switch {
-		case g.offsets.pending[key] > 0 || g.inTxn(key):
+		case len(g.offsets.pending[key]) > 0 || g.inTxn(key):
 			continue
 		case o.Expires >= 0 && (g.state != Stable || !g.reads(key.Topic)):
 			if now.Wall < o.Expires {

@@ -224,6 +224,7 @@ func (s *shard) endTxn(producer int64, commit bool, marker int64) {
 	for _, id := range slices.Sorted(maps.Keys(s.txns[producer])) {
 		g := s.groups[id]
 		if g == nil {
+			delete(s.txns[producer], id) // it was removed
 			continue
 		}
 		if g.EndTxn(producer, commit, marker); len(g.offsets.txn[producer]) == 0 {

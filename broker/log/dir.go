@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"path"
 	"strings"
 
@@ -18,7 +19,8 @@ type logDir struct {
 	path   string
 	health *health
 	meta   Meta
-	clean  bool // it was shut down cleanly
+	clean  bool      // it was shut down cleanly
+	lock   io.Closer // nil before open, and after release
 	intact *intact
 	// cleanEpoch is what the clean-shutdown marker says, -1 for none; vouched tells that intactFile is there. Both are looked at only if
 	// the broker keeps account of what it has lost.
@@ -43,7 +45,7 @@ type inDir struct {
 	futures map[wire.TopicPartition]string
 }
 
-// open makes the directory if it is missing, finishes interrupted deletions, and lists the partitions in it.
+// open makes the directory if it is missing, locks it, finishes interrupted deletions, and lists the partitions in it.
 func (d *logDir) open() (in inDir, err error) {
 	// A marker was written behind everything else, durably: then all of this is done.
 	if _, err := d.env.Stat(path.Join(d.path, cleanFile)); err != nil {
@@ -53,6 +55,11 @@ func (d *logDir) open() (in inDir, err error) {
 		if err := d.env.SyncDir(d.path); err != nil {
 			return in, err
 		}
+	}
+	if d.lock, err = d.env.Lock(d.path); errors.Is(err, env.ErrLocked) {
+		return in, fmt.Errorf("log directory %s is in use, by another process or under another name in log.dirs: stop the broker that has it, or give this one other log.dirs: %w", d.path, err)
+	} else if err != nil {
+		return in, err
 	}
 	entries, err := d.env.ReadDir(d.path)
 	if err != nil {
@@ -99,6 +106,14 @@ func (d *logDir) open() (in inDir, err error) {
 		return in, fmt.Errorf("%s: %w", path.Join(d.path, metaFile), err)
 	}
 	return in, nil
+}
+
+// release gives the directory to the next. Nothing may be written behind it.
+func (d *logDir) release() {
+	if d.lock != nil {
+		d.lock.Close()
+		d.lock = nil
+	}
 }
 
 // makeDir makes a directory and those above it, durably: also if an earlier life made them and crashed before it could

@@ -47,15 +47,22 @@ func (m *Manager) eachOf(n, tasks int, name string, f func(i int)) {
 const recoveryTasks = 4
 
 // OpenManager opens the log directories, making those that are missing, loads all logs, and recovers those of
-// directories that were not shut down cleanly. A directory that fails is offline; when all do, it is an error.
+// directories that were not shut down cleanly. A directory that fails is offline; when all do, it is an error. The directories are
+// locked until Shutdown: env.ErrLocked when another has one, and then nothing in it has been touched.
 //
-// Source: LogManager#loadLogs.
-func OpenManager(e env.Env, cfg *config.Broker) (*Manager, error) {
+// Source: LogManager#lockLogDirs, #loadLogs.
+func OpenManager(e env.Env, cfg *config.Broker) (m *Manager, err error) {
 	if len(cfg.LogDirs) == 0 {
 		return nil, errors.New("log.dirs names no directory")
 	}
-	m := &Manager{env: e, cfg: cfg, changing: e.NewMutex(), reconfiguring: e.NewMutex(), mu: e.NewMutex(), logs: map[wire.TopicPartition]*held{}, hws: map[wire.TopicPartition]int64{},
+	m = &Manager{env: e, cfg: cfg, changing: e.NewMutex(), reconfiguring: e.NewMutex(), mu: e.NewMutex(), logs: map[wire.TopicPartition]*held{}, hws: map[wire.TopicPartition]int64{},
 		futures: map[wire.TopicPartition]*held{}, wanted: map[wire.TopicPartition]*logDir{}, retiring: map[wire.TopicPartition]retiring{}, intact: newIntact(e, cfg.EligibleLeaderReplicas)}
+	defer func() {
+		if err != nil {
+			m.release()
+			m = nil
+		}
+	}()
 	var first error
 	// bearable says that a directory's error, if any, is the disk's fault: else somebody must look.
 	bearable := func(d *logDir, err error) bool {
@@ -71,7 +78,7 @@ func OpenManager(e env.Env, cfg *config.Broker) (*Manager, error) {
 		m.intact.watch(d)
 		var err error
 		if in[i], err = m.lookInto(d); !bearable(d, err) {
-			return nil, err
+			return m, err
 		}
 	}
 	if err := m.intact.opened(); err != nil && first == nil {
@@ -82,11 +89,11 @@ func OpenManager(e env.Env, cfg *config.Broker) (*Manager, error) {
 	}
 	for i, d := range m.dirs {
 		if err := m.openDir(d, in[i]); !bearable(d, err) {
-			return nil, err
+			return m, err
 		}
 	}
 	if len(m.OfflineDirs()) == len(m.dirs) {
-		return nil, first
+		return m, first
 	}
 	m.intact.doubt(m.recovers)
 	slices.SortFunc(m.recovers, func(a, b Recovered) int { return a.TP.Compare(b.TP) })
@@ -199,6 +206,7 @@ func (m *Manager) closeDirs(how func(*logDir) (clean bool, epoch int64)) error {
 	m.reconfiguring.Unlock()
 	m.changing.Lock()
 	defer m.changing.Unlock()
+	defer m.release()
 	var all error
 	for _, d := range m.dirs {
 		clean, epoch := how(d)
@@ -208,6 +216,13 @@ func (m *Manager) closeDirs(how func(*logDir) (clean bool, epoch int64)) error {
 		d.health.tell()
 	}
 	return all
+}
+
+// release unlocks the directories.
+func (m *Manager) release() {
+	for _, d := range m.dirs {
+		d.release()
+	}
 }
 
 func (m *Manager) closeDir(d *logDir, clean bool, epoch int64) error {

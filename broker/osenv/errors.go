@@ -43,6 +43,9 @@ func wrap(op, name string, err error) error {
 }
 
 func kindOf(err error) error {
+	if err == env.ErrLocked {
+		return nil
+	}
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
 		switch errno {

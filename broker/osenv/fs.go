@@ -136,6 +136,50 @@ func (e *Env) SyncDir(name string) error {
 	return wrap("fsync", name, errors.Join(err, unix.Close(fd)))
 }
 
+// Lock locks the file ".lock" in the directory, as Kafka does. The lock belongs to the open file, so that this process, too, gets it
+// only once, and it is seen by a Java broker's, which belongs to a process. See env.FS.
+//
+// Source: FileLock (kafka.utils), LogManager#lockLogDirs.
+func (e *Env) Lock(dir string) (io.Closer, error) {
+	name := filepath.Join(dir, ".lock")
+	call, err := e.hook.before(opOther, name, nil)
+	if err != nil {
+		return nil, wrap("lock", name, err)
+	}
+	defer call.end()
+	fd, err := openFD(name, unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC)
+	if err != nil {
+		return nil, wrap("lock", name, err)
+	}
+	if err := lockFD(fd); err != nil {
+		unix.Close(fd)
+		return nil, wrap("lock", name, err)
+	}
+	return lock(fd), nil
+}
+
+// lockFD locks an open file. A file system without locks of open files has flock(2), of which only our own kind knows.
+func lockFD(fd int) error {
+	for {
+		err := unix.FcntlFlock(uintptr(fd), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart})
+		if err == unix.EINVAL || err == unix.ENOSYS {
+			err = unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
+		}
+		switch err {
+		case unix.EINTR:
+		case unix.EAGAIN, unix.EACCES:
+			return env.ErrLocked
+		default:
+			return err
+		}
+	}
+}
+
+// lock is the descriptor of a locked file.
+type lock int
+
+func (l lock) Close() error { return wrap("close", ".lock", unix.Close(int(l))) }
+
 // file is an open file: its descriptor itself, without the poller that an os.File is introduced to with six system calls and
 // that regular files cannot use.
 type file struct {

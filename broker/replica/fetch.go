@@ -34,7 +34,7 @@ func (f *fetcher) buildRequest() {
 	}
 	req.ReplicaID = c.BrokerID
 	req.ReplicaState.ID, req.ReplicaState.Epoch = c.BrokerID, f.m.o.BrokerEpoch()
-	req.MaxWaitMillis, req.MinBytes = int32(c.ReplicaFetchWaitMax.Milliseconds()), 1
+	req.MaxWaitMillis, req.MinBytes = int32(c.ReplicaFetchWaitMax.Milliseconds()), c.ReplicaFetchBytesMin
 	req.MaxBytes = c.ReplicaFetchResponseBytesMax
 	f.wanted = f.wanted[:0]
 	for _, n := range f.round {

@@ -237,8 +237,7 @@ func (m *Manager) topicConfig(topic string) config.Topic {
 //
 // Errors: STALE_BROKER_EPOCH, STALE_CONTROLLER_EPOCH. Source: KafkaApis#isBrokerEpochStale, KIP-380; the number is our own.
 func (m *Manager) fence(controllerEpoch int32, brokerEpoch int64, tags *kmsg.Tags) *kerr.Error {
-	trusting := m.o.Config.Bugs.Has(bug.NoBrokerEpoch)
-	if brokerEpoch >= 0 && brokerEpoch < m.o.BrokerEpoch() && !trusting {
+	if brokerEpoch >= 0 && brokerEpoch < m.o.BrokerEpoch() && !m.o.Config.Bugs.Has(bug.NoBrokerEpoch) {
 		markFenceStaleBrokerEpoch.Hit()
 		return kerr.StaleBrokerEpoch
 	}
@@ -247,7 +246,7 @@ func (m *Manager) fence(controllerEpoch int32, brokerEpoch int64, tags *kmsg.Tag
 		return kerr.StaleControllerEpoch
 	}
 	number := wire.Sequence(tags)
-	if controllerEpoch == m.controllerEpoch && number > 0 && number < m.sequence && !trusting {
+	if controllerEpoch == m.controllerEpoch && number > 0 && number < m.sequence && !m.o.Config.Bugs.Has(bug.OvertakenControl) && !m.o.Config.Bugs.Has(bug.NoBrokerEpoch) { // a life that obeys its predecessor's orders has no order in them
 		markFenceOvertaken.Hit()
 		return kerr.StaleControllerEpoch
 	}

@@ -116,7 +116,7 @@ func (t *Txn) ended(r EndRequest) EndResult {
 // still on its way comes too late for the next (TransactionMetadata#prepareAbortOrCommit).
 func (t *Txn) decide(now Now, r EndRequest, wanted State, answer func(EndResult)) {
 	next := t.at
-	next.State = wanted
+	next.State, next.Version = wanted, 0
 	result := EndResult{ProducerID: record.NoProducerID, Epoch: record.NoProducerEpoch}
 	if t.at.State != Ongoing {
 		next.Partitions, next.StartMs = nil, now.Wall
@@ -173,7 +173,10 @@ func (t *Txn) complete(now Now) {
 		next.State = CompleteCommit
 	}
 	if next.NextID != record.NoProducerID {
-		next.PreviousID, next.ProducerID, next.Epoch, next.NextID = t.at.ProducerID, next.NextID, 0, record.NoProducerID
+		next.ProducerID, next.Epoch, next.NextID = next.NextID, 0, record.NoProducerID
+	}
+	if next.Version >= wire.TransactionV2 {
+		next.PreviousID = t.at.ProducerID // where it has not changed, the one before is forgotten
 	}
 	t.transit(next, now, nil, func(now Now, err *kerr.Error) {
 		if t.at.State.decided() { // it is not in the log

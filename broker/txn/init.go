@@ -152,19 +152,21 @@ func (t *Txn) AddPartitions(now Now, producerID int64, epoch int16, partitions [
 	t.transit(next, now, answer, nil)
 }
 
-// Verify says of each partition if it is part of the transaction that the producer has open, nil if so (KIP-890).
+// Verify says of each partition if it is part of the transaction that the producer has open, nil if so (KIP-890). It goes by what is replicated, whatever
+// is being written: partitions are part of a transaction from when their record is until its end is, and where a decision comes in between
+// the log refuses what is late (log.Guard).
 //
-// Errors: those of AddPartitions; TRANSACTION_ABORTABLE of a partition that is not. Source:
+// Errors: INVALID_PRODUCER_ID_MAPPING, PRODUCER_FENCED; CONCURRENT_TRANSACTIONS once the end is decided; TRANSACTION_ABORTABLE of a partition that is not. Source:
 // TransactionCoordinator#handleVerifyPartitionsInTransaction.
 func (t *Txn) Verify(producerID int64, epoch int16, partitions []wire.TopicPartition) []*kerr.Error {
 	answers := make([]*kerr.Error, len(partitions))
 	err := t.owns(producerID, epoch)
-	if err == nil && (t.pending != nil || t.at.State.decided()) {
+	if err == nil && t.at.State.decided() {
 		err = kerr.ConcurrentTransactions
 	}
 	for i, tp := range partitions {
 		answers[i] = err
-		if err == nil && (t.at.State != Ongoing || !contains(t.at.Partitions, tp)) {
+		if err == nil && !contains(t.at.Partitions, tp) {
 			markVerifyOfNoPart.Hit()
 			answers[i] = kerr.TransactionAbortable
 		}

@@ -34,6 +34,7 @@ type script struct {
 	at     Now
 	v2     bool
 	writes []Write
+	record *Metadata // the last that is in the log
 	gone   bool
 	out    strings.Builder
 }
@@ -112,7 +113,7 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) {
 			s.say("verify %s: %s", partitions(d)[i], name(err))
 		}
 	case "commit", "abort":
-		r := EndRequest{ProducerID: producer, Epoch: epoch, Commit: d.Cmd == "commit", V2: s.v2, NewID: number(d, "new", int64(-1))}
+		r := EndRequest{ProducerID: producer, Epoch: epoch, Commit: d.Cmd == "commit", V2: s.v2 && !d.HasArg("v1"), NewID: number(d, "new", int64(-1))}
 		if s.t.NeedsEndID(r) != (r.NewID >= 0) {
 			t.Errorf("%s: new=%d, needs it: %t", d.Pos, r.NewID, s.t.NeedsEndID(r))
 		}
@@ -204,6 +205,9 @@ func (s *script) written(d *datadriven.TestData) {
 		return
 	}
 	s.writes = s.writes[1:]
+	if !d.HasArg("fails") {
+		s.record = w.Value
+	}
 	switch {
 	case d.HasArg("fails"):
 		w.Done(s.at, false, kerr.CoordinatorNotAvailable)
@@ -220,7 +224,7 @@ func (s *script) reload(t *testing.T) {
 	if s.v2 {
 		version = wire.TransactionV2
 	}
-	m, err := decodeValue("x", encodeValue(&s.t.at, version))
+	m, err := decodeValue("x", encodeValue(s.record, version))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -58,7 +58,7 @@ type Now = coordinator.Now
 // sorted, and shared between copies: they are replaced, never changed.
 type Metadata struct {
 	ProducerID int64
-	PreviousID int64 // before the last InitProducerId; -1 for none
+	PreviousID int64 // before the last InitProducerId or, transaction.version=2, the end of the last transaction; -1 for none. In the record: before that was written
 	NextID     int64 // transaction.version=2: the id that follows when the epochs are used up; -1 for none
 	Epoch      int16
 	LastEpoch  int16 // the epoch of the producer that asked for this one; -1 for none. Not in the record
@@ -181,6 +181,8 @@ func (t *Txn) transit(next Metadata, now Now, answer func(*kerr.Error), done fun
 	t.checkTransit(&next)
 	next.UpdatedMs = now.Wall
 	t.pending = &next
+	written := next
+	written.PreviousID = t.at.ProducerID // the next coordinator knows no earlier one
 	told := false
 	tell := func(err *kerr.Error) {
 		if !told && answer != nil {
@@ -188,7 +190,7 @@ func (t *Txn) transit(next Metadata, now Now, answer func(*kerr.Error), done fun
 			answer(err)
 		}
 	}
-	t.writes = append(t.writes, Write{Value: &next, Late: tell, Done: func(now Now, applied bool, err *kerr.Error) {
+	t.writes = append(t.writes, Write{Value: &written, Late: tell, Done: func(now Now, applied bool, err *kerr.Error) {
 		assert.That(t.pending == &next, "INV-TXN-PENDING: %s: another change was written meanwhile", t.ID)
 		t.pending = nil
 		if applied {

@@ -46,7 +46,7 @@ standard error. SIGTERM or SIGINT hands its leaderships over and stops it cleanl
 			if err != nil {
 				return err
 			}
-			o := broker.Options{Env: e, Config: cfg, OpenSession: gozk.Open}
+			o := broker.Options{Env: e, Config: cfg, OpenSession: gozk.Open, ConnectTimeout: cfg.ConnectTimeout()}
 			if hook != nil {
 				o.ControllerEnv = holds(hook, e)
 			}
@@ -82,17 +82,12 @@ func loadConfig(file string, overrides []string) (*config.Broker, error) {
 	if err != nil {
 		return nil, usage("%w", err)
 	}
-	cfg, notes, err := config.Load(file, data)
+	cfg, notes, err := config.Load(file, data, overrides...)
 	if err != nil {
 		return nil, usage("%w", err)
 	}
 	for _, note := range notes {
 		say("%s", note)
-	}
-	for _, text := range overrides {
-		if err := cfg.Override(text); err != nil {
-			return nil, usage("--override %s: %w", text, err)
-		}
 	}
 	return cfg, nil
 }
@@ -111,6 +106,12 @@ Every write is synced before it is answered; sessions and their ephemeral nodes 
 		RunE: func(*cobra.Command, []string) error {
 			if dir == "" {
 				return usage("--data is needed: a directory")
+			}
+			if tick < time.Millisecond || tick > time.Hour {
+				return usage("--tick %s: from 1ms to 1h", tick)
+			}
+			if _, _, err := config.SplitHostPort(addr); err != nil {
+				return usage("--listen %w", err)
 			}
 			hook, err := trial.hook()
 			if err != nil {

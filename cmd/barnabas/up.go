@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"barnabas/broker/client"
+	"barnabas/broker/env"
 	"barnabas/broker/osenv"
 )
 
@@ -95,6 +96,9 @@ func up(f upFlags) error {
 	if f.brokers < 1 || f.brokers > 100 {
 		return usage("--brokers %d: from 1 to 100", f.brokers)
 	}
+	if f.duration < 0 {
+		return usage("--for %s: a time from 0 on; 0 runs until interrupted", f.duration)
+	}
 	topics, err := parseTopics(f.topics)
 	if err != nil {
 		return err
@@ -111,6 +115,11 @@ func up(f upFlags) error {
 	if c.flags.dir, err = filepath.Abs(c.flags.dir); err != nil {
 		return err
 	}
+	release, err := lockDir(c.flags.dir)
+	if err != nil {
+		return err
+	}
+	defer release()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	defer c.stop()
@@ -144,6 +153,21 @@ func up(f upFlags) error {
 	}
 	say("stopping")
 	return nil
+}
+
+// lockDir takes the directory of a cluster, made if it is missing, for this process alone, until release is called or the process ends.
+func lockDir(dir string) (release func() error, err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	lock, err := osenv.New(osenv.Options{Name: "up"}).Lock(dir)
+	if errors.Is(err, env.ErrLocked) {
+		return nil, usage("--dir %s is in use by another 'barnabas up': stop that one, or choose another directory", dir)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return lock.Close, nil
 }
 
 func (c *cluster) names() []string {
@@ -241,6 +265,7 @@ listeners=PLAINTEXT://%s
 log.dirs=%s
 zookeeper.connect=%s
 zookeeper.session.timeout.ms=3000
+zookeeper.connection.timeout.ms=18000
 num.partitions=3
 default.replication.factor=%d
 min.insync.replicas=%d

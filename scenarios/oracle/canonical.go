@@ -54,10 +54,11 @@ const headerSize = 61
 // log; a follower cannot know more than a leader told it.
 func (o *Oracle) lookLog(at env.Instant, r *Replica, was *seen) {
 	s, tp := &r.State, r.State.TP
-	log := o.logs[tp]
+	key := topicPartition{s.TopicID, tp}
+	log := o.logs[key]
 	if log == nil {
 		log = &canonical{}
-		o.logs[tp] = log
+		o.logs[key], o.latest[tp] = log, log
 	}
 	if s.LogEndOffset < was.cursor.offset {
 		o.violated(at, "INV-COMMITTED-KEPT", tp, r.Broker, "broker %d, %s in epoch %d, cut its log to %d although everything below %d was committed",

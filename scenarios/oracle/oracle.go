@@ -55,7 +55,8 @@ type Disks interface {
 // Oracle remembers what it has seen. Make one for each run.
 type Oracle struct {
 	disks      Disks
-	logs       map[wire.TopicPartition]*canonical
+	logs       map[topicPartition]*canonical
+	latest     map[wire.TopicPartition]*canonical // of the topic that has the name now
 	leaders    map[term]int32
 	terms      map[topicPartition][]leadership
 	replicas   map[replicaKey]*seen
@@ -67,11 +68,11 @@ type Oracle struct {
 }
 
 type term struct {
-	tp    wire.TopicPartition
+	topicPartition
 	epoch int32
 }
 
-// topicPartition tells a topic from one of the same name before it.
+// topicPartition tells a topic from one of the same name before it: brokers hear of either when they hear of it.
 type topicPartition struct {
 	topicID [16]byte
 	tp      wire.TopicPartition
@@ -104,7 +105,7 @@ type seen struct {
 
 // New makes an oracle.
 func New(disks Disks) *Oracle {
-	return &Oracle{disks: disks, logs: map[wire.TopicPartition]*canonical{}, leaders: map[term]int32{}, terms: map[topicPartition][]leadership{},
+	return &Oracle{disks: disks, logs: map[topicPartition]*canonical{}, latest: map[wire.TopicPartition]*canonical{}, leaders: map[term]int32{}, terms: map[topicPartition][]leadership{},
 		replicas: map[replicaKey]*seen{}, registered: map[wire.TopicPartition]Registered{}, broken: map[string]bool{}}
 }
 
@@ -123,7 +124,7 @@ func (o *Oracle) Violations() []Violation { return o.violations }
 
 // Committed is the end of the canonical log: every record below it was below some leader's high watermark.
 func (o *Oracle) Committed(tp wire.TopicPartition) int64 {
-	if l := o.logs[tp]; l != nil {
+	if l := o.latest[tp]; l != nil {
 		return l.end()
 	}
 	return 0
@@ -242,7 +243,7 @@ func (o *Oracle) lookReplica(at env.Instant, r *Replica) {
 
 func (o *Oracle) lookLeader(at env.Instant, r *Replica, was *seen) {
 	s, tp := &r.State, r.State.TP
-	id := term{tp, s.LeaderEpoch}
+	id := term{topicPartition{s.TopicID, tp}, s.LeaderEpoch}
 	if other, ok := o.leaders[id]; ok && other != r.Broker {
 		o.violated(at, "INV-ONE-LEADER", tp, r.Broker, "brokers %d and %d both lead in epoch %d", other, r.Broker, s.LeaderEpoch)
 	} else if !ok {

@@ -34,6 +34,7 @@ type inode struct {
 	unlinked bool
 	opens    int   // handles, counted for
 	openLife int64 // this life
+	lockLife int64 // the life that locked it, a directory; 0 for none
 }
 
 // change is one unsynced write or truncation.

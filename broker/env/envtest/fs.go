@@ -42,6 +42,7 @@ func FS() []FSCase {
 		{"ReplaceFileIsWhole", replaceFile},
 		{"HandlesShareTheFile", handlesShare},
 		{"BadArgumentsAreErrors", badArguments},
+		{"LockHasOneHolder", lockHasOneHolder},
 	}
 }
 

@@ -163,3 +163,33 @@ func badArguments(fsys env.FS, dir string) error {
 	return first(fail(errRead != nil, "ReadAt(-1)"), fail(errWrite != nil, "WriteAt(-1)"),
 		fail(f.Truncate(-1) != nil, "Truncate(-1)"), readsAs(f, ""))
 }
+
+func lockHasOneHolder(fsys env.FS, dir string) error {
+	one, other := dir+"/one", dir+"/other"
+	if err := first(fsys.MkdirAll(one), fsys.MkdirAll(other)); err != nil {
+		return err
+	}
+	held, err := fsys.Lock(one)
+	if err != nil {
+		return err
+	}
+	_, errAgain := fsys.Lock(one)
+	_, errByAnotherName := fsys.Lock(dir + "/other/../one")
+	_, errMissing := fsys.Lock(dir + "/missing")
+	err = first(is("locked again", errAgain, env.ErrLocked), is("locked by another name", errByAnotherName, env.ErrLocked),
+		is("no such directory", errMissing, env.ErrNotExist))
+	if err != nil {
+		return err
+	}
+	beside, err := fsys.Lock(other)
+	if err != nil {
+		return err
+	}
+	if err := first(held.Close(), beside.Close()); err != nil {
+		return err
+	}
+	if held, err = fsys.Lock(one); err != nil {
+		return fmt.Errorf("after its release: %w", err)
+	}
+	return held.Close()
+}

@@ -19,6 +19,7 @@ func (s *session) dial(_, address string, timeout time.Duration) (net.Conn, erro
 	}
 	nc, err := s.e.Dial(address, timeout)
 	if err != nil {
+		s.complain(err.Error())
 		return nil, err
 	}
 	c := newConn(s, nc)
@@ -26,6 +27,20 @@ func (s *session) dial(_, address string, timeout time.Duration) (net.Conn, erro
 	s.link = c
 	s.mu.Unlock()
 	return c, nil
+}
+
+// complain tells that no server can be reached, the first time and then now and again.
+func (s *session) complain(why string) {
+	s.mu.Lock()
+	now := s.e.Mono()
+	quiet := s.complained != 0 && now.Sub(s.complained) < complaintPause
+	if !quiet {
+		s.complained = max(now, 1)
+	}
+	s.mu.Unlock()
+	if !quiet {
+		s.e.Emit(env.Event{Kind: evUnreachable, Text: why})
+	}
 }
 
 // hosts hands out the servers in turn, unresolved: go-zookeeper's own provider looks names up once and for all. After

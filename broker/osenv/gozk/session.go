@@ -16,7 +16,13 @@ import (
 
 var _ zookeeper.Opener = Open
 
-var evLibrary = env.NewKind("zookeeper-library", env.Debug)
+var (
+	evLibrary     = env.NewKind("zookeeper-library", env.Debug)
+	evUnreachable = env.NewKind("zookeeper-unreachable", env.Warn)
+)
+
+// complaintPause is the time between two events of one session that say the same: no server can be reached.
+const complaintPause = 30 * time.Second
 
 // session implements zookeeper.Session.
 //
@@ -27,14 +33,15 @@ type session struct {
 	timeout time.Duration // as asked for
 	events  *env.Queue[zookeeper.Event]
 
-	mu      env.Mutex
-	changed env.Cond
-	conn    *zk.Conn
-	state   zookeeper.State
-	id      int64
-	link    *conn // the newest
-	watches map[watch]struct{}
-	closing bool
+	mu         env.Mutex
+	changed    env.Cond
+	conn       *zk.Conn
+	state      zookeeper.State
+	id         int64
+	link       *conn       // the newest
+	complained env.Instant // when complain last spoke, 0 for never
+	watches    map[watch]struct{}
+	closing    bool
 }
 
 // Open opens a session with one of servers ("host:port" each). It waits until the session is established, or fails at

@@ -38,28 +38,49 @@ type store struct {
 	dir  string
 	kept int // snapshots
 	wal  wal
+	lock io.Closer
 }
 
 // openStore recovers the tree, and begins anew with a snapshot of it and an empty log.
 //
 // Why a snapshot at every start: a sync that failed in the life before may have left a batch in the page cache that is
 // not on disk and, being clean now, never will be. Recovery reads it as if it were there; written once more it is.
+//
+// The directory is locked before it is read: two servers that write one log would each acknowledge what the other destroys.
 func openStore(e env.Env, dir string, kept int) (*store, *tree.Tree, error) {
 	st := &store{e: e, dir: dir, kept: kept, wal: wal{fs: e, dir: dir}}
 	if err := makeDir(e, dir); err != nil {
 		return nil, nil, fmt.Errorf("zookeeper data directory: %w", err)
 	}
-	t, cut, err := st.recover()
-	if err != nil {
-		return nil, nil, err
+	var err error
+	if st.lock, err = e.Lock(dir); errors.Is(err, env.ErrLocked) {
+		return nil, nil, fmt.Errorf("zookeeper data directory %s is in use: stop the server that has it, or give this one another: %w", dir, err)
+	} else if err != nil {
+		return nil, nil, fmt.Errorf("zookeeper data directory: %w", err)
 	}
-	e.Emit(env.Event{Kind: evRecovered, Text: dir,
-		V: [4]int64{t.Zxid(), int64(t.Len()), int64(len(t.Sessions())), cut}})
-	if err := st.checkpoint(t.Zxid(), encodeSnapshot(t)); err != nil {
-		return nil, nil, err
+	t, err := st.begin()
+	if err != nil {
+		return nil, nil, errors.Join(err, st.lock.Close())
 	}
 	return st, t, nil
 }
+
+// begin recovers the tree from a directory that is locked.
+func (st *store) begin() (*tree.Tree, error) {
+	t, cut, err := st.recover()
+	if err != nil {
+		return nil, err
+	}
+	st.e.Emit(env.Event{Kind: evRecovered, Text: st.dir,
+		V: [4]int64{t.Zxid(), int64(t.Len()), int64(len(t.Sessions())), cut}})
+	if err := st.checkpoint(t.Zxid(), encodeSnapshot(t)); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// close ends the log and gives the directory to the next.
+func (st *store) close() error { return errors.Join(st.wal.close(), st.lock.Close()) }
 
 // makeDir makes a directory and those above it, durably. It syncs all of them at every start: the life that made one
 // may have crashed before it synced it. Those that are not ours to read were there before.

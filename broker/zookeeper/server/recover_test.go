@@ -9,6 +9,7 @@ import (
 	"slices"
 	"testing"
 
+	"barnabas/broker/env"
 	"barnabas/broker/osenv"
 	"barnabas/broker/zookeeper"
 	"barnabas/broker/zookeeper/server/tree"
@@ -33,7 +34,7 @@ func newDisk(t *testing.T) *disk {
 
 func (d *disk) open() (err error) {
 	if d.store != nil {
-		d.store.wal.close()
+		d.store.close()
 	}
 	if d.store, d.tree, err = openStore(osenv.New(osenv.Options{}), d.dir, 3); err == nil {
 		d.at[d.tree.Zxid()] = d.tree.AppendSnapshot(nil)
@@ -90,7 +91,9 @@ func (d *disk) files() []string {
 	}
 	var names []string
 	for _, entry := range entries {
-		names = append(names, entry.Name())
+		if entry.Name() != ".lock" {
+			names = append(names, entry.Name())
+		}
 	}
 	return names
 }
@@ -229,4 +232,18 @@ func TestOldFilesArePurged(t *testing.T) {
 	if len(files) != 8 || !slices.Contains(files, "notes.txt") || !slices.Contains(files, "log.notes") {
 		t.Errorf("files %v, want three snapshots, three logs, and two that are not ours", files)
 	}
+}
+
+// Goal: two servers never have one directory, and the second changes nothing in it.
+func TestDataDirectoryHasOneServer(t *testing.T) {
+	d := newDisk(t)
+	d.batch(2)
+	before := d.files()
+	if _, _, err := openStore(osenv.New(osenv.Options{}), d.dir, 3); !errors.Is(err, env.ErrLocked) {
+		t.Fatalf("a second store: %v, want ErrLocked", err)
+	}
+	if after := d.files(); !slices.Equal(before, after) {
+		t.Errorf("files %v, before the second store %v", after, before)
+	}
+	d.recovers(d.tree.Zxid(), "closed and opened again")
 }

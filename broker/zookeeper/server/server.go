@@ -83,7 +83,7 @@ type Server struct {
 	sent     atomic.Int64
 }
 
-// New recovers the state in cfg.DataDir and binds cfg.Addr. Errors: of env, and ErrDamaged.
+// New recovers the state in cfg.DataDir, which is locked until Run returns, and binds cfg.Addr. Errors: of env, and ErrDamaged.
 func New(e env.Env, cfg Config) (*Server, error) {
 	cfg = cfg.withDefaults()
 	st, t, err := openStore(e, cfg.DataDir, cfg.SnapshotsKept)
@@ -92,7 +92,7 @@ func New(e env.Env, cfg Config) (*Server, error) {
 	}
 	listener, err := e.Listen(cfg.Addr)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("zookeeper: %w", err), st.wal.close())
+		return nil, errors.Join(fmt.Errorf("zookeeper: %w", err), st.close())
 	}
 	mu := e.NewMutex()
 	s := &Server{
@@ -121,7 +121,7 @@ func (s *Server) Run() error {
 	}
 	s.shutDown()
 	s.group.Wait()
-	return errors.Join(err, s.store.wal.close())
+	return errors.Join(err, s.store.close())
 }
 
 // Close stops the server and does not wait for it. Sessions stay open: clients re-attach to the next server on the same

@@ -1,0 +1,209 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+)
+
+// inert are keys of Kafka's that a server.properties may hold and that have no effect here; the value says why.
+//
+// DEVIATION(KafkaConfig): they are taken, so that a server.properties of Kafka's is, and each is a warning at the start.
+var inert = map[string]string{
+	"alter.log.dirs.replication.quota.window.num":                 "the window of quotas is Kafka's default, 11 samples of a second",
+	"alter.log.dirs.replication.quota.window.size.seconds":        "the window of quotas is Kafka's default, 11 samples of a second",
+	"auto.include.jmx.reporter":                                   "there are no metrics of the Java kind",
+	"background.threads":                                          "background work has its own tasks",
+	"broker.id.generation.enable":                                 "ids are given by broker.id",
+	"compression.gzip.level":                                      "each codec has its default level",
+	"compression.lz4.level":                                       "each codec has its default level",
+	"compression.zstd.level":                                      "each codec has its default level",
+	"connection.failed.authentication.delay.ms":                   "nobody authenticates",
+	"controller.quorum.voters":                                    "coordination is by ZooKeeper",
+	"controller.quota.window.num":                                 "the window of quotas is Kafka's default, 11 samples of a second",
+	"controller.quota.window.size.seconds":                        "the window of quotas is Kafka's default, 11 samples of a second",
+	"delete.records.purgatory.purge.interval.requests":            "finished waiters leave at once",
+	"fetch.purgatory.purge.interval.requests":                     "finished waiters leave at once",
+	"group.consumer.assignors":                                    "groups are of the classic protocol, as in ZooKeeper mode",
+	"group.consumer.heartbeat.interval.ms":                        "groups are of the classic protocol, as in ZooKeeper mode",
+	"group.consumer.max.heartbeat.interval.ms":                    "groups are of the classic protocol, as in ZooKeeper mode",
+	"group.consumer.max.session.timeout.ms":                       "groups are of the classic protocol, as in ZooKeeper mode",
+	"group.consumer.max.size":                                     "groups are of the classic protocol, as in ZooKeeper mode",
+	"group.consumer.migration.policy":                             "groups are of the classic protocol, as in ZooKeeper mode",
+	"group.consumer.min.heartbeat.interval.ms":                    "groups are of the classic protocol, as in ZooKeeper mode",
+	"group.consumer.min.session.timeout.ms":                       "groups are of the classic protocol, as in ZooKeeper mode",
+	"group.consumer.session.timeout.ms":                           "groups are of the classic protocol, as in ZooKeeper mode",
+	"group.coordinator.append.linger.ms":                          "groups are of the classic protocol, as in ZooKeeper mode",
+	"group.coordinator.new.enable":                                "groups are of the classic protocol, as in ZooKeeper mode",
+	"group.coordinator.rebalance.protocols":                       "groups are of the classic protocol, as in ZooKeeper mode",
+	"group.coordinator.threads":                                   "groups are of the classic protocol, as in ZooKeeper mode",
+	"group.share.delivery.count.limit":                            "groups are of the classic protocol, as in ZooKeeper mode",
+	"group.share.enable":                                          "groups are of the classic protocol, as in ZooKeeper mode",
+	"group.share.heartbeat.interval.ms":                           "groups are of the classic protocol, as in ZooKeeper mode",
+	"group.share.max.groups":                                      "groups are of the classic protocol, as in ZooKeeper mode",
+	"group.share.max.heartbeat.interval.ms":                       "groups are of the classic protocol, as in ZooKeeper mode",
+	"group.share.max.record.lock.duration.ms":                     "groups are of the classic protocol, as in ZooKeeper mode",
+	"group.share.max.session.timeout.ms":                          "groups are of the classic protocol, as in ZooKeeper mode",
+	"group.share.max.size":                                        "groups are of the classic protocol, as in ZooKeeper mode",
+	"group.share.min.heartbeat.interval.ms":                       "groups are of the classic protocol, as in ZooKeeper mode",
+	"group.share.min.record.lock.duration.ms":                     "groups are of the classic protocol, as in ZooKeeper mode",
+	"group.share.min.session.timeout.ms":                          "groups are of the classic protocol, as in ZooKeeper mode",
+	"group.share.partition.max.record.locks":                      "groups are of the classic protocol, as in ZooKeeper mode",
+	"group.share.record.lock.duration.ms":                         "groups are of the classic protocol, as in ZooKeeper mode",
+	"group.share.session.timeout.ms":                              "groups are of the classic protocol, as in ZooKeeper mode",
+	"inter.broker.listener.name":                                  "there is one listener, PLAINTEXT",
+	"inter.broker.protocol.version":                               "brokers speak 3.9",
+	"kafka.metrics.polling.interval.secs":                         "there are no metrics of the Java kind",
+	"kafka.metrics.reporters":                                     "there are no metrics of the Java kind",
+	"listener.security.protocol.map":                              "there is one listener, PLAINTEXT",
+	"log.dir.failure.timeout.ms":                                  "a failed directory is told through ZooKeeper",
+	"log.flush.start.offset.checkpoint.interval.ms":               "the log start is checkpointed with the recovery point",
+	"log.initial.task.delay.ms":                                   "background work begins with the start",
+	"log.local.retention.bytes":                                   "there is no tiered storage",
+	"log.local.retention.ms":                                      "there is no tiered storage",
+	"log.message.format.version":                                  "batches are version 2, as with inter.broker.protocol.version 3.0 and later",
+	"max.connection.creation.rate":                                "the rate of new connections is not bounded",
+	"max.connections":                                             "connections are not counted",
+	"max.connections.per.ip":                                      "connections are not counted",
+	"max.connections.per.ip.overrides":                            "connections are not counted",
+	"max.request.partition.size.limit":                            "DescribeTopicPartitions is not served in ZooKeeper mode",
+	"metric.reporters":                                            "there are no metrics of the Java kind",
+	"metrics.num.samples":                                         "there are no metrics of the Java kind",
+	"metrics.recording.level":                                     "there are no metrics of the Java kind",
+	"metrics.sample.window.ms":                                    "there are no metrics of the Java kind",
+	"num.io.threads":                                              "every connection has its own tasks",
+	"num.network.threads":                                         "every connection has its own tasks",
+	"num.recovery.threads.per.data.dir":                           "logs recover in their own tasks",
+	"num.replica.alter.log.dirs.threads":                          "a move has a task of its own",
+	"offsets.commit.required.acks":                                "commits wait for all in-sync replicas",
+	"offsets.load.buffer.size":                                    "the topic is read a MiB at a time",
+	"offsets.topic.compression.codec":                             "offsets are written uncompressed",
+	"producer.id.expiration.check.interval.ms":                    "idle producers are looked for with log.retention.check.interval.ms",
+	"producer.purgatory.purge.interval.requests":                  "finished waiters leave at once",
+	"queued.max.request.bytes":                                    "what waits on a connection is bounded by socket.request.max.bytes and barnabas.requests.in.flight.max",
+	"queued.max.requests":                                         "see barnabas.requests.in.flight.max",
+	"quota.window.num":                                            "the window of quotas is Kafka's default, 11 samples of a second",
+	"quota.window.size.seconds":                                   "the window of quotas is Kafka's default, 11 samples of a second",
+	"replica.socket.receive.buffer.bytes":                         "the system's default is used",
+	"replication.quota.window.num":                                "the window of quotas is Kafka's default, 11 samples of a second",
+	"replication.quota.window.size.seconds":                       "the window of quotas is Kafka's default, 11 samples of a second",
+	"request.timeout.ms":                                          "each kind of request between brokers has a time of its own",
+	"reserved.broker.max.id":                                      "ids are given by broker.id",
+	"security.inter.broker.protocol":                              "brokers speak PLAINTEXT",
+	"socket.connection.setup.timeout.max.ms":                      "the system's default is used",
+	"socket.connection.setup.timeout.ms":                          "the system's default is used",
+	"socket.listen.backlog.size":                                  "the system's default is used",
+	"socket.receive.buffer.bytes":                                 "the system's default is used",
+	"socket.send.buffer.bytes":                                    "the system's default is used",
+	"telemetry.max.bytes":                                         "clients' telemetry is not collected",
+	"transaction.abort.timed.out.transaction.cleanup.interval.ms": "every transaction has a timer of its own",
+	"transaction.state.log.load.buffer.size":                      "the topic is read a MiB at a time",
+	"unclean.leader.election.interval.ms":                         "an election is made when it is needed",
+	"unstable.api.versions.enable":                                "no version is held back",
+	"unstable.feature.versions.enable":                            "no version is held back",
+	"zookeeper.max.in.flight.requests":                            "requests to ZooKeeper are pipelined without a bound",
+	"zookeeper.set.acl":                                           "the nodes are open to everybody",
+}
+
+// refused are keys of Kafka's, and beginnings of such, that would be a promise which is not kept; why says which. Sorted by name.
+//
+// DEVIATION(KafkaConfig): Kafka has what they ask for.
+var refused = []struct{ name, why string }{
+	{"alter.config.policy.class.name", "Java classes cannot be loaded"},
+	{"authorizer.class.name", "there are no ACLs: everybody may do everything"},
+	{"broker.heartbeat.interval.ms", "it is for KRaft, and coordination here is by ZooKeeper"},
+	{"broker.session.timeout.ms", "it is for KRaft, and coordination here is by ZooKeeper"},
+	{"client.quota.callback.class", "Java classes cannot be loaded"},
+	{"connections.max.reauth.ms", "SASL is not supported, only PLAINTEXT"},
+	{"control.plane.listener.name", "there is one listener"},
+	{"controller.listener.names", "it is for KRaft, and coordination here is by ZooKeeper"},
+	{"controller.quorum.append.", "it is for KRaft, and coordination here is by ZooKeeper"},
+	{"controller.quorum.bootstrap.", "it is for KRaft, and coordination here is by ZooKeeper"},
+	{"controller.quorum.election.", "it is for KRaft, and coordination here is by ZooKeeper"},
+	{"controller.quorum.fetch.", "it is for KRaft, and coordination here is by ZooKeeper"},
+	{"controller.quorum.request.", "it is for KRaft, and coordination here is by ZooKeeper"},
+	{"controller.quorum.retry.", "it is for KRaft, and coordination here is by ZooKeeper"},
+	{"create.topic.policy.class.name", "Java classes cannot be loaded"},
+	{"delegation.token.", "SASL is not supported, only PLAINTEXT"},
+	{"early.start.listeners", "there are no ACLs: everybody may do everything"},
+	{"eligible.leader.replicas.enable", "it is for KRaft, and coordination here is by ZooKeeper"},
+	{"initial.broker.registration.timeout.ms", "it is for KRaft, and coordination here is by ZooKeeper"},
+	{"listener.name.", "SASL and SSL are not supported, only PLAINTEXT"},
+	{"local.retention.", "there is no tiered storage"},
+	{"metadata.", "it is for KRaft, and coordination here is by ZooKeeper"},
+	{"node.id", "it is for KRaft, and coordination here is by ZooKeeper; write broker.id"},
+	{"password.encoder.", "SASL and SSL are not supported, only PLAINTEXT"},
+	{"principal.builder.class", "SASL and SSL are not supported, only PLAINTEXT"},
+	{"process.roles", "it is for KRaft, and coordination here is by ZooKeeper"},
+	{"remote.", "there is no tiered storage"},
+	{"sasl.", "SASL is not supported, only PLAINTEXT"},
+	{"security.providers", "SASL and SSL are not supported, only PLAINTEXT"},
+	{"server.max.startup.time.ms", "it is for KRaft, and coordination here is by ZooKeeper"},
+	{"ssl.", "SSL is not supported, only PLAINTEXT"},
+	{"super.users", "there are no ACLs: everybody may do everything"},
+	{"zookeeper.clientCnxnSocket", "SSL is not supported, only PLAINTEXT"},
+	{"zookeeper.metadata.migration.", "it is for KRaft, and coordination here is by ZooKeeper"},
+	{"zookeeper.ssl.", "SSL is not supported, only PLAINTEXT"},
+}
+
+// refusal is why a key of Kafka's is not taken, if it is one: itself, or all that begin like it up to a point.
+func refusal(key string) (why string, ok bool) {
+	for _, r := range refused {
+		if key == r.name || strings.HasSuffix(r.name, ".") && strings.HasPrefix(key, r.name) {
+			return r.why, true
+		}
+	}
+	return "", false
+}
+
+// demand checks the value of an inert key where one value alone tells no lie.
+func demand(key, value string) error {
+	only := ""
+	switch key {
+	case "inter.broker.listener.name", "security.inter.broker.protocol":
+		only = "PLAINTEXT"
+	case "zookeeper.set.acl":
+		only = "false"
+	}
+	if only != "" && value != only {
+		return fmt.Errorf("%s: %q is not supported, only %s", key, value, only)
+	}
+	return nil
+}
+
+// inertTopicKeys are configs of a topic that are taken, checked and kept, and have no effect here: each codec has its default level.
+// They are described where they are set.
+//
+// DEVIATION(KIP-390): Kafka compresses by them.
+//
+// Source: GzipCompression, Lz4Compression, ZstdCompression (KIP-390).
+var inertTopicKeys = []*Key[Topic]{
+	level("compression.gzip.level", 1, 9, -1),
+	level("compression.lz4.level", 1, 17, 1),
+	level("compression.zstd.level", -131072, 22, -131072),
+}
+
+// level is the level of a codec, from low to high, or one more value that means the default.
+func level(name string, low, high, also int64) *Key[Topic] {
+	return &Key[Topic]{Name: name, Type: Int, Broker: name, Doc: "Accepted, and without effect here: each codec has its default level.",
+		set: func(_ *Topic, text string) error {
+			if v, err := parseInt(text, min(low, also), high); err != nil {
+				return err
+			} else if v < low && v != also {
+				return fmt.Errorf("%d is out of range; it must be from %d to %d, or %d", v, low, high, also)
+			}
+			return nil
+		},
+	}
+}
+
+func inertTopicKey(name string) *Key[Topic] {
+	for _, k := range inertTopicKeys {
+		if k.Name == name {
+			return k
+		}
+	}
+	return nil
+}
+
+// InertTopicKeys lists the configs of a topic that are kept without effect, sorted by name. They have no Value.
+func InertTopicKeys() []*Key[Topic] { return inertTopicKeys }
