@@ -2,12 +2,14 @@ package broker_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"barnabas/broker/client"
 	"barnabas/broker/env"
+	"barnabas/broker/record"
 	"barnabas/broker/wire"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -101,6 +103,94 @@ func TestAnswersAreKafkas(t *testing.T) {
 		meta.Topics = []kmsg.MetadataRequestTopic{topic, byID, byID}
 		if got := ask(1, meta).(*kmsg.MetadataResponse).Topics; len(got) != 1 || got[0].ErrorCode != 0 || *got[0].Topic != tp.Topic {
 			t.Errorf("metadata of a topic id that is named twice: %+v", got)
+		}
+	})
+}
+
+// Goal: the answer to a produce names every record that is refused, by its place in the batch and with the reason; of a batch that has any
+// with a bad timestamp the code is INVALID_TIMESTAMP. Nothing of it is appended. Method: batches, compressed or not, with and without
+// fault, to a compacted topic that bounds timestamps.
+func TestRefusedRecordsAreNamed(t *testing.T) {
+	h := newHarness(t, 1, twoDirs)
+	h.client("client", func(e env.Env, c *client.Client) {
+		admin := client.NewAdmin(c)
+		if err := admin.CreateTopics(20*time.Second, client.NewTopic{Name: tp.Topic, Partitions: 1, ReplicationFactor: 3,
+			Configs: []client.ConfigEntry{{Name: "cleanup.policy", Value: "compact"}, {Name: "message.timestamp.before.max.ms", Value: "60000"}}}); err != nil {
+			t.Fatal(err)
+		}
+		leader, err := c.Leader(tp, e.Mono().Add(20*time.Second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := c.Conn(leader.Broker)
+		if err != nil {
+			t.Fatal(err)
+		}
+		produce := func(version int16, codec record.Codec, kinds string) kmsg.ProduceResponseTopicPartition {
+			t.Helper()
+			var b record.Builder
+			for _, kind := range kinds {
+				now, key := e.Now().UnixMilli(), []byte("k")
+				if kind == 'k' || kind == 'b' {
+					key = nil
+				}
+				if kind == 't' || kind == 'b' {
+					now -= 120_000
+				}
+				b.Append(now, key, []byte("v"))
+			}
+			o := record.NewBatchOptions()
+			o.Codec = codec
+			batch, err := b.Build(nil, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req := kmsg.NewPtrProduceRequest()
+			req.Version, req.Acks, req.TimeoutMillis = version, 1, 5000
+			p := kmsg.NewProduceRequestTopicPartition()
+			p.Records = batch
+			req.Topics = []kmsg.ProduceRequestTopic{{Topic: tp.Topic, Partitions: []kmsg.ProduceRequestTopicPartition{p}}}
+			resp, err := conn.Do(req, 10*time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return resp.(*kmsg.ProduceResponse).Topics[0].Partitions[0]
+		}
+		for _, codec := range []record.Codec{record.None, record.Zstd} {
+			for kinds, want := range map[string]struct {
+				code  *kerr.Error
+				named []int32
+			}{
+				"okok":  {kerr.InvalidRecord, []int32{1, 3}},
+				"ot":    {kerr.InvalidTimestamp, []int32{1}},
+				"kotk":  {kerr.InvalidTimestamp, []int32{0, 2, 3}},
+				"tok":   {kerr.InvalidTimestamp, []int32{0, 2}},
+				"bo":    {kerr.InvalidRecord, []int32{0}}, // the key is looked at first
+				"kkkkk": {kerr.InvalidRecord, []int32{0, 1, 2, 3, 4}},
+			} {
+				for _, version := range []int16{7, 8, 11} {
+					p := produce(version, codec, kinds)
+					if p.ErrorCode != want.code.Code || p.BaseOffset != -1 {
+						t.Errorf("%s, v%d, %v: %+v", kinds, version, codec, p)
+					}
+					if version < 8 {
+						continue
+					}
+					var named []int32
+					for _, r := range p.ErrorRecords {
+						named = append(named, r.RelativeOffset)
+						if r.ErrorMessage == nil || !strings.Contains(*r.ErrorMessage, map[bool]string{true: "key", false: "timestamp"}[kinds[r.RelativeOffset] != 't']) {
+							t.Errorf("%s, v%d, %v: %+v", kinds, version, codec, r)
+						}
+					}
+					if !slices.Equal(named, want.named) || p.ErrorMessage == nil || *p.ErrorMessage == "" {
+						t.Errorf("%s, v%d, %v: names %v, want %v", kinds, version, codec, named, want.named)
+					}
+				}
+			}
+		}
+		if p := produce(11, record.None, "oo"); p.ErrorCode != 0 || p.BaseOffset != 0 || len(p.ErrorRecords) != 0 || p.ErrorMessage != nil {
+			t.Errorf("a batch without fault: %+v", p)
 		}
 	})
 }

@@ -150,6 +150,15 @@ func checkProduced(records []byte, version int16) error {
 func (p *produced) fail(out *kmsg.ProduceResponseTopicPartition, err error) {
 	p.failed = true
 	out.ErrorCode, out.ErrorMessage = wire.Code(err), text(err)
+	var refused *record.RefusedRecords
+	if !errors.As(err, &refused) {
+		return
+	}
+	for _, r := range refused.Records {
+		e := kmsg.NewProduceResponseTopicPartitionErrorRecord()
+		e.RelativeOffset, e.ErrorMessage = r.Index, &r.Text
+		out.ErrorRecords = append(out.ErrorRecords, e)
+	}
 }
 
 // unanswered ends an acks=0 request. The client waits for nothing: that something went wrong it learns by losing its

@@ -73,6 +73,8 @@ const DefaultUnpackedBytesMax = 256 << 20
 // how many bytes. A partial batch behind them is left out, as Kafka does. A max timestamp that is not that of the
 // records is corrected in place.
 //
+// Records that have no key where one is needed, or a timestamp out of the bounds, are all looked for; the error is a *RefusedRecords then.
+//
 // Errors: CORRUPT_MESSAGE (length, magic, CRC, what cannot be unpacked), MESSAGE_TOO_LARGE, INVALID_RECORD (counts,
 // offsets, keys, control bit, sequence, records; no whole batch at all), INVALID_TIMESTAMP (out of the bounds, or a
 // producer that says LogAppendTime), UNSUPPORTED_COMPRESSION_TYPE,
@@ -169,6 +171,7 @@ func (b Batch) validateRecords(r Rules) error {
 
 func (b Batch) walkRecords(w *walker, r Rules) error {
 	newest := NoTimestamp
+	var refused *RefusedRecords
 	for i := range b.Count() {
 		rec, err := w.record()
 		if err != nil {
@@ -178,16 +181,20 @@ func (b Batch) walkRecords(w *walker, r Rules) error {
 			return fmt.Errorf("record %d has offset delta %d: %w", i, rec.offsetDelta, kerr.InvalidRecord)
 		}
 		if r.KeyRequired && !rec.hasKey && !b.IsControl() {
-			return fmt.Errorf("record %d: a compacted topic cannot accept a record without a key: %w", i, kerr.InvalidRecord)
+			refused = refused.and(i, kerr.InvalidRecord, "a compacted topic takes no record without a key")
+			continue
 		}
 		timestamp := b.BaseTimestamp() + rec.timestampDelta
 		if r.TimestampBound && timestamp != NoTimestamp && (timestamp < r.Oldest || timestamp > r.Newest) {
-			return fmt.Errorf("record %d: timestamp %d is not from %d to %d: %w", i, timestamp, r.Oldest, r.Newest, kerr.InvalidTimestamp)
+			refused = refused.and(i, kerr.InvalidTimestamp, "timestamp %d is not from %d to %d", timestamp, r.Oldest, r.Newest)
 		}
 		newest = max(newest, timestamp)
 	}
 	if err := w.end(); err != nil {
 		return err
+	}
+	if refused != nil {
+		return refused
 	}
 	if b.IsLogAppendTime() || b.MaxTimestamp() != newest {
 		b.setCreateTime(newest)

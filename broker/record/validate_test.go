@@ -4,6 +4,7 @@ package record_test
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"testing"
 
 	"barnabas/broker/record"
@@ -171,5 +172,22 @@ func BenchmarkValidate(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// Goal: of a batch with very many records that are refused the first are named, and all are counted.
+func TestRefusedRecordsAreBounded(t *testing.T) {
+	var b record.Builder
+	for range 10_050 {
+		b.Append(1000, nil, nil)
+	}
+	raw, err := b.Build(nil, record.NewBatchOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = record.Validate(raw, record.Rules{KeyRequired: true})
+	var refused *record.RefusedRecords
+	if !errors.As(err, &refused) || !errors.Is(err, kerr.InvalidRecord) || len(refused.Records) != 10_000 || refused.Count != 10_050 {
+		t.Fatalf("%.200v", err)
 	}
 }
