@@ -90,7 +90,7 @@ $(KAFKA_LIB)/.fetched:
 
 interop: build $(KAFKA_LIB)/.fetched ## kcat, franz-go, Apache ZooKeeper and Apache Kafka's files against real processes (Debian: kcat zookeeper strace maven default-jre)
 	BARNABAS_KAFKA_LIB=$(KAFKA_LIB) $(GO) test -count=1 -timeout 10m -run 'TestKafkaReads|TestWeRead' -v ./broker/log | grep -v '^=== '
-	BARNABAS_INTEROP=1 BARNABAS_KAFKA_LIB=$(KAFKA_LIB) $(GO) test -count=1 -timeout 30m -run TestInterop -v ./cmd/barnabas | grep -v '^=== '
+	BARNABAS_INTEROP=1 BARNABAS_KAFKA_LIB=$(KAFKA_LIB) $(GO) test -count=1 -timeout 60m -run TestInterop -v ./cmd/barnabas | grep -v '^=== '
 	BARNABAS_ZK_CLASSPATH=$(ZOOKEEPER_JAR) $(GO) test -count=1 -timeout 10m ./broker/zookeeper/zktest
 
 interop-core: build ## the part of interop that every change must pass: kcat, franz-go, sendfile, both ZooKeepers
