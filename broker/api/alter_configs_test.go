@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -65,6 +66,23 @@ func TestIncrementalAlterConfigs(t *testing.T) {
 		}
 		if alter(topic, "t", "retention.ms", 1, "") != 0 || len(d.configs["topics/t"]) != 1 {
 			t.Errorf("topic configs %v after the deletion", d.configs["topics/t"])
+		}
+		if alter(topic, "t", "compression.gzip.level", 0, "9") != 0 {
+			t.Error("a level is refused")
+		}
+		d.overrides = d.configs["topics/t"]
+		var names []string
+		level := ""
+		for _, c := range do[*kmsg.DescribeConfigsResponse](d, describe(4, topic, "t")).Resources[0].Configs {
+			if names = append(names, c.Name); c.Name == "compression.gzip.level" && c.Source == kmsg.ConfigSourceDynamicTopicConfig {
+				level = *c.Value
+			}
+		}
+		if level != "9" || !slices.IsSorted(names) {
+			t.Errorf("the level is described as %q; %q", level, names)
+		}
+		if alter(topic, "t", "compression.gzip.level", 1, "") != 0 {
+			t.Error("a level stays")
 		}
 		if err := d.cfg.SetDynamic(d.configs["brokers/1"], d.configs["brokers/<default>"]); err != nil {
 			t.Fatal(err)
