@@ -38,16 +38,17 @@ func describe(r *reports.Run) string {
 }
 
 // Goal: the broker as it is keeps its promises in every scenario, each run does what it is there for, and its seed decides all of it.
-// Method: a few seeds each; the first is run twice, and the hashes must agree.
+// Method: a few seeds each; the first is run twice, and the hashes must agree. Under the race detector, which takes twenty times as long, a
+// third of the scenarios, one of each: a world's tasks run one at a time, so what there is to find is what worlds share.
 func TestEveryScenarioPasses(t *testing.T) {
-	for _, s := range Catalog() {
+	for i, s := range Catalog() {
 		t.Run(s.Name, func(t *testing.T) {
-			if underRace && s.Name == "large-cluster" {
-				t.Skip("ten minutes under the race detector")
+			if underRace && (i%3 > 0 || s.Name == "large-cluster") {
+				t.Skip("others do for the race detector")
 			}
 			t.Parallel()
 			seeds := *seedsFlag
-			if underRace || s.Name == "large-cluster" { // twenty times the work
+			if underRace || s.Name == "large-cluster" {
 				seeds = 1
 			}
 			for seed := uint64(1); seed <= seeds; seed++ {

@@ -54,6 +54,14 @@ func buildBinary(t *testing.T) string {
 	return filepath.Join(built.dir, "barnabas")
 }
 
+// skipUnderRace spares the race detector what runs the simulator, which runs one task at a time, many times over; package scenarios has it run.
+func skipUnderRace(t *testing.T) {
+	t.Helper()
+	if raceEnabled {
+		t.Skip("many runs of the simulator")
+	}
+}
+
 // realPlanOf is a run of seed 1 in the real world whose processes are those of the binary.
 func realPlanOf(t *testing.T, name string, f runFlags) *reals {
 	t.Helper()

@@ -105,6 +105,7 @@ func TestOutIsCheckedFirst(t *testing.T) {
 // Goal: a run that depends on more than its seed is found by --twice, ends in exit code 13, and the first event that differs is named.
 // Method: a scenario that looks at the wall clock.
 func TestWallClockIsFoundOut(t *testing.T) {
+	skipUnderRace(t)
 	steady, err := scenarios.Find("steady")
 	if err != nil {
 		t.Fatal(err)

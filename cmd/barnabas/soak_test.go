@@ -186,6 +186,7 @@ func TestSoakGoesOnAfterAKill(t *testing.T) {
 // Goal: a failing run shrinks to one that fails in the same way and is no larger, whatever time the machine gives it. (How
 // small it gets is the matter of package shrink's own tests.) Method: a bug that is found at once.
 func TestShrinkWritesARegression(t *testing.T) {
+	skipUnderRace(t)
 	if testing.Short() {
 		t.Skip("some hundreds of runs")
 	}

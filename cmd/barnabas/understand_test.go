@@ -36,6 +36,7 @@ func output(t *testing.T, f func()) string {
 // Goal: a failure's directory alone is enough to run it again, event for event, to see any part of it, and to hear from when on
 // it was inevitable. Method: a run with a bug, moved to another place.
 func TestFailureIsUnderstoodFromItsDirectoryAlone(t *testing.T) {
+	skipUnderRace(t)
 	if testing.Short() {
 		t.Skip("some dozens of runs")
 	}
