@@ -13,7 +13,7 @@ import (
 const sendBackoff = 100 * time.Millisecond
 
 // sender delivers requests to one life of one broker: in order, one at a time, each again and again until it is answered or
-// the broker is gone (RequestSendThread). A request may so arrive twice; its epochs make the second one harmless.
+// the broker is gone (RequestSendThread). A request may so arrive twice, the second time after others: its epochs and its number make that harmless.
 type sender struct {
 	env     env.Env
 	dial    func(addr string) (Conn, error)
