@@ -34,6 +34,10 @@ type registry struct {
 
 	states     []partition.State // room for a broker's
 	topicMzxid map[string]int64  // of each topic's znode, when the replicas were last read
+
+	watched map[string]bool       // the topics of partitions
+	named   map[string]namedTopic // other topics, as their znodes were last read
+	gone    map[[16]byte]bool     // ids of topics that were asked to be deleted
 }
 
 type registeredPartition struct {
@@ -47,8 +51,9 @@ type registeredPartition struct {
 }
 
 func newRegistry(c *simCluster) *registry {
-	r := &registry{c: c, lost: map[int32]bool{}, topicMzxid: map[string]int64{}}
+	r := &registry{c: c, lost: map[int32]bool{}, topicMzxid: map[string]int64{}, watched: map[string]bool{}, named: map[string]namedTopic{}, gone: map[[16]byte]bool{}}
 	for _, t := range c.plan.newTopics() {
+		r.watched[t.Name] = true
 		for p := range t.Partitions {
 			tp := wire.TopicPartition{Topic: t.Name, Partition: p}
 			r.partitions = append(r.partitions, registeredPartition{tp: tp, path: zookeeper.PathPartitionState(tp)})

@@ -229,7 +229,7 @@ func (r *run) look() {
 		return
 	}
 	r.view.look()
-	r.oracle.Look(r.view.view())
+	r.oracle.Look(r.view.promised(r.view.view()))
 }
 
 // play takes the run through its phases. A phase that fails ends it; judge says what that means.

@@ -132,7 +132,7 @@ var finders = map[string]struct {
 	"zk-unfenced":         {"slow-zookeeper", 1},
 	"shrink-unconfirmed":  {"expiring-sessions", 1},
 	"loss-unseen":         {"last-member", 1},
-	"overtaken-control":   {"overtaken-control", 5},
+	"overtaken-control":   {"overtaken-control", 20},
 
 	"txn-no-epoch-bump":    {"zombie-producer", 2},
 	"txn-late-produce":     {"zombie-producer", 2},
