@@ -87,15 +87,18 @@ func New(e env.Env, o Options) *Client {
 func (c *Client) Close() {
 	c.mu.Lock()
 	c.closed = true
-	links := c.links
+	var conns []*Conn // a link's own may change until its dial has ended
+	for _, l := range c.links {
+		if l.conn != nil {
+			conns = append(conns, l.conn)
+		}
+	}
 	c.links = nil
 	c.changed.Broadcast()
 	c.wake.Broadcast()
 	c.mu.Unlock()
-	for _, l := range links {
-		if l.conn != nil {
-			l.conn.Close()
-		}
+	for _, conn := range conns {
+		conn.Close()
 	}
 }
 
@@ -151,11 +154,11 @@ func (c *Client) dialled(l *link, conn *Conn, err error) (*Conn, error) {
 		l.failures = 0
 	}
 	c.changed.Broadcast()
-	closed := c.closed
+	closed, addr := c.closed, l.addr
 	c.mu.Unlock()
 	if closed && conn != nil {
 		conn.Close()
-		return nil, &Error{Addr: l.addr, API: "Dial", Err: ErrClosed}
+		return nil, &Error{Addr: addr, API: "Dial", Err: ErrClosed}
 	}
 	return conn, err
 }
