@@ -93,3 +93,35 @@ func TestNegotiationLowersVersions(t *testing.T) {
 		p.Close(0)
 	})
 }
+
+// Goal: a client may be closed in the middle of a dial (run it with -race): whoever waits for it is told at once, and no connection is left.
+// Method: clients that are closed sooner or later after somebody has asked for a leader, of an address that answers and of one that refuses.
+func TestCloseInTheMiddleOfADial(t *testing.T) {
+	e := osenv.New(osenv.Options{})
+	f := startFakesAt(e, 1, func(int32) string { return "127.0.0.1:0" })
+	l, err := e.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := l.Addr()
+	l.Close()
+	for i := range 200 {
+		k := client.New(e, client.Options{Bootstrap: []string{[]string{f.brokers[0].addr, nobody}[i%2]}, RetryBackoff: time.Millisecond, Negotiate: i%4 < 2})
+		g := env.NewGroup(e)
+		began := e.Mono()
+		g.Go("asks", func() {
+			if _, err := k.Leader(t0, began.Add(20*time.Second)); err == nil && i%2 == 1 {
+				t.Error("a leader where nobody is")
+			}
+		})
+		e.Sleep(time.Duration(i/4) * 10 * time.Microsecond)
+		k.Close()
+		g.Wait()
+		if took := e.Mono().Sub(began); took > 10*time.Second {
+			t.Fatalf("who waited was told after %v", took)
+		}
+		if _, err := k.Conn(f.brokers[0].id); err == nil {
+			t.Error("a closed client connects")
+		}
+	}
+}
