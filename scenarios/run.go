@@ -120,7 +120,7 @@ func (r *run) prepare() {
 	r.plan.Load.Groups.CommitFetched = r.o.Bugs.Has(bug.CommitUnread)
 	r.load = workload.New(r.plan.Load, &r.recorder, r.observe)
 	r.view = newRegistry(r.c)
-	r.oracle = oracle.New(disks{r.w})
+	r.oracle = oracle.New(disks{r.c, map[file]string{}})
 	clients := r.addClients()
 	r.world = newFaultWorld(r.c, r.view, r.load, clients)
 	r.nemesis = nemesis.New(nemesis.Options{World: r.world, Timers: timers{r.w}, Schedule: r.schedule, End: env.Instant(r.plan.HealAt), Admit: r.view.admit})
@@ -458,8 +458,23 @@ type timers struct{ *cluster.World }
 func (t timers) At(at env.Instant, f func()) { t.World.At(at, f) }
 
 // disks lets the oracle read the brokers' files.
-type disks struct{ w *cluster.World }
+type disks struct {
+	c     *simCluster
+	names map[file]string // paths, which cost more to join than to keep
+}
 
-func (d disks) Peek(broker int32, dir string, tp wire.TopicPartition, file string, p []byte, offset int64) int {
-	return d.w.Disk(fmt.Sprintf("b%d", broker)).Peek(path.Join(dir, tp.String(), file), p, offset)
+type file struct {
+	dir  string
+	tp   wire.TopicPartition
+	name string
+}
+
+func (d disks) Peek(broker int32, dir string, tp wire.TopicPartition, name string, p []byte, offset int64) int {
+	f := file{dir, tp, name}
+	where, ok := d.names[f]
+	if !ok {
+		where = path.Join(dir, tp.String(), name)
+		d.names[f] = where
+	}
+	return d.c.w.Disk(d.c.node(broker).name).Peek(where, p, offset)
 }

@@ -261,15 +261,21 @@ func find(t testing.TB, name string) *Scenario {
 }
 
 // BenchmarkLeaderFailover is the speed of the simulator with checking: virtual seconds, events and checked operations a
-// wall second, on one core, and the heap in use.
+// wall second, on one core, and the heap in use. The clients rest a little less between operations than the scenario has them do, so that over
+// seeds 1 to 20 they do 200 a virtual second, the times counted in which nobody leads.
 func BenchmarkLeaderFailover(b *testing.B) {
-	s := find(b, "leader-failover")
+	s := *find(b, "leader-failover")
+	draw := s.Draw
+	s.Draw = func(r *rand.Rand, p *Plan) {
+		draw(r, p)
+		p.Load.Pause = p.Load.Pause * 72 / 100
+	}
 	var virtual, load time.Duration
 	var events, ops uint64
 	var heap uint64
 	b.ReportAllocs()
 	for seed := uint64(1); b.Loop(); seed++ {
-		r := Run(Options{Scenario: s, Seed: seed}).Report
+		r := Run(Options{Scenario: &s, Seed: seed}).Report
 		if r.Verdict != reports.Pass {
 			b.Fatalf("\n%s", describe(r))
 		}

@@ -111,7 +111,7 @@ func (m *machine) sendMetadata(b batch) {
 
 // send numbers a request and puts it into the outbox.
 //
-// DEVIATION: Kafka's requests have no numbers. The sender tries again, on a new connection, what was not answered; the copy on the old one
+// DEVIATION(KIP-380): Kafka's requests have no numbers. The sender tries again, on a new connection, what was not answered; the copy on the old one
 // may come after the requests that followed it, and nothing in it need be older than what the broker has: a StopReplica that deletes, of a
 // topic that has been made anew since, or an UpdateMetadata of brokers alone.
 func (m *machine) send(broker int32, req wireRequest) {

@@ -90,7 +90,7 @@ func (c *Cache) Update(req *kmsg.UpdateMetadataRequest) (deleted []wire.TopicPar
 // again, on another connection and the next ones behind it; what was under way on the first may come last of all. It then holds
 // some partition as it was before. One without partitions cannot be told. (Our own controllers number their requests: see replica.Manager.)
 //
-// DEVIATION: Kafka applies it, and believes in the brokers and leaders of back then until the controller has something else to tell.
+// DEVIATION(ZkMetadataCache): Kafka applies it, and believes in the brokers and leaders of back then until the controller has something else to tell.
 func (s *Snapshot) overtaken(req *kmsg.UpdateMetadataRequest) bool {
 	if req.ControllerEpoch != s.ControllerEpoch {
 		return false

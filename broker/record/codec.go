@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -142,6 +143,7 @@ func Decompress(dst []byte, c Codec, src []byte, limit int) ([]byte, error) {
 	}
 	defer done()
 	start := len(dst)
+	dst = slices.Grow(dst, min(2*len(src), limit, 1<<20)+1) // a guess; what grows from nothing is copied over and over
 	for {
 		if len(dst) == cap(dst) {
 			dst = append(dst, 0)[:len(dst)]

@@ -27,6 +27,7 @@ var evRecordsLost = env.NewKind("fetch-cut-short", env.Error)
 type sender struct {
 	socket env.Conn
 	buf    []byte
+	copied []byte // what small slices of records are copied to, with what lies between them
 	holes  []wire.Hole
 }
 
@@ -57,7 +58,8 @@ func (s *sender) send(correlation int32, a Answer) error {
 func (s *sender) sendHoles(head []byte) error {
 	// Bytes that wait to be sent are head[from:], with copied slices in copied in front of them. Without copies, as
 	// for every large fetch, nothing of head is moved.
-	var copied []byte
+	copied := s.copied[:0]
+	defer func() { s.copied = copied }()
 	from := 0
 	for _, hole := range s.holes {
 		if hole.Slice.Len <= copyBytesMax {
@@ -71,8 +73,8 @@ func (s *sender) sendHoles(head []byte) error {
 		}
 		ahead := head[from:hole.At]
 		if len(copied) > 0 {
-			ahead = append(copied, ahead...)
-			copied = copied[:0]
+			copied = append(copied, ahead...)
+			ahead, copied = copied, copied[:0]
 		}
 		from = hole.At
 		if _, err := s.socket.WriteMore(ahead); err != nil {
@@ -84,7 +86,8 @@ func (s *sender) sendHoles(head []byte) error {
 	}
 	rest := head[from:]
 	if len(copied) > 0 {
-		rest = append(copied, rest...)
+		copied = append(copied, rest...)
+		rest = copied
 	}
 	_, err := s.socket.Write(rest) // also of nothing: see WriteMore
 	return err
@@ -129,5 +132,8 @@ func (s *sender) shrink() {
 	clear(s.holes)
 	if cap(s.buf) > outBufferBytesMax {
 		s.buf = nil
+	}
+	if cap(s.copied) > outBufferBytesMax {
+		s.copied = nil
 	}
 }

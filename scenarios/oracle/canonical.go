@@ -45,6 +45,17 @@ type cursor struct {
 	offset  int64 // compared below it
 	segment int64 // base offset of the segment that holds offset
 	pos     int64 // of offset in the segment's file
+
+	name  string // of that file, once it was asked for
+	named int64  // the segment that it is of
+}
+
+// file is the name of the segment's file.
+func (c *cursor) file() string {
+	if c.name == "" || c.named != c.segment {
+		c.name, c.named = segmentFile(c.segment), c.segment
+	}
+	return c.name
 }
 
 // headerSize is the size of a record batch's header, up to and with the record count.
@@ -121,7 +132,7 @@ func (o *Oracle) peek(r *Replica, file string, p []byte, offset int64) int {
 // readBatch reads the header at the cursor, moving it to the next segment where one ends.
 func (o *Oracle) readBatch(r *Replica, c *cursor) (b batch, size int64, ok bool) {
 	var h [headerSize]byte
-	n := o.peek(r, segmentFile(c.segment), h[:], c.pos)
+	n := o.peek(r, c.file(), h[:], c.pos)
 	if n <= 0 && c.segment != c.offset {
 		if n = o.peek(r, segmentFile(c.offset), h[:], 0); n > 0 {
 			c.segment, c.pos = c.offset, 0
@@ -147,7 +158,7 @@ func (o *Oracle) whole(r *Replica, c *cursor, size int64) (whole, ok bool) {
 		o.buf = make([]byte, size)
 	}
 	o.buf = o.buf[:size]
-	if o.peek(r, segmentFile(c.segment), o.buf, c.pos) < int(size) {
+	if o.peek(r, c.file(), o.buf, c.pos) < int(size) {
 		return false, false
 	}
 	return crc32.Checksum(o.buf[21:], castagnoli) == binary.BigEndian.Uint32(o.buf[17:]), true
