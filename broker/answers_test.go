@@ -104,6 +104,25 @@ func TestAnswersAreKafkas(t *testing.T) {
 		if got := ask(1, meta).(*kmsg.MetadataResponse).Topics; len(got) != 1 || got[0].ErrorCode != 0 || *got[0].Topic != tp.Topic {
 			t.Errorf("metadata of a topic id that is named twice: %+v", got)
 		}
+		nameless := kmsg.NewMetadataRequestTopic()
+		for _, meta.Version = range []int16{10, 11} {
+			for _, bad := range []kmsg.MetadataRequestTopic{byID, nameless} {
+				meta.Topics = []kmsg.MetadataRequestTopic{topic, bad}
+				got := ask(1, meta).(*kmsg.MetadataResponse)
+				if len(got.Brokers) != 0 || len(got.Topics) != 2 {
+					t.Fatalf("metadata v%d of %+v: %+v", meta.Version, bad, got)
+				}
+				for i, name := range []string{tp.Topic, ""} {
+					if g := got.Topics[i]; g.ErrorCode != kerr.InvalidRequest.Code || *g.Topic != name || g.TopicID != meta.Topics[i].TopicID {
+						t.Errorf("metadata v%d of %+v: %+v", meta.Version, bad, g)
+					}
+				}
+			}
+			meta.Topics = []kmsg.MetadataRequestTopic{topic}
+			if got := ask(1, meta).(*kmsg.MetadataResponse).Topics; len(got) != 1 || got[0].ErrorCode != 0 {
+				t.Errorf("metadata v%d of a name: %+v", meta.Version, got)
+			}
+		}
 	})
 }
 

@@ -117,7 +117,7 @@ func (m *Manager) Leave() {
 // reads no more requests. Whoever waits for a partition is told so as well and turns to its new leader at once. What it waits for does not
 // come any more: the followers' next fetches are not read.
 //
-// DEVIATION: Kafka closes the connections instead (SocketServer#stopProcessingRequests).
+// DEVIATION(SocketServer#stopProcessingRequests): Kafka closes the connections instead.
 func (m *Manager) Resign() {
 	m.mu.Lock()
 	m.stopped = true
