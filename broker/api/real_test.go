@@ -184,6 +184,63 @@ func TestProduceAgain(t *testing.T) {
 	})
 }
 
+// Goal: a refused produce tells the log start, unless it is refused for what Kafka takes for everyday.
+// Method: a real log that begins at 2; batches that the log, the partition and the request's checks refuse.
+func TestProduceRefusedTellsLogStart(t *testing.T) {
+	cluster.Test(t, 1, func(e env.Env) {
+		s := newStack(t, e, "/data", "b1:9092")
+		s.cfg.Topic.TimestampAfterMax = time.Hour
+		s.lead(t, []int32{1}, 1, 0)
+		timed := func(at int64, n int, sequence int32) []byte {
+			var b record.Builder
+			b.Append(at, nil, make([]byte, n))
+			o := record.NewBatchOptions()
+			if sequence >= 0 {
+				o.ProducerID, o.ProducerEpoch, o.BaseSequence = 1000, 0, sequence
+			}
+			records, err := b.Build(nil, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return records
+		}
+		sized := func(n int, sequence int32) []byte { return timed(1, n, sequence) }
+		for i := range int32(3) {
+			if p := only(do[*kmsg.ProduceResponse](s.desk, produce(9, 1, "t", 0, sized(1, i)))); p.ErrorCode != 0 || p.LogStartOffset != 0 {
+				t.Fatalf("%+v", p)
+			}
+		}
+		target, err := s.replicas.Partition(wire.TopicPartition{Topic: "t"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if start, err := target.DeleteRecords(2); err != nil || start != 2 {
+			t.Fatalf("deleted up to %d: %v", start, err)
+		}
+		torn := sized(1, -1)
+		torn[len(torn)-1] ^= 1
+		for name, c := range map[string]struct {
+			records []byte
+			acks    int16
+			code    int16
+			start   int64
+		}{
+			"a gap of sequences":      {sized(1, 7), 1, kerr.OutOfOrderSequenceNumber.Code, 2},
+			"of the far future":       {timed(e.Now().Add(1000*time.Hour).UnixMilli(), 1, -1), 1, kerr.InvalidTimestamp.Code, 2},
+			"too large":               {sized(2<<20, -1), 1, kerr.MessageTooLarge.Code, -1},
+			"torn":                    {torn, 1, kerr.CorruptMessage.Code, -1},
+			"none":                    {nil, 1, kerr.InvalidRecord.Code, -1},
+			"acks that there are not": {sized(1, -1), 3, kerr.InvalidRequiredAcks.Code, -1},
+		} {
+			p := only(do[*kmsg.ProduceResponse](s.desk, produce(9, c.acks, "t", 0, c.records)))
+			if p.ErrorCode != c.code || p.LogStartOffset != c.start || p.BaseOffset != -1 || p.LogAppendTime != -1 {
+				t.Errorf("%s: %+v", name, p)
+			}
+		}
+		s.stop()
+	})
+}
+
 // BenchmarkProduce and BenchmarkFetch are 64 KiB batches over real sockets and files, pipelined.
 func BenchmarkProduce(b *testing.B) {
 	s := newStack(b, osenv.New(osenv.Options{}), b.TempDir(), "127.0.0.1:0")
