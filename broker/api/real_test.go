@@ -3,6 +3,7 @@ package api_test
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -155,6 +156,48 @@ func TestProduceReplicateConsume(t *testing.T) {
 			s.stop()
 		})
 	}
+}
+
+// Goal: whoever fetches with a replica id below zero is a consumer, and reads to the high watermark; -2 is who debugs, and -3, which Kafka keeps for its own
+// future replicas, gets no more here. None of them counts as a follower.
+// Method: a record that no follower has, fetched by each id in the versions that say it in either place; then the follower comes.
+func TestFetchByReplicaIDsBelowZero(t *testing.T) {
+	cluster.Test(t, 1, func(e env.Env) {
+		s := newStack(t, e, "/data", "b1:9092")
+		s.lead(t, []int32{1, 2}, 1, 3)
+		if p := only(do[*kmsg.ProduceResponse](s.desk, produce(9, 1, "t", 0, batch(t, record.None, 1, "v")))); p.ErrorCode != 0 {
+			t.Fatalf("%+v", p)
+		}
+		ask := func(version int16, id int32, offset int64) kmsg.FetchResponseTopicPartition {
+			req := fetch(version, "t", topicID(1), offset)
+			req.MaxWaitMillis = 0
+			if version >= 15 {
+				req.ReplicaState.ID = id
+			} else {
+				req.ReplicaID = id
+			}
+			return do[*kmsg.FetchResponse](s.desk, req).Topics[0].Partitions[0]
+		}
+		all := func(watermark int64) {
+			t.Helper()
+			for _, version := range []int16{4, 12, 14, 15, 17} {
+				for _, id := range []int32{-1, -2, -3, -4, math.MinInt32} {
+					p := ask(version, id, 0)
+					if p.ErrorCode != 0 || p.HighWatermark != watermark || len(p.RecordBatches) > 0 != (watermark > 0) {
+						t.Errorf("v%d, replica %d: code %d, high watermark %d, %d bytes", version, id, p.ErrorCode, p.HighWatermark, len(p.RecordBatches))
+					}
+					ask(version, id, 1) // as a follower that had it all
+				}
+			}
+		}
+		all(0)
+		if p := ask(17, 2, 0); len(p.RecordBatches) == 0 {
+			t.Errorf("the follower got %+v", p)
+		}
+		ask(17, 2, 1)
+		all(1)
+		s.stop()
+	})
 }
 
 // An idempotent batch sent again has the offset it had.
