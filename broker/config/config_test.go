@@ -106,6 +106,21 @@ func TestTopicOverrides(t *testing.T) {
 	}
 }
 
+// Goal: cleanup.policy may be empty, and is told as such; it may not have an empty word.
+func TestCleanupPolicy(t *testing.T) {
+	for value, want := range map[string]string{"": "", "  ": "", "delete": "delete", "compact , delete": "compact,delete", "delete,delete": "delete", ",": "!", "compact,": "!", "Compact": "!"} {
+		b, _, err := Load("f", []byte("broker.id=1\nzookeeper.connect=z:1\nlog.cleanup.policy="+value+"\n"))
+		switch {
+		case want == "!":
+			if err == nil {
+				t.Errorf("%q is taken", value)
+			}
+		case err != nil || getCleanupPolicy(&b.Topic) != want:
+			t.Errorf("%q: %v", value, err)
+		}
+	}
+}
+
 // Goal: no file makes Load panic.
 func FuzzLoad(f *testing.F) {
 	f.Add([]byte("broker.id=1\nzookeeper.connect=z:1/a\nlisteners=PLAINTEXT://[::1]:0\n"))
