@@ -61,6 +61,9 @@ func (s *stage) partitions(t *testing.T, d *datadriven.TestData, out *strings.Bu
 	d.ScanArgs(t, "topic", &rt.Topic)
 	d.ScanArgs(t, "count", &rt.Count)
 	req.ValidateOnly = d.HasArg("validate-only")
+	if d.HasArg("assign-none") { // which is not the same as leaving it to the controller
+		rt.Assignment = []kmsg.CreatePartitionsRequestTopicAssignment{}
+	}
 	for _, arg := range d.CmdArgs {
 		if arg.Key == "assign" {
 			rt.Assignment = append(rt.Assignment, kmsg.CreatePartitionsRequestTopicAssignment{Replicas: idsOf(arg.Vals)})
