@@ -91,7 +91,9 @@ func TestWhatOthersWriteIsTakenUp(t *testing.T) {
 		put("reassignment", "/admin/reassign_partitions", `{"version":1,"partitions":[{"topic":"old","partition":0,"replicas":[2,1]}]}`)
 		gone("/admin/reassign_partitions")
 		w.until("the new order", 30*time.Second, func() bool {
-			return w.everywhere(tp, func(leader int32, replicas, _ []int32) bool { return leader == 1 && slices.Equal(replicas, []int32{2, 1}) })
+			return w.everywhere(tp, func(leader int32, replicas, _ []int32) bool {
+				return leader == 1 && slices.Equal(replicas, []int32{2, 1})
+			})
 		})
 
 		put("election", "/admin/preferred_replica_election", `{"version":1,"partitions":[{"topic":"old","partition":0},{"topic":"nosuch","partition":0}]}`)
