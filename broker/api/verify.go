@@ -106,7 +106,7 @@ func verifyError(err *kerr.Error, version int16) error {
 //
 // Source: GroupCoordinator#handleTxnCommitOffsets, GroupMetadataManager#maybeConvertOffsetCommitError.
 func (a *API) verifyOffsets(req *kmsg.TxnOffsetCommitRequest) (*log.Guard, *kerr.Error) {
-	if !a.Config.Live().TransactionVerification || req.Group == "" {
+	if !a.Config.Live().TransactionVerification {
 		return nil, nil
 	}
 	tp := a.offsetsPartition(req.Group)
