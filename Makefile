@@ -98,8 +98,8 @@ interop-core: build ## the part of interop that every change must pass: kcat, fr
 	BARNABAS_ZK_CLASSPATH=$(ZOOKEEPER_JAR) $(GO) test -count=1 -timeout 10m ./broker/zookeeper/zktest
 
 bench-sim: ## speed of the simulator: virtual seconds a second, events a second, heap; two cores against one
-	GOGC=400 $(GO) test -run '^$$' -bench BenchmarkLeaderFailover -benchtime 20x -cpu 1 ./scenarios
-	GOGC=400 $(GO) test -run '^$$' -bench BenchmarkTwoCores -benchtime 1x ./scenarios
+	$(GO) test -run '^$$' -bench BenchmarkLeaderFailover -benchtime 20x -cpu 1 ./scenarios
+	$(GO) test -run '^$$' -bench BenchmarkTwoCores -benchtime 1x ./scenarios
 
 slurm: build ## the soak as a Slurm array, tried on this machine (root; Debian: slurm-wlm munge)
 	deploy/slurm/try.sh

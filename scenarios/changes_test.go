@@ -45,6 +45,7 @@ func TestBranchSharesThePastOnly(t *testing.T) {
 
 // Goal: asking for the state at a moment changes nothing, and shows every replica.
 func TestStateIsShownAndChangesNothing(t *testing.T) {
+	skipUnderRace(t)
 	o := Options{Scenario: find(t, "steady"), Seed: 4}
 	plain := Run(o)
 	o.StateAt = 12345 * time.Millisecond
@@ -78,6 +79,7 @@ func TestChangesMakeTheTrialSmaller(t *testing.T) {
 // Goal: when every copy is gone, the run is judged by the weaker promise. Method: three brokers lose their disks at once,
 // which happens only where a run is asked to go beyond what Kafka promises.
 func TestEmptiedDisksAreJudgedByTheWeakerPromise(t *testing.T) {
+	skipUnderRace(t)
 	file, err := faults.Parse("x", []byte("8s wipe node=1 for=3s\n8.1s wipe node=2 for=3s\n8.2s wipe node=3 for=3s\n"))
 	if err != nil {
 		t.Fatal(err)

@@ -89,6 +89,7 @@ func TestEveryKindIsOnThePage(t *testing.T) {
 // Goal: what Kafka promises nothing against does not happen by itself, and with the promise left it does, and the card
 // says which of the two it was.
 func TestBeyondIsWithheldUnlessAskedFor(t *testing.T) {
+	skipUnderRace(t)
 	file, err := faults.Parse("x", []byte("5s disk node=2 flip=1\n6s blackout nodes=1,2,3 keep=none for=1s"))
 	if err != nil {
 		t.Fatal(err)

@@ -211,8 +211,8 @@ func (r *registry) view() oracle.View {
 			continue
 		}
 		r.states = n.broker.AppendReplicas(r.states[:0])
-		for _, state := range r.states {
-			v.Replicas = append(v.Replicas, oracle.Replica{Broker: n.id, Life: n.life, State: state})
+		for i := range r.states {
+			v.Replicas = append(v.Replicas, oracle.Replica{Broker: n.id, Life: n.life, State: r.states[i]})
 		}
 	}
 	r.seen = v

@@ -20,8 +20,18 @@ type namedTopic struct {
 // While ZooKeeper is down nobody can tell, and all topics that may come and go are left out.
 func (r *registry) promised(v oracle.View) oracle.View {
 	kept := v.Replicas[:0]
+	var last string // a topic's partitions stand side by side
+	var stays bool
 	for i := range v.Replicas {
-		if s := &v.Replicas[i].State; r.watched[s.TP.Topic] || metadata.IsInternal(s.TP.Topic) || r.lives(s.TP.Topic, s.TopicID) {
+		s := &v.Replicas[i].State
+		if s.TP.Topic != last || i == 0 {
+			last, stays = s.TP.Topic, r.watched[s.TP.Topic] || metadata.IsInternal(s.TP.Topic)
+		}
+		switch {
+		case !stays && !r.lives(s.TP.Topic, s.TopicID):
+		case len(kept) == i:
+			kept = v.Replicas[:i+1] // where it is
+		default:
 			kept = append(kept, v.Replicas[i])
 		}
 	}

@@ -27,7 +27,7 @@ var (
 
 // Collecting less often, as the command does, saves a tenth.
 func TestMain(m *testing.M) {
-	debug.SetGCPercent(400)
+	debug.SetGCPercent(1000)
 	os.Exit(m.Run())
 }
 

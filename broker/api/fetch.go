@@ -180,14 +180,15 @@ func (f *fetching) fromSession(req *kmsg.FetchRequest) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f.parts = make([]fetchPart, 0, len(s.parts))
-	for _, p := range s.parts {
+	asked := make([]kmsg.FetchRequestTopicPartition, len(s.parts)) // as it is now: later requests of the session change it
+	for i, p := range s.parts {
 		if p.topic == "" {
 			if topic := snapshot.TopicByID(p.key.id); topic != nil {
 				p.topic = topic.Name
 			}
 		}
-		asked := p.asked
-		f.addPart(p.topic, p.key.id, &asked, p)
+		asked[i] = p.asked
+		f.addPart(p.topic, p.key.id, &asked[i], p)
 	}
 	return len(s.parts)
 }
@@ -322,7 +323,7 @@ func (f *fetching) answer() server.Answer {
 	if f.create {
 		f.resp.SessionID = f.makeSession()
 	}
-	return server.Answer{Message: f.resp, Records: f.gather()}
+	return server.Answer{Message: f.resp, Records: f.gather(filled)}
 }
 
 // holdBack answers with nothing but the time to wait. A session stays as it was, and its epoch goes on
@@ -340,10 +341,11 @@ func (f *fetching) holdBack(wait time.Duration) server.Answer {
 	return throttled(server.Answer{Message: f.resp}, wait)
 }
 
-// gather makes the response's topics of the parts that it names, and lists their records in the same order.
-func (f *fetching) gather() (records []wire.Slice) {
+// gather makes the response's topics of the parts that it names, moved together in filled, and lists their records in the same order.
+func (f *fetching) gather(filled []kmsg.FetchResponseTopicPartition) (records []wire.Slice) {
 	records = make([]wire.Slice, 0, len(f.parts))
 	f.resp.Topics = []kmsg.FetchResponseTopic{}
+	first := 0 // of the last topic's partitions
 	for i := range f.parts {
 		part := &f.parts[i]
 		if part.silent {
@@ -355,9 +357,13 @@ func (f *fetching) gather() (records []wire.Slice) {
 			t := kmsg.NewFetchResponseTopic()
 			t.Topic, t.TopicID = part.tp.Topic, part.id
 			f.resp.Topics = append(f.resp.Topics, t)
+			first = len(records)
 		}
-		t := &f.resp.Topics[len(f.resp.Topics)-1]
-		t.Partitions = append(t.Partitions, *part.out)
+		n := len(records)
+		if n < i {
+			filled[n] = filled[i]
+		}
+		f.resp.Topics[len(f.resp.Topics)-1].Partitions = filled[first : n+1 : n+1]
 		records = append(records, part.result.Slice)
 	}
 	return records

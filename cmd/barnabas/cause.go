@@ -59,6 +59,7 @@ type causeSearch struct {
 }
 
 func cause(dir string, branches, jobs int) error {
+	collectSeldom()
 	f, err := readFailure(dir)
 	if err != nil {
 		return err

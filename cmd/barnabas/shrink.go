@@ -68,6 +68,7 @@ type shrunkTo struct {
 
 // shrinkRun shrinks the failing run of dir, and tells what it does.
 func shrinkRun(w io.Writer, dir string, flags shrinkFlags) (*shrunkTo, error) {
+	collectSeldom()
 	f, err := readFailure(dir)
 	if err != nil {
 		return nil, err

@@ -154,6 +154,7 @@ func readKnown(name string) ([]reports.Known, error) {
 }
 
 func (s *soak) run() error {
+	collectSeldom()
 	var err error
 	names := make([]string, len(s.list))
 	for i, sc := range s.list {

@@ -8,7 +8,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -113,7 +112,7 @@ func newZoo(names []string, f zooFlags) (*zoo, error) {
 }
 
 func (z *zoo) run() error {
-	debug.SetGCPercent(gcPercent)
+	collectSeldom()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	z.ctx = ctx

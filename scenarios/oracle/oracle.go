@@ -60,7 +60,10 @@ type Oracle struct {
 	leaders    map[term]int32
 	terms      map[topicPartition][]leadership
 	replicas   map[replicaKey]*seen
-	registered map[wire.TopicPartition]Registered
+	all        []*seen // the same
+	places     []*seen // of the replicas of the last look, in their order
+	looks      uint64
+	registered map[wire.TopicPartition]*Registered
 	broken     map[string]bool
 	violations []Violation
 	lossy      bool
@@ -93,20 +96,24 @@ type replicaKey struct {
 
 // seen is what was last seen of a replica.
 type seen struct {
-	life   int
-	log    *log.Log // a replica deleted and made anew between two looks has another
-	role   partition.Role
-	epoch  int32
-	hw     int64
-	lso    int64
-	shy    int32 // the partition epoch in which a leader was seen with fewer in its ISR than min.insync.replicas, else -1
-	cursor cursor
+	key     replicaKey
+	look    uint64 // the last look in which it was there
+	canon   *canonical
+	canonOf [16]byte // the topic's id
+	life    int
+	log     *log.Log // a replica deleted and made anew between two looks has another
+	role    partition.Role
+	epoch   int32
+	hw      int64
+	lso     int64
+	shy     int32 // the partition epoch in which a leader was seen with fewer in its ISR than min.insync.replicas, else -1
+	cursor  cursor
 }
 
 // New makes an oracle.
 func New(disks Disks) *Oracle {
 	return &Oracle{disks: disks, logs: map[topicPartition]*canonical{}, latest: map[wire.TopicPartition]*canonical{}, leaders: map[term]int32{}, terms: map[topicPartition][]leadership{},
-		replicas: map[replicaKey]*seen{}, registered: map[wire.TopicPartition]Registered{}, broken: map[string]bool{}}
+		replicas: map[replicaKey]*seen{}, registered: map[wire.TopicPartition]*Registered{}, broken: map[string]bool{}}
 }
 
 // AllowLoss tells that more was destroyed than the replication can bear: from now on a replica may lack what was
@@ -135,16 +142,16 @@ func (o *Oracle) Look(v View) {
 	for i := range v.Partitions {
 		o.lookRegistered(v.At, &v.Partitions[i])
 	}
-	o.forgetGone(v.Replicas)
+	o.place(v.Replicas)
 	// Leaders first: they are who may extend the canonical log.
 	for i := range v.Replicas {
 		if v.Replicas[i].State.Role == partition.Leader {
-			o.lookReplica(v.At, &v.Replicas[i])
+			o.lookReplica(v.At, &v.Replicas[i], o.places[i])
 		}
 	}
 	for i := range v.Replicas {
 		if v.Replicas[i].State.Role == partition.Follower {
-			o.lookReplica(v.At, &v.Replicas[i])
+			o.lookReplica(v.At, &v.Replicas[i], o.places[i])
 		}
 	}
 	for i := range v.Replicas {
@@ -152,27 +159,31 @@ func (o *Oracle) Look(v View) {
 	}
 }
 
-// forgetGone forgets replicas that are not there any more, deleted or with their broker down: one that is made anew in
-// their place has a log of its own.
-func (o *Oracle) forgetGone(there []Replica) {
-	if len(there) >= len(o.replicas) {
-		gone := false
-		for i := range there {
-			if _, known := o.replicas[replicaKey{there[i].State.TP, there[i].Broker}]; !known {
-				gone = true // or new
-				break
-			}
-		}
-		if !gone {
-			return
-		}
-	}
-	have := map[replicaKey]bool{}
+// place finds what was last seen of each replica that is there, which mostly stands where it stood, and forgets those that are not, deleted
+// or with their broker down: one that is made anew in their place has a log of its own.
+func (o *Oracle) place(there []Replica) {
+	o.looks++
 	for i := range there {
-		have[replicaKey{there[i].State.TP, there[i].Broker}] = true
+		key := replicaKey{there[i].State.TP, there[i].Broker}
+		if i == len(o.places) {
+			o.places = append(o.places, nil)
+		}
+		was := o.places[i]
+		if was == nil || was.key != key {
+			if was = o.replicas[key]; was == nil {
+				was = &seen{key: key}
+				o.replicas[key] = was
+				o.all = append(o.all, was)
+			}
+			o.places[i] = was
+		}
+		was.look = o.looks
 	}
-	for key, was := range o.replicas { // unordered: each on its own
-		if !have[key] {
+	if len(there) == len(o.all) {
+		return
+	}
+	for _, was := range o.all {
+		if was.look != o.looks {
 			was.life = 0 // no broker's
 		}
 	}
@@ -189,7 +200,8 @@ func (o *Oracle) violated(at env.Instant, id string, tp wire.TopicPartition, bro
 
 // lookRegistered holds ZooKeeper's state to itself and to what it was.
 func (o *Oracle) lookRegistered(at env.Instant, r *Registered) {
-	old, known := o.registered[r.TP]
+	old := o.registered[r.TP]
+	known := old != nil
 	if known && old.PartitionEpoch == r.PartitionEpoch && old.LeaderEpoch == r.LeaderEpoch {
 		return
 	}
@@ -210,11 +222,12 @@ func (o *Oracle) lookRegistered(at env.Instant, r *Registered) {
 	if r.Leader >= 0 && !slices.Contains(r.ISR, r.Leader) {
 		o.violated(at, "INV-LEADER-IN-ISR", r.TP, r.Leader, "leader %d of epoch %d is not in the ISR %v", r.Leader, r.LeaderEpoch, r.ISR)
 	}
-	o.registered[r.TP] = *r
+	now := *r
+	o.registered[r.TP] = &now
 }
 
 // lookReplica holds one replica to itself, to what it was, and to the canonical log.
-func (o *Oracle) lookReplica(at env.Instant, r *Replica) {
+func (o *Oracle) lookReplica(at env.Instant, r *Replica, was *seen) {
 	s, tp := &r.State, r.State.TP
 	if s.Offline {
 		return
@@ -225,11 +238,8 @@ func (o *Oracle) lookReplica(at env.Instant, r *Replica) {
 	if s.CutBelow.Times > 0 {
 		o.violated(at, "INV-COMMITTED-KEPT", tp, r.Broker, "broker %d cut its log to %d below its high watermark %d", r.Broker, s.CutBelow.To, s.CutBelow.HighWatermark)
 	}
-	key := replicaKey{tp, r.Broker}
-	was := o.replicas[key]
-	if was == nil || was.life != r.Life || was.log != s.Log {
-		was = &seen{life: r.Life, log: s.Log, epoch: -1, shy: -1}
-		o.replicas[key] = was
+	if was.life != r.Life || was.log != s.Log {
+		*was = seen{key: was.key, look: was.look, life: r.Life, log: s.Log, epoch: -1, shy: -1}
 	}
 	if s.LeaderEpoch < was.epoch {
 		o.violated(at, "INV-EPOCH-MONOTONIC", tp, r.Broker, "broker %d went from leader epoch %d back to %d", r.Broker, was.epoch, s.LeaderEpoch)
@@ -311,8 +321,8 @@ func (o *Oracle) lookAcked(at env.Instant, r *Replica) {
 // of the partition's present epoch is left out: it may be on its way to being told that it is not in the ISR.
 func (o *Oracle) lookISR(at env.Instant, r *Replica) {
 	s := &r.State
-	reg, ok := o.registered[s.TP]
-	if !ok || s.Offline || s.Role == partition.Idle || s.LeaderEpoch != reg.LeaderEpoch || !slices.Contains(reg.ISR, r.Broker) {
+	reg := o.registered[s.TP]
+	if reg == nil || s.Offline || s.Role == partition.Idle || s.LeaderEpoch != reg.LeaderEpoch || !slices.Contains(reg.ISR, r.Broker) {
 		return
 	}
 	if reg.Leader < 0 && reg.Heirs > 0 {
