@@ -113,7 +113,7 @@ func (c *controllerChannel) alterPartition(req *kmsg.AlterPartitionRequest) (*km
 //
 // Source: KafkaServer#controlledShutdown.
 func (c *controllerChannel) controlledShutdown(broker int32, epoch int64) {
-	for try := 0; try <= c.cfg.ControlledShutdownRetriesMax; try++ {
+	for try := 1; try <= c.cfg.ControlledShutdownRetriesMax; try++ {
 		req := kmsg.NewPtrControlledShutdownRequest()
 		req.Version = 3
 		req.BrokerID, req.BrokerEpoch = broker, epoch

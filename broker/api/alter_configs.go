@@ -35,7 +35,10 @@ func (a *API) alterConfigs(_ *server.Request, req *kmsg.AlterConfigsRequest) ser
 		r := resource{in.ResourceType, in.ResourceName}
 		out := kmsg.NewAlterConfigsResponseResource()
 		out.ResourceType, out.ResourceName = in.ResourceType, in.ResourceName
-		err := a.alterResource(r, named[r], req.ValidateOnly, func(map[string]string) (map[string]string, error) { return replacedConfigs(in.Configs) })
+		next, err := replacedConfigs(in.Configs)
+		if err == nil {
+			err = a.alterResource(r, named[r], req.ValidateOnly, func(map[string]string) (map[string]string, error) { return next, nil })
+		}
 		out.ErrorCode, out.ErrorMessage = wire.Code(err), text(err)
 		resp.Resources = append(resp.Resources, out)
 	}
@@ -58,9 +61,12 @@ func (a *API) incrementalAlterConfigs(_ *server.Request, req *kmsg.IncrementalAl
 		r := resource{in.ResourceType, in.ResourceName}
 		out := kmsg.NewIncrementalAlterConfigsResponseResource()
 		out.ResourceType, out.ResourceName = in.ResourceType, in.ResourceName
-		err := a.alterResource(r, named[r], req.ValidateOnly, func(old map[string]string) (map[string]string, error) {
-			return changedConfigs(r, old, in.Configs)
-		})
+		err := distinctConfigs(in.Configs)
+		if err == nil {
+			err = a.alterResource(r, named[r], req.ValidateOnly, func(old map[string]string) (map[string]string, error) {
+				return changedConfigs(r, old, in.Configs)
+			})
+		}
 		out.ErrorCode, out.ErrorMessage = wire.Code(err), text(err)
 		resp.Resources = append(resp.Resources, out)
 	}
@@ -77,8 +83,8 @@ type resource struct {
 func (a *API) entity(r resource) (entityType, entity string, err error) {
 	switch r.kind {
 	case kmsg.ConfigResourceTypeTopic:
-		if !validTopic(r.name) {
-			return "", "", fmt.Errorf("topic name %q: %w", r.name, kerr.InvalidTopicException)
+		if r.name == "" {
+			return "", "", fmt.Errorf("default topic resources are not allowed: %w", kerr.InvalidRequest)
 		}
 		if a.Metadata.Snapshot().Topic(r.name) == nil {
 			return "", "", fmt.Errorf("the topic '%s' does not exist: %w", r.name, kerr.UnknownTopicOrPartition)
@@ -165,17 +171,24 @@ const (
 	opSubtract = 3
 )
 
-func changedConfigs(r resource, old map[string]string, entries []kmsg.IncrementalAlterConfigsRequestResourceConfig) (map[string]string, error) {
-	next := maps.Clone(old)
+// distinctConfigs refuses changes whatever they are of: two of one config, and a value that is missing (ConfigAdminManager#preprocess).
+func distinctConfigs(entries []kmsg.IncrementalAlterConfigsRequestResourceConfig) error {
 	seen := map[string]bool{}
 	for _, c := range entries {
 		if seen[c.Name] {
-			return nil, fmt.Errorf("error due to duplicate config keys: %s: %w", c.Name, kerr.InvalidRequest)
+			return fmt.Errorf("error due to duplicate config keys: %s: %w", c.Name, kerr.InvalidRequest)
 		}
 		seen[c.Name] = true
 		if c.Value == nil && c.Op != opDelete {
-			return nil, fmt.Errorf("null value not supported for %s: %w", c.Name, kerr.InvalidRequest)
+			return fmt.Errorf("null value not supported for %s: %w", c.Name, kerr.InvalidRequest)
 		}
+	}
+	return nil
+}
+
+func changedConfigs(r resource, old map[string]string, entries []kmsg.IncrementalAlterConfigsRequestResourceConfig) (map[string]string, error) {
+	next := maps.Clone(old)
+	for _, c := range entries {
 		switch c.Op {
 		case opSet:
 			next[c.Name] = *c.Value

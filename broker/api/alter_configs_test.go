@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -94,5 +95,97 @@ func TestIncrementalAlterConfigs(t *testing.T) {
 				t.Errorf("%s=%s from %v", c.Name, *c.Value, c.Source)
 			}
 		}
+	})
+}
+
+// Goal: AlterConfigs replaces all that was set before, for a topic, this broker and all brokers; what does not hold is refused with Kafka's codes
+// and changes nothing. Method: its requests, and the same refusals of IncrementalAlterConfigs, whose checks come in the same order.
+func TestAlterConfigs(t *testing.T) {
+	onDesk(t, 1, func(d *desk) {
+		d.addTopic("t", topicID(1), 1)
+		const topic, broker = kmsg.ConfigResourceTypeTopic, kmsg.ConfigResourceTypeBroker
+		type entry struct{ name, value string }
+		null := "null" // stands for no value
+		alter := func(validateOnly bool, kind kmsg.ConfigResourceType, names []string, entries ...entry) (codes []int16) {
+			req, incremental := kmsg.NewPtrAlterConfigsRequest(), kmsg.NewPtrIncrementalAlterConfigsRequest()
+			req.SetVersion(2)
+			incremental.SetVersion(1)
+			req.ValidateOnly, incremental.ValidateOnly = validateOnly, true
+			for _, name := range names {
+				r := kmsg.AlterConfigsRequestResource{ResourceType: kind, ResourceName: name}
+				ri := kmsg.IncrementalAlterConfigsRequestResource{ResourceType: kind, ResourceName: name}
+				for _, en := range entries {
+					value := &en.value
+					if en.value == null {
+						value = nil
+					}
+					r.Configs = append(r.Configs, kmsg.AlterConfigsRequestResourceConfig{Name: en.name, Value: value})
+					ri.Configs = append(ri.Configs, kmsg.IncrementalAlterConfigsRequestResourceConfig{Name: en.name, Value: value})
+				}
+				req.Resources, incremental.Resources = append(req.Resources, r), append(incremental.Resources, ri)
+			}
+			same := do[*kmsg.IncrementalAlterConfigsResponse](d, incremental).Resources
+			for i, r := range do[*kmsg.AlterConfigsResponse](d, req).Resources {
+				if r.ErrorCode != same[i].ErrorCode {
+					t.Errorf("%v %q %v: code %d, and %d for single ones", kind, names, entries, r.ErrorCode, same[i].ErrorCode)
+				}
+				codes = append(codes, r.ErrorCode)
+			}
+			return codes
+		}
+		want := func(at string, wanted map[string]string) {
+			t.Helper()
+			if got := d.configs[at]; !maps.Equal(got, wanted) {
+				t.Errorf("%s: %v", at, got)
+			}
+		}
+		ok := []int16{0}
+		if got := alter(false, topic, []string{"t"}, entry{"retention.ms", "5000"}, entry{"segment.bytes", "1048576"}); !slices.Equal(got, ok) {
+			t.Fatal(got)
+		}
+		want("topics/t", map[string]string{"retention.ms": "5000", "segment.bytes": "1048576"})
+		if got := alter(true, topic, []string{"t"}, entry{"retention.ms", "6000"}); !slices.Equal(got, ok) {
+			t.Fatal(got)
+		}
+		for _, c := range []struct {
+			kind    kmsg.ConfigResourceType
+			names   []string
+			entries []entry
+			codes   []int16
+		}{
+			{topic, []string{"t"}, []entry{{"retention.ms", "x"}}, []int16{kerr.InvalidConfig.Code}},
+			{topic, []string{"t"}, []entry{{"nosuch", "1"}}, []int16{kerr.InvalidConfig.Code}},
+			{topic, []string{"t"}, []entry{{"retention.ms", null}}, []int16{kerr.InvalidRequest.Code}},
+			{topic, []string{"t"}, []entry{{"retention.ms", "1"}, {"retention.ms", "1"}}, []int16{kerr.InvalidRequest.Code}},
+			{topic, []string{"t", "t"}, []entry{{"retention.ms", "1"}}, []int16{kerr.InvalidRequest.Code, kerr.InvalidRequest.Code}},
+			{topic, []string{""}, []entry{{"retention.ms", "1"}}, []int16{kerr.InvalidRequest.Code}},
+			{topic, []string{"nosuch"}, []entry{{"retention.ms", "1"}}, []int16{kerr.UnknownTopicOrPartition.Code}},
+			{topic, []string{"no such"}, []entry{{"retention.ms", "1"}}, []int16{kerr.UnknownTopicOrPartition.Code}},
+			{topic, []string{"nosuch"}, []entry{{"retention.ms", null}}, []int16{kerr.InvalidRequest.Code}},
+			{topic, []string{"nosuch"}, []entry{{"retention.ms", "1"}, {"retention.ms", "1"}}, []int16{kerr.InvalidRequest.Code}},
+			{broker, []string{"2"}, []entry{{"log.retention.ms", "1"}}, []int16{kerr.InvalidRequest.Code}},
+			{broker, []string{"one"}, []entry{{"log.retention.ms", "1"}}, []int16{kerr.InvalidRequest.Code}},
+			{broker, []string{"1"}, []entry{{"broker.id", "7"}}, []int16{kerr.InvalidRequest.Code}},
+			{kmsg.ConfigResourceTypeBrokerLogger, []string{"1"}, []entry{{"root", "INFO"}}, []int16{kerr.InvalidRequest.Code}},
+			{77, []string{"1"}, nil, []int16{kerr.InvalidRequest.Code}},
+		} {
+			if got := alter(false, c.kind, c.names, c.entries...); !slices.Equal(got, c.codes) {
+				t.Errorf("%v %q %v: codes %v", c.kind, c.names, c.entries, got)
+			}
+		}
+		want("topics/t", map[string]string{"retention.ms": "5000", "segment.bytes": "1048576"})
+		if got := alter(false, topic, []string{"t"}, entry{"retention.ms", "7000"}); !slices.Equal(got, ok) {
+			t.Fatal(got)
+		}
+		want("topics/t", map[string]string{"retention.ms": "7000"})
+		if got := alter(false, topic, []string{"t"}); !slices.Equal(got, ok) {
+			t.Fatal(got)
+		}
+		want("topics/t", nil)
+		if got := alter(false, broker, []string{"1", ""}, entry{"log.retention.ms", "8000"}); !slices.Equal(got, []int16{0, 0}) {
+			t.Fatal(got)
+		}
+		want("brokers/1", map[string]string{"log.retention.ms": "8000"})
+		want("brokers/<default>", map[string]string{"log.retention.ms": "8000"})
 	})
 }

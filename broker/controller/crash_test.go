@@ -144,7 +144,7 @@ func TestDeletionSurvivesTheControllerAtEveryStep(t *testing.T) {
 func TestReassignmentSurvivesTheControllerAtEveryStep(t *testing.T) {
 	tp := wire.TopicPartition{Topic: "t", Partition: 0}
 	crashes(t, func(s *stage) error {
-		v, err := s.machine.validateReassignment(tp, []int32{3, 4})
+		v, err := s.machine.validateReassignment(tp, []int32{3, 4}, true)
 		if err == nil {
 			_, err = s.machine.reassign([]move{v})
 		}

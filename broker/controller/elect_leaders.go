@@ -196,7 +196,7 @@ func (m *machine) balance() error {
 			continue
 		}
 		for _, p := range away[id] {
-			if !reassigning(p.assignment) && m.online(id, p.tp) && slices.Contains(p.leadership.ISR, id) {
+			if m.online(id, p.tp) && slices.Contains(p.leadership.ISR, id) {
 				tps = append(tps, p.tp)
 			}
 		}

@@ -99,7 +99,7 @@ func (m *machine) expand(asked *kmsg.CreatePartitionsRequestTopic, validateOnly 
 	}
 	var added map[int32]zookeeper.ReplicaAssignment
 	var err error
-	if len(asked.Assignment) > 0 {
+	if asked.Assignment != nil {
 		added, err = m.wantedMore(asked, have, len(first.assignment.Replicas))
 	} else {
 		added, err = m.assignMore(first.assignment, have, asked.Count-have)
@@ -140,17 +140,19 @@ func (m *machine) wantedMore(asked *kmsg.CreatePartitionsRequestTopic, have int3
 	bad := func(format string, args ...any) (map[int32]zookeeper.ReplicaAssignment, error) {
 		return nil, refusal(kerr.InvalidReplicaAssignment, format, args...)
 	}
+	for _, a := range asked.Assignment {
+		for _, id := range a.Replicas {
+			if _, up := m.brokers[id]; !up {
+				return bad("Unknown broker(s) in replica assignment: %d.", id)
+			}
+		}
+	}
 	if int32(len(asked.Assignment)) != asked.Count-have {
 		return bad("Increasing the number of partitions by %d but %d assignments provided.", asked.Count-have, len(asked.Assignment))
 	}
 	added := map[int32]zookeeper.ReplicaAssignment{}
 	for i, a := range asked.Assignment {
 		n := have + int32(i)
-		for _, id := range a.Replicas {
-			if _, up := m.brokers[id]; !up {
-				return bad("Unknown broker(s) in replica assignment: %d.", id)
-			}
-		}
 		switch {
 		case len(a.Replicas) == 0:
 			return bad("Cannot have replication factor of 0 for partition id %d.", n)

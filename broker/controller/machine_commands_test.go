@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"barnabas/broker/wire"
+	"barnabas/broker/zookeeper"
 
 	"github.com/cockroachdb/datadriven"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -61,6 +62,9 @@ func (s *stage) partitions(t *testing.T, d *datadriven.TestData, out *strings.Bu
 	d.ScanArgs(t, "topic", &rt.Topic)
 	d.ScanArgs(t, "count", &rt.Count)
 	req.ValidateOnly = d.HasArg("validate-only")
+	if d.HasArg("assign-none") { // which is not the same as leaving it to the controller
+		rt.Assignment = []kmsg.CreatePartitionsRequestTopicAssignment{}
+	}
 	for _, arg := range d.CmdArgs {
 		if arg.Key == "assign" {
 			rt.Assignment = append(rt.Assignment, kmsg.CreatePartitionsRequestTopicAssignment{Replicas: idsOf(arg.Vals)})
@@ -97,12 +101,14 @@ func (s *stage) reassign(t *testing.T, d *datadriven.TestData, out *strings.Buil
 	return nil
 }
 
-func (s *stage) elect(d *datadriven.TestData, out *strings.Builder) error {
+func (s *stage) elect(t *testing.T, d *datadriven.TestData, out *strings.Builder) error {
 	req := kmsg.NewPtrElectLeadersRequest()
 	for _, arg := range d.CmdArgs {
 		switch arg.Key {
 		case "unclean":
 			req.ElectionType = 1
+		case "type":
+			d.ScanArgs(t, "type", &req.ElectionType)
 		case "all":
 		default:
 			tp := tpOf(arg.Key)
@@ -112,6 +118,9 @@ func (s *stage) elect(d *datadriven.TestData, out *strings.Builder) error {
 	resp, err := s.machine.electAsked(req, map[wire.TopicPartition]int32{})
 	if err != nil {
 		return err
+	}
+	if resp.ErrorCode != 0 {
+		fmt.Fprintf(out, "answer %s\n", codeName(resp.ErrorCode))
 	}
 	for _, rt := range resp.Topics {
 		for _, rp := range rt.Partitions {
@@ -143,14 +152,19 @@ func (s *stage) alter(t *testing.T, d *datadriven.TestData, out *strings.Builder
 	d.MaybeScanArgs(t, "member-epoch", &memberEpoch)
 	req.BrokerEpoch = s.brokers[req.BrokerID].Epoch
 	d.MaybeScanArgs(t, "broker-epoch", &req.BrokerEpoch)
+	d.MaybeScanArgs(t, "version", &req.Version)
+	if d.HasArg("recovering") {
+		rp.LeaderRecoveryState = int8(zookeeper.Recovering)
+	}
 	for _, arg := range d.CmdArgs {
 		if arg.Key == "isr" {
 			for _, id := range idsOf(arg.Vals) {
+				rp.NewISR = append(rp.NewISR, id)
 				rp.NewEpochISR = append(rp.NewEpochISR, kmsg.AlterPartitionRequestTopicPartitionNewEpochISR{BrokerID: id, BrokerEpoch: memberEpoch})
 			}
 		}
 	}
-	req.Topics = []kmsg.AlterPartitionRequestTopic{{TopicID: id, Partitions: []kmsg.AlterPartitionRequestTopicPartition{rp}}}
+	req.Topics = []kmsg.AlterPartitionRequestTopic{{Topic: tp.Topic, TopicID: id, Partitions: []kmsg.AlterPartitionRequestTopicPartition{rp}}}
 	resp, err := s.machine.alterPartition(req)
 	if err != nil {
 		return err
@@ -200,6 +214,9 @@ func (s *stage) storageError(t *testing.T, d *datadriven.TestData) error {
 func idsOf(vals []string) []int32 {
 	var ids []int32
 	for _, v := range vals {
+		if v == "" { // of "()"
+			continue
+		}
 		n, err := strconv.Atoi(v)
 		if err != nil {
 			panic(err)

@@ -199,10 +199,13 @@ func (s *stage) run(t *testing.T, d *datadriven.TestData) string {
 	case "delete":
 		req := kmsg.NewPtrDeleteTopicsRequest()
 		req.Version = 6
+		d.MaybeScanArgs(t, "version", &req.Version)
 		var resp *kmsg.DeleteTopicsResponse
 		var wanted []kmsg.DeleteTopicsRequestTopic
 		for _, arg := range d.CmdArgs {
-			wanted = append(wanted, kmsg.DeleteTopicsRequestTopic{Topic: &arg.Key})
+			if arg.Key != "version" {
+				wanted = append(wanted, kmsg.DeleteTopicsRequestTopic{Topic: &arg.Key})
+			}
 		}
 		if resp, err = s.machine.deleteTopics(req, wanted); err == nil {
 			for _, rt := range resp.Topics {
@@ -243,7 +246,16 @@ func (s *stage) run(t *testing.T, d *datadriven.TestData) string {
 			}
 		}
 	case "elect":
-		err = s.elect(d, &out)
+		err = s.elect(t, d, &out)
+	case "no-deletions": // delete.topic.enable=false
+		s.config.DeleteTopicEnable = false
+	case "marked": // somebody marks topics for deletion
+		var names []string
+		for _, arg := range d.CmdArgs {
+			names = append(names, arg.Key)
+			s.tree.Set(zookeeper.PathDeleteTopic(arg.Key), nil)
+		}
+		err = s.machine.deletionsMarked(names)
 	case "balance":
 		err = s.machine.balance()
 	case "min-isr": // somebody changes the topic's min.insync.replicas, and the controller may hear of it

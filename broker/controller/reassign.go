@@ -67,15 +67,14 @@ type move struct {
 // gone are the replicas that the move drops.
 func (v move) gone() []int32 { return without(v.assignment.Replicas, v.next.Replicas) }
 
-// validateReassignment works out the move for a wanted target (KafkaController#maybeBuildReassignment).
-func (m *machine) validateReassignment(tp wire.TopicPartition, target []int32) (move, error) {
-	p := m.partition(tp)
+// validateReassignment works out the move for a wanted target. A target that could not be one is told before that the partition does not
+// exist. Only of a request are new replicas held to be alive: a tool that has written the znode waits until they come
+// (KafkaController#validateReplicas, #maybeBuildReassignment, #processZkPartitionReassignment).
+func (m *machine) validateReassignment(tp wire.TopicPartition, target []int32, requested bool) (move, error) {
 	bad := func(format string, args ...any) (move, error) {
 		return move{}, refusal(kerr.InvalidReplicaAssignment, format, args...)
 	}
 	switch {
-	case p == nil || m.deleting[tp.Topic]:
-		return move{}, refusal(kerr.UnknownTopicOrPartition, "The partition %s does not exist.", tp)
 	case len(target) == 0:
 		return bad("Empty replica list specified in partition reassignment.")
 	case !distinctMembers(target, target):
@@ -83,10 +82,18 @@ func (m *machine) validateReassignment(tp wire.TopicPartition, target []int32) (
 	case slices.Min(target) < 0:
 		return bad("Invalid broker id in replica list: %v", target)
 	}
-	v := move{p, reassignedTo(p.assignment, target)}
-	if fresh := without(target, p.assignment.Replicas); slices.ContainsFunc(fresh, func(id int32) bool { return !m.live(id) }) {
+	var have zookeeper.ReplicaAssignment
+	p := m.partition(tp)
+	if p != nil {
+		have = p.assignment
+	}
+	if fresh := without(target, have.Replicas); requested && slices.ContainsFunc(fresh, func(id int32) bool { return !m.live(id) }) {
 		return bad("Replica assignment has brokers that are not alive. Replica list: %v, live broker list: %v", fresh, m.brokerIDs())
 	}
+	if p == nil || m.deleting[tp.Topic] {
+		return move{}, refusal(kerr.UnknownTopicOrPartition, "The partition %s does not exist.", tp)
+	}
+	v := move{p, reassignedTo(have, target)}
 	return v, m.keepsISR(v)
 }
 
@@ -105,10 +112,10 @@ func (m *machine) keepsISR(v move) error {
 func (m *machine) cancellation(tp wire.TopicPartition) (move, error) {
 	p := m.partition(tp)
 	switch {
-	case p == nil || m.deleting[tp.Topic]:
-		return move{}, refusal(kerr.UnknownTopicOrPartition, "The partition %s does not exist.", tp)
-	case !reassigning(p.assignment):
+	case p == nil || !reassigning(p.assignment):
 		return move{}, refusal(kerr.NoReassignmentInProgress, "No reassignment is in progress for %s.", tp)
+	case m.deleting[tp.Topic]:
+		return move{}, refusal(kerr.UnknownTopicOrPartition, "The partition %s does not exist.", tp)
 	}
 	v := move{p, reassignedTo(p.assignment, originOf(p.assignment))}
 	return v, m.keepsISR(v)
@@ -408,7 +415,7 @@ func (m *machine) reassignmentsAsked(wanted map[wire.TopicPartition][]int32) err
 		if p := m.partition(tp); p != nil && reassigning(p.assignment) && slices.Equal(targetOf(p.assignment), wanted[tp]) {
 			continue
 		}
-		v, err := m.validateReassignment(tp, wanted[tp])
+		v, err := m.validateReassignment(tp, wanted[tp], false)
 		if err != nil {
 			m.emit(env.Event{Kind: evTrouble, Topic: tp.Topic, Partition: tp.Partition, Text: "reassignment: " + err.Error()})
 			continue

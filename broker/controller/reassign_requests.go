@@ -85,7 +85,7 @@ func (m *machine) wantedMove(tp wire.TopicPartition, replicas []int32) (move, er
 	if replicas == nil {
 		return m.cancellation(tp)
 	}
-	return m.validateReassignment(tp, replicas)
+	return m.validateReassignment(tp, replicas, true)
 }
 
 func refuseMove(rp *kmsg.AlterPartitionAssignmentsResponseTopicPartition, err error) {

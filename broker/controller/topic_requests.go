@@ -179,11 +179,12 @@ func (m *machine) deleteTopics(req *kmsg.DeleteTopicsRequest, wanted []kmsg.Dele
 		rt := kmsg.NewDeleteTopicsResponseTopic()
 		rt.Topic, rt.TopicID = w.Topic, w.TopicID
 		t, err := m.findTopic(w)
-		if err == nil && !m.config.DeleteTopicEnable {
+		switch { // said of every topic, whether there is one or not
+		case m.config.DeleteTopicEnable:
+		case req.Version < 3:
+			err = kerr.InvalidRequest
+		default:
 			err = kerr.TopicDeletionDisabled
-			if req.Version < 3 {
-				err = kerr.InvalidRequest
-			}
 		}
 		if err != nil {
 			rt.ErrorCode, rt.ErrorMessage = err.Code, &err.Description

@@ -104,9 +104,10 @@ func (p *Partition) lead(a Assignment, start int64, newEpoch bool) (notify, rese
 	p.replicas = slices.Clone(a.Replicas)
 	if sameNews {
 		markToldTheSameAgain.Hit()
-		// DEVIATION(KIP-497): Kafka forgets the change that is under way here. But the controller may be about to make it,
-		// and would then have a member in the ISR that our high watermark does not count. So it stays, and is asked for
-		// again if it was refused: the answer tells which of the two is true.
+		// DEVIATION(KIP-497): Kafka with ZooKeeper does not look at what comes in the epoch that it is in (STALE_CONTROLLER_EPOCH), and with KRaft
+		// forgets the change that is under way. Ours takes a newer ISR from it. With the same one the controller may still be about to make the
+		// change, and would then have a member in the ISR that our high watermark does not count. So it stays, and is asked for again if it was
+		// refused: the answer tells which of the two is true.
 		p.isr.stalled, p.isr.least = false, a.ISRMin
 	} else {
 		p.isr.commit(a.ISR, a.ISRMin)
