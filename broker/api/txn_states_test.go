@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"barnabas/broker/config"
 	"barnabas/broker/coordinator"
 	"barnabas/broker/partition"
 	"barnabas/broker/txn"
@@ -151,4 +152,126 @@ func TestTransactionRequestsBeforeTheMarkers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Goal: a leader that cannot ask the coordinator tells producers to try again, in words that none takes for the end, and when it can ask another broker heeds what that
+// says. Method: __transaction_state is led by another broker, who is not reached, by nobody, and is reached again.
+func TestVerificationOverTheNetwork(t *testing.T) {
+	onTxns(t, 2, nil, func(d *desk, p *producer) {
+		epoch := int32(5)
+		led := func(by int32) {
+			epoch++
+			state := kmsg.NewUpdateMetadataRequestTopicState()
+			state.Topic, state.TopicID = txn.Topic, topicID(8)
+			s := kmsg.NewUpdateMetadataRequestTopicPartition()
+			s.Partition, s.Leader, s.LeaderEpoch, s.ZKVersion, s.Replicas, s.ISR = coordinator.PartitionFor("x", 50), by, epoch, epoch, []int32{1, 2}, []int32{1, 2}
+			state.PartitionStates = append(state.PartitionStates, s)
+			d.tellCluster(state)
+		}
+		wants(t, "add", p.add(3, "t", 0)[0], nil)
+		wants(t, "offsets", p.addOffsets(), nil)
+		for _, by := range []int32{2, -1} {
+			led(by)
+			d.lost = true
+			for v := int16(3); v <= 11; v++ {
+				wants(t, fmt.Sprintf("led by %d: produce v%d", by, v), p.produce(v, 0, "v"), kerr.NotEnoughReplicas)
+			}
+			for v := int16(0); v <= 4; v++ {
+				want := kerr.CoordinatorLoadInProgress
+				if v < 2 {
+					want = kerr.CoordinatorNotAvailable
+				}
+				wants(t, fmt.Sprintf("led by %d: offsets v%d", by, v), d.commitOffsets(p.offsetsRequest(v, 1)), want)
+			}
+			d.lost = false
+		}
+		led(2)
+		stale, other := *p, *p
+		stale.epoch--
+		other.id++
+		wants(t, "a stale epoch", stale.produce(11, 0, "v"), kerr.InvalidProducerEpoch)
+		wants(t, "another id", other.produce(11, 0, "v"), kerr.InvalidProducerIDMapping)
+		wants(t, "another partition", p.produce(11, 1, "v"), kerr.TransactionAbortable)
+		wants(t, "produce", p.produce(11, 0, "v"), nil)
+		wants(t, "offsets", d.commitOffsets(p.offsetsRequest(4, 1)), nil)
+	})
+}
+
+// Goal: of a request with transactional records of two producers, or of two epochs of one, nothing is taken, whether verification is on or off.
+func TestProduceOfTwoProducers(t *testing.T) {
+	onTxns(t, 1, nil, func(d *desk, p *producer) {
+		wants(t, "add", p.add(3, "t", 0, 1)[0], nil)
+		other, newer := *p, *p
+		other.id++
+		newer.epoch++
+		for _, on := range []string{"true", "false"} {
+			if err := d.cfg.SetDynamic(map[string]string{"transaction.partition.verification.enable": on}, nil); err != nil {
+				t.Fatal(err)
+			}
+			for _, second := range []*producer{&other, &newer} {
+				req := produce(11, -1, "t", 0, p.records("v"))
+				req.TransactionID = &p.txn
+				in := kmsg.NewProduceRequestTopicPartition()
+				in.Partition, in.Records = 1, second.records("v")
+				req.Topics[0].Partitions = append(req.Topics[0].Partitions, in)
+				for _, out := range do[*kmsg.ProduceResponse](d, req).Topics[0].Partitions {
+					wants(t, fmt.Sprintf("verification %s, partition %d", on, out.Partition), out.ErrorCode, kerr.InvalidProducerIDMapping)
+				}
+			}
+		}
+		wants(t, "alone", p.produce(11, 0, "v"), nil)
+	})
+}
+
+// Goal: a transactional id that is not used is forgotten in time, for good, and not while a transaction of it is open (transactional.id.expiration.ms). Method: short times.
+func TestTransactionalIDsExpire(t *testing.T) {
+	short := func(cfg *config.Broker) {
+		cfg.TransactionalIDExpiration, cfg.TransactionalIDExpirationCheck = 5*time.Second, time.Second
+	}
+	onTxns(t, 1, short, func(d *desk, p *producer) {
+		describe := kmsg.NewPtrDescribeTransactionsRequest()
+		describe.TransactionalIDs = []string{"x"}
+		told := func() int16 {
+			return do[*kmsg.DescribeTransactionsResponse](d, describe).TransactionStates[0].ErrorCode
+		}
+		wants(t, "add", p.add(3, "t", 0)[0], nil)
+		d.e.Sleep(8 * time.Second)
+		wants(t, "open", told(), nil)
+		wants(t, "commit", p.end(4, true).ErrorCode, nil)
+		d.e.Sleep(4 * time.Second)
+		wants(t, "used 4 s ago", told(), nil)
+		d.e.Sleep(3 * time.Second)
+		for range 2 {
+			wants(t, "forgotten", told(), kerr.TransactionalIDNotFound)
+			wants(t, "add", p.add(3, "t", 0)[0], kerr.InvalidProducerIDMapping)
+			wants(t, "end", p.end(4, true).ErrorCode, kerr.InvalidProducerIDMapping)
+			d.reloadTxns(nil)
+		}
+		before := p.id
+		if wants(t, "init", p.init(), nil); p.id == before {
+			t.Errorf("producer id %d again", p.id)
+		}
+	})
+}
+
+// Goal: a transaction is over although one of its topics has been deleted, before the marker came. Method: markers that do not arrive until the controller has said so.
+func TestTransactionOfADeletedTopicEnds(t *testing.T) {
+	onTxns(t, 1, nil, func(d *desk, p *producer) {
+		wants(t, "add", p.add(3, "t", 0, 1)[0], nil)
+		wants(t, "produce", p.produce(11, 0, "v"), nil)
+		d.lost = true
+		wants(t, "commit", p.end(4, true).ErrorCode, nil)
+		state := kmsg.NewUpdateMetadataRequestTopicState()
+		state.Topic, state.TopicID = "t", topicID(1)
+		s := kmsg.NewUpdateMetadataRequestTopicPartition()
+		s.Partition, s.Leader, s.LeaderEpoch, s.ZKVersion, s.Replicas = 1, -2, 6, 6, []int32{1}
+		state.PartitionStates = append(state.PartitionStates, s)
+		d.tellCluster(state)
+		d.real[wire.TopicPartition{Topic: "t", Partition: 1}] = nil
+		d.lost = false
+		p.complete("CompleteCommit")
+		if values, _ := d.committed(0); len(values) != 1 {
+			t.Errorf("read: %v", values)
+		}
+	})
 }
