@@ -327,16 +327,20 @@ func remakes(mean time.Duration) func(*operator) {
 	}
 }
 
-// write sends a few records to a topic that comes and goes.
+// write sends a few records to a topic that comes and goes. Where one finds no partition in time, the others would not either, one after the other.
 func (o *operator) write(name string) error {
 	p, err := client.NewProducer(o.conn, client.ProducerOptions{Acks: client.AcksAll, RequestTimeout: time.Second, DeliveryTimeout: 3 * time.Second, BlockMax: 2 * time.Second})
 	if err != nil {
 		return err
 	}
-	for i := range 10 {
+	nowhere := false // told by Produce itself
+	for i := 0; i < 10 && !nowhere; i++ {
 		p.Produce(client.Record{Topic: name, Partition: client.AnyPartition, Value: fmt.Appendf(nil, "%s %d", name, i)}, func(res client.Result) {
 			if res.Err != nil {
 				err = res.Err
+			}
+			if res.TP.Partition == client.AnyPartition {
+				nowhere = true
 			}
 		})
 	}

@@ -33,6 +33,12 @@ func TestIncrementalAlterConfigs(t *testing.T) {
 			{topic, "t", "retention.ms", "5000", 0, 0},
 			{topic, "t", "cleanup.policy", "compact", 2, 0},
 			{topic, "t", "cleanup.policy", "delete", 3, 0},
+			{topic, "t", "cleanup.policy", "compact", 3, 0}, // now it is empty, and so it may be
+			{topic, "t", "cleanup.policy", "delete,", 0, kerr.InvalidConfig.Code},
+			{topic, "t", "cleanup.policy", "compact", 2, 0},
+			{broker, "1", "log.cleanup.policy", " ", 0, 0},
+			{broker, "1", "log.cleanup.policy", ",", 0, kerr.InvalidRequest.Code},
+			{broker, "1", "log.cleanup.policy", "", 1, 0},
 			{topic, "t", "retention.ms", "x", 0, kerr.InvalidConfig.Code},
 			{topic, "t", "retention.ms", "x", 2, kerr.InvalidConfig.Code},
 			{topic, "t", "nosuch", "1", 0, kerr.InvalidConfig.Code},

@@ -475,6 +475,27 @@ func TestOffsetDeleteDropsTransactionalCommits(t *testing.T) {
 	})
 }
 
+// Goal: the last offset that is deleted does not take the group with it while a transaction is open that committed with it, though nothing of that is left
+// either; once it has ended, the group is swept away.
+func TestOffsetDeleteLeavesGroupOfOpenTransaction(t *testing.T) {
+	soon := func(cfg *config.Broker) { cfg.OffsetsRetentionCheckInterval = time.Second }
+	onTxns(t, 2, soon, func(d *desk, p *producer) {
+		listed := func() bool { ids, _ := d.listed(); return slices.Contains(ids, "g") }
+		for _, commit := range []bool{true, false} {
+			wants(t, "commit", d.commit(8, 3, nil), nil)
+			wants(t, "offsets", p.addOffsets(), nil)
+			wants(t, "commit offsets", d.commitOffsets(p.offsetsRequest(4, 8)), nil)
+			wants(t, "delete", d.deleteOffsets("t", 0).Topics[0].Partitions[0].ErrorCode, nil)
+			d.e.Sleep(3 * time.Second)
+			if at, code := d.offset(true); !listed() || at != -1 || code != 0 {
+				t.Errorf("commit=%v: the group is listed: %v, offset %d, code %d", commit, listed(), at, code)
+			}
+			wants(t, "end", p.end(4, commit).ErrorCode, nil)
+			d.eventually("the group's end", func() bool { return !listed() })
+		}
+	})
+}
+
 // Goal: offsets of partitions that are deleted go, and stay gone.
 func TestOffsetsOfDeletedTopics(t *testing.T) {
 	onTxns(t, 2, nil, func(d *desk, _ *producer) {

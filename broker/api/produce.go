@@ -78,6 +78,7 @@ func (p *produced) append(req *kmsg.ProduceRequest, tp wire.TopicPartition, reco
 	out.BaseOffset = -1 // Default leaves 0, which is an offset
 	target, result, err := p.appendRecords(req, tp, records)
 	if err != nil {
+		out.LogStartOffset = result.LogStartOffset
 		p.fail(out, err)
 		return
 	}
@@ -88,7 +89,7 @@ func (p *produced) append(req *kmsg.ProduceRequest, tp wire.TopicPartition, reco
 }
 
 func (p *produced) appendRecords(req *kmsg.ProduceRequest, tp wire.TopicPartition, records []byte) (Partition, partition.AppendResult, error) {
-	none := partition.AppendResult{}
+	none := partition.AppendResult{LogStartOffset: -1} // what never came to the log knows nothing of it
 	if req.Acks < -1 || req.Acks > 1 {
 		return nil, none, fmt.Errorf("acks=%d: %w", req.Acks, kerr.InvalidRequiredAcks)
 	}

@@ -3,6 +3,7 @@ package api_test
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -157,6 +158,48 @@ func TestProduceReplicateConsume(t *testing.T) {
 	}
 }
 
+// Goal: whoever fetches with a replica id below zero is a consumer, and reads to the high watermark; -2 is who debugs, and -3, which Kafka keeps for its own
+// future replicas, gets no more here. None of them counts as a follower.
+// Method: a record that no follower has, fetched by each id in the versions that say it in either place; then the follower comes.
+func TestFetchByReplicaIDsBelowZero(t *testing.T) {
+	cluster.Test(t, 1, func(e env.Env) {
+		s := newStack(t, e, "/data", "b1:9092")
+		s.lead(t, []int32{1, 2}, 1, 3)
+		if p := only(do[*kmsg.ProduceResponse](s.desk, produce(9, 1, "t", 0, batch(t, record.None, 1, "v")))); p.ErrorCode != 0 {
+			t.Fatalf("%+v", p)
+		}
+		ask := func(version int16, id int32, offset int64) kmsg.FetchResponseTopicPartition {
+			req := fetch(version, "t", topicID(1), offset)
+			req.MaxWaitMillis = 0
+			if version >= 15 {
+				req.ReplicaState.ID = id
+			} else {
+				req.ReplicaID = id
+			}
+			return do[*kmsg.FetchResponse](s.desk, req).Topics[0].Partitions[0]
+		}
+		all := func(watermark int64) {
+			t.Helper()
+			for _, version := range []int16{4, 12, 14, 15, 17} {
+				for _, id := range []int32{-1, -2, -3, -4, math.MinInt32} {
+					p := ask(version, id, 0)
+					if p.ErrorCode != 0 || p.HighWatermark != watermark || len(p.RecordBatches) > 0 != (watermark > 0) {
+						t.Errorf("v%d, replica %d: code %d, high watermark %d, %d bytes", version, id, p.ErrorCode, p.HighWatermark, len(p.RecordBatches))
+					}
+					ask(version, id, 1) // as a follower that had it all
+				}
+			}
+		}
+		all(0)
+		if p := ask(17, 2, 0); len(p.RecordBatches) == 0 {
+			t.Errorf("the follower got %+v", p)
+		}
+		ask(17, 2, 1)
+		all(1)
+		s.stop()
+	})
+}
+
 // An idempotent batch sent again has the offset it had.
 func TestProduceAgain(t *testing.T) {
 	cluster.Test(t, 1, func(e env.Env) {
@@ -179,6 +222,63 @@ func TestProduceAgain(t *testing.T) {
 		record.Batch(records).SetCRC()
 		if p := only(do[*kmsg.ProduceResponse](s.desk, produce(9, -1, "t", 0, records))); p.ErrorCode != kerr.OutOfOrderSequenceNumber.Code {
 			t.Errorf("a gap: %+v", p)
+		}
+		s.stop()
+	})
+}
+
+// Goal: a refused produce tells the log start, unless it is refused for what Kafka takes for everyday.
+// Method: a real log that begins at 2; batches that the log, the partition and the request's checks refuse.
+func TestProduceRefusedTellsLogStart(t *testing.T) {
+	cluster.Test(t, 1, func(e env.Env) {
+		s := newStack(t, e, "/data", "b1:9092")
+		s.cfg.Topic.TimestampAfterMax = time.Hour
+		s.lead(t, []int32{1}, 1, 0)
+		timed := func(at int64, n int, sequence int32) []byte {
+			var b record.Builder
+			b.Append(at, nil, make([]byte, n))
+			o := record.NewBatchOptions()
+			if sequence >= 0 {
+				o.ProducerID, o.ProducerEpoch, o.BaseSequence = 1000, 0, sequence
+			}
+			records, err := b.Build(nil, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return records
+		}
+		sized := func(n int, sequence int32) []byte { return timed(1, n, sequence) }
+		for i := range int32(3) {
+			if p := only(do[*kmsg.ProduceResponse](s.desk, produce(9, 1, "t", 0, sized(1, i)))); p.ErrorCode != 0 || p.LogStartOffset != 0 {
+				t.Fatalf("%+v", p)
+			}
+		}
+		target, err := s.replicas.Partition(wire.TopicPartition{Topic: "t"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if start, err := target.DeleteRecords(2); err != nil || start != 2 {
+			t.Fatalf("deleted up to %d: %v", start, err)
+		}
+		torn := sized(1, -1)
+		torn[len(torn)-1] ^= 1
+		for name, c := range map[string]struct {
+			records []byte
+			acks    int16
+			code    int16
+			start   int64
+		}{
+			"a gap of sequences":      {sized(1, 7), 1, kerr.OutOfOrderSequenceNumber.Code, 2},
+			"of the far future":       {timed(e.Now().Add(1000*time.Hour).UnixMilli(), 1, -1), 1, kerr.InvalidTimestamp.Code, 2},
+			"too large":               {sized(2<<20, -1), 1, kerr.MessageTooLarge.Code, -1},
+			"torn":                    {torn, 1, kerr.CorruptMessage.Code, -1},
+			"none":                    {nil, 1, kerr.InvalidRecord.Code, -1},
+			"acks that there are not": {sized(1, -1), 3, kerr.InvalidRequiredAcks.Code, -1},
+		} {
+			p := only(do[*kmsg.ProduceResponse](s.desk, produce(9, c.acks, "t", 0, c.records)))
+			if p.ErrorCode != c.code || p.LogStartOffset != c.start || p.BaseOffset != -1 || p.LogAppendTime != -1 {
+				t.Errorf("%s: %+v", name, p)
+			}
 		}
 		s.stop()
 	})

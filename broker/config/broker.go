@@ -11,17 +11,19 @@ import (
 // last. Make one with Default or Load; after that it is read-only. What can be set while the broker runs is read through Live and
 // TopicDefaults.
 type Broker struct {
-	BrokerID           int32    // broker.id
-	ClusterID          string   // not a Kafka key: "" takes /cluster/id, or makes one
-	Rack               string   // broker.rack
-	ListenAddr         string   // host:port of listeners (one PLAINTEXT listener)
-	AdvertisedHost     string   // of advertised.listeners; "" takes ListenAddr's
-	AdvertisedPort     int32    // of advertised.listeners; 0 takes the bound port
-	LogDirs            []string // log.dirs
-	ZookeeperConnect   []string // zookeeper.connect, host:port each
-	ZookeeperChroot    string   // zookeeper.connect's trailing path
-	ZookeeperSessionMs int32    // zookeeper.session.timeout.ms
-	ZookeeperConnectMs int32    // zookeeper.connection.timeout.ms; 0 takes ZookeeperSessionMs; see ConnectTimeout
+	BrokerID            int32    // broker.id
+	BrokerIDGeneration  bool     // broker.id.generation.enable: only the bound on BrokerID is kept
+	ReservedBrokerIDMax int32    // reserved.broker.max.id
+	ClusterID           string   // not a Kafka key: "" takes /cluster/id, or makes one
+	Rack                string   // broker.rack
+	ListenAddr          string   // host:port of listeners (one PLAINTEXT listener)
+	AdvertisedHost      string   // of advertised.listeners; "" takes ListenAddr's
+	AdvertisedPort      int32    // of advertised.listeners; 0 takes the bound port
+	LogDirs             []string // log.dirs
+	ZookeeperConnect    []string // zookeeper.connect, host:port each
+	ZookeeperChroot     string   // zookeeper.connect's trailing path
+	ZookeeperSessionMs  int32    // zookeeper.session.timeout.ms
+	ZookeeperConnectMs  int32    // zookeeper.connection.timeout.ms; 0 takes ZookeeperSessionMs; see ConnectTimeout
 
 	NumPartitions            int32 // num.partitions
 	DefaultReplicationFactor int16 // default.replication.factor

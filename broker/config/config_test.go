@@ -106,6 +106,21 @@ func TestTopicOverrides(t *testing.T) {
 	}
 }
 
+// Goal: cleanup.policy may be empty, and is told as such; it may not have an empty word.
+func TestCleanupPolicy(t *testing.T) {
+	for value, want := range map[string]string{"": "", "  ": "", "delete": "delete", "compact , delete": "compact,delete", "delete,delete": "delete", ",": "!", "compact,": "!", "Compact": "!"} {
+		b, _, err := Load("f", []byte("broker.id=1\nzookeeper.connect=z:1\nlog.cleanup.policy="+value+"\n"))
+		switch {
+		case want == "!":
+			if err == nil {
+				t.Errorf("%q is taken", value)
+			}
+		case err != nil || getCleanupPolicy(&b.Topic) != want:
+			t.Errorf("%q: %v", value, err)
+		}
+	}
+}
+
 // Goal: no file makes Load panic.
 func FuzzLoad(f *testing.F) {
 	f.Add([]byte("broker.id=1\nzookeeper.connect=z:1/a\nlisteners=PLAINTEXT://[::1]:0\n"))
@@ -188,6 +203,9 @@ func TestLoadJudgesTheWhole(t *testing.T) {
 		{good + "inter.broker.listener.name=INSIDE\n", `f:3: inter.broker.listener.name: "INSIDE"`},
 		{good + "security.inter.broker.protocol=SSL\n", `f:3: security.inter.broker.protocol: "SSL"`},
 		{good + "compression.gzip.level=10\n", "f:3: compression.gzip.level: 10 is out of range"},
+		{"broker.id=1001\nzookeeper.connect=z:1\n", "f:1: broker.id is 1001, more than reserved.broker.max.id, 1000; set broker.id.gen"},
+		{good + "reserved.broker.max.id=0\n", "f:3: broker.id is 1, more than reserved.broker.max.id, 0"},
+		{good + "reserved.broker.max.id=-1\n", "f:3: reserved.broker.max.id: -1 is out of range"},
 		{good + "compression.gzip.level=0\n", "f:3: compression.gzip.level: 0 is out of range"},
 	} {
 		_, _, err := Load("f", []byte(c.text))
@@ -207,6 +225,11 @@ func TestLoadJudgesTheWhole(t *testing.T) {
 	}
 	if _, _, err := Load("f", []byte(good+"replica.socket.timeout.ms=1\n"), "replica.fetch.wait.max.ms=1"); err != nil {
 		t.Errorf("an override that mends the file: %v", err)
+	}
+	for _, text := range []string{"broker.id=1000\n", "broker.id=1001\nbroker.id.generation.enable=false\n", "broker.id=1001\nreserved.broker.max.id=1001\n"} {
+		if _, notes, err := Load("f", []byte("zookeeper.connect=z:1\n"+text)); err != nil || len(notes) != 0 {
+			t.Errorf("%q: notes %q, error %v", text, notes, err)
+		}
 	}
 	b, notes, err := Load("f", []byte(good+"listeners=PLAINTEXT://0.0.0.0:9092\nadvertised.listeners=PLAINTEXT://b:9092\nmax.connections=5\n"+
 		"replica.fetch.min.bytes=7\nlog.roll.jitter.hours=2\nzookeeper.session.timeout.ms=4000\ncompression.zstd.level=9\n"), "metric.reporters=")

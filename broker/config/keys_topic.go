@@ -12,7 +12,7 @@ import (
 // topicKeys are the configs of a topic, sorted by name.
 var topicKeys = []*Key[Topic]{
 	{Name: "cleanup.policy", Type: List, Default: "delete", Broker: "log.cleanup.policy",
-		Doc: "What happens to old segments: delete, compact, or both.",
+		Doc: "What happens to old segments: delete, compact, both, or, if it is empty, nothing.",
 		set: setCleanupPolicy, get: getCleanupPolicy},
 	withBroker("compression.type", oneOf(text("compression.type", "producer", func(t *Topic) *string { return &t.CompressionType },
 		"The codec batches are stored with; producer keeps what the producer chose."), "producer", "uncompressed", "gzip", "snappy", "lz4", "zstd")),
@@ -79,6 +79,10 @@ func withBroker(name string, k *Key[Topic]) *Key[Topic] {
 
 func setCleanupPolicy(t *Topic, text string) error {
 	var compact, del bool
+	if strings.TrimSpace(text) == "" {
+		t.CleanupPolicyCompact, t.CleanupPolicyDelete = false, false
+		return nil
+	}
 	for word := range strings.SplitSeq(text, ",") {
 		switch strings.TrimSpace(word) {
 		case "compact":
@@ -99,8 +103,10 @@ func getCleanupPolicy(t *Topic) string {
 		return "compact,delete"
 	case t.CleanupPolicyCompact:
 		return "compact"
+	case t.CleanupPolicyDelete:
+		return "delete"
 	}
-	return "delete"
+	return ""
 }
 
 func setTimestampType(t *Topic, text string) error {

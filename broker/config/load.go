@@ -150,12 +150,6 @@ func (b *Broker) setScaled(topicKey string, scale int64, value string) error {
 // complete checks what no single key can tell.
 func (b *Broker) complete(name string, seen map[string]int) []error {
 	var errs []error
-	if b.BrokerID < 0 {
-		errs = append(errs, fmt.Errorf("%s: broker.id is missing; give each broker of the cluster its own", name))
-	}
-	if len(b.ZookeeperConnect) == 0 {
-		errs = append(errs, fmt.Errorf("%s: zookeeper.connect is missing; write host:port", name))
-	}
 	at := func(keys ...string) string { // where the last of them is given
 		line := 0
 		for _, key := range keys {
@@ -165,6 +159,17 @@ func (b *Broker) complete(name string, seen map[string]int) []error {
 			return name
 		}
 		return fmt.Sprintf("%s:%d", name, line)
+	}
+	if b.BrokerID < 0 {
+		// DEVIATION(KafkaConfig): Kafka generates an id, unless it is told not to.
+		errs = append(errs, fmt.Errorf("%s: broker.id is missing; give each broker of the cluster its own", name))
+	}
+	if b.BrokerIDGeneration && b.BrokerID > b.ReservedBrokerIDMax {
+		errs = append(errs, fmt.Errorf("%s: broker.id is %d, more than reserved.broker.max.id, %d; set broker.id.generation.enable=false",
+			at("broker.id", "reserved.broker.max.id", "broker.id.generation.enable"), b.BrokerID, b.ReservedBrokerIDMax))
+	}
+	if len(b.ZookeeperConnect) == 0 {
+		errs = append(errs, fmt.Errorf("%s: zookeeper.connect is missing; write host:port", name))
 	}
 	if b.ReplicaFetchWaitMax > b.ReplicaLagTimeMax {
 		errs = append(errs, fmt.Errorf("%s: replica.fetch.wait.max.ms must not be more than replica.lag.time.max.ms, or followers flap",

@@ -134,7 +134,7 @@ func (c *Coordinator) Fetch(group string, partitions []wire.TopicPartition, stab
 }
 
 // DeleteOffsets removes committed offsets, and what is under way for the same partitions, transactional commits too: they will not count. The group goes as
-// well if it has no members and nothing else is left of it. The answers are the partitions', in order, unless err is set. Commits under way are forgotten
+// well if it has no members, no offsets and no open transaction. The answers are the partitions', in order, unless err is set. Commits under way are forgotten
 // in memory alone: the next coordinator finds them in the log.
 //
 // Errors: those of Group.mayDeleteOffset.

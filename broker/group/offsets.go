@@ -146,7 +146,7 @@ func (g *Group) dropUnderWay(key wire.TopicPartition) {
 	g.dropFromTxns(key)
 }
 
-// within reports whether all there is, committed and under way, is of these partitions.
+// within reports whether all there is, committed and under way, is of these partitions, and no transaction is open that commits with the group.
 func (o *offsets) within(partitions map[wire.TopicPartition]bool) bool {
 	for key := range o.committed { // unordered: any will do
 		if !partitions[key] {
@@ -158,14 +158,7 @@ func (o *offsets) within(partitions map[wire.TopicPartition]bool) bool {
 			return false
 		}
 	}
-	for _, list := range o.txn { // unordered: any will do
-		for key := range list { // unordered: any will do
-			if !partitions[key] {
-				return false
-			}
-		}
-	}
-	return true
+	return len(o.txn) == 0
 }
 
 // Expired lists the offsets whose time is over, sorted (KIP-211): of an empty group, retention after it became empty; of a topic that no

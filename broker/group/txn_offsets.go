@@ -95,11 +95,10 @@ func (g *Group) inTxn(key wire.TopicPartition) bool {
 	return false
 }
 
+// dropFromTxns leaves a transaction of which nothing is left open all the same: it keeps the group until its marker is there.
 func (g *Group) dropFromTxns(key wire.TopicPartition) {
-	for producer, list := range g.offsets.txn { // unordered: each is judged by itself
-		if delete(list, key); len(list) == 0 {
-			delete(g.offsets.txn, producer)
-		}
+	for _, list := range g.offsets.txn { // unordered: each is judged by itself
+		delete(list, key)
 	}
 }
 

@@ -147,6 +147,7 @@ func TestCleanerKeepsToLagAndRatio(t *testing.T) {
 		cleans bool
 	}{
 		{"dirty enough", func(c *config.Topic) {}, true},
+		{"no policy", func(c *config.Topic) { c.CleanupPolicyCompact = false }, false},
 		{"never dirty enough", func(c *config.Topic) { c.MinCleanableDirtyRatio = 1 }, false},
 		{"too young", func(c *config.Topic) { c.MinCompactionLag = time.Hour }, false},
 		{"old enough", func(c *config.Topic) { c.MinCompactionLag = time.Second }, true},

@@ -193,6 +193,42 @@ func TestLogsSpreadOverDirectories(t *testing.T) {
 	})
 }
 
+// Goal: what keeps the broker from opening one directory leaves all of them as cleanly shut down as they were found.
+// Method: a log that is in two directories; once it is taken out of the second, the start recovers nothing.
+func TestOpeningThatFailsLeavesTheMarkers(t *testing.T) {
+	run(t, func(e env.Env) {
+		dirs := brokerConfig("/data/a", "/data/b", "/data/c")
+		m := manager(t, e, dirs)
+		for n := range int32(3) {
+			create(t, m, topic("t", n), 5)
+		}
+		if err := m.Shutdown(true); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.MkdirAll("/data/b/t-0"); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if m, err := log.OpenManager(e, dirs); err == nil || m != nil || !strings.Contains(err.Error(), "another log directory") {
+				t.Fatalf("opened: %v", err)
+			}
+			for _, dir := range dirs.LogDirs {
+				if _, err := e.Stat(dir + "/.kafka_cleanshutdown"); err != nil {
+					t.Errorf("%s: %v", dir, err)
+				}
+			}
+		}
+		if err := env.RemoveAll(e, "/data/b/t-0"); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range manager(t, e, dirs).Recoveries() {
+			if !r.Clean {
+				t.Errorf("%+v", r)
+			}
+		}
+	})
+}
+
 // A directory that fails takes its logs offline, and the others go on.
 func TestFailedDirectoryIsToldOnce(t *testing.T) {
 	w := cluster.New(cluster.Options{Seed: 1})

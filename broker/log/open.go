@@ -47,7 +47,8 @@ func (m *Manager) eachOf(n, tasks int, name string, f func(i int)) {
 const recoveryTasks = 4
 
 // OpenManager opens the log directories, making those that are missing, loads all logs, and recovers those of
-// directories that were not shut down cleanly. A directory that fails is offline; when all do, it is an error. The directories are
+// directories that were not shut down cleanly. A directory that fails is offline; when all do, it is an error. What else is wrong with one is an error
+// too, and leaves the clean-shutdown markers of all where they were. The directories are
 // locked until Shutdown: env.ErrLocked when another has one, and then nothing in it has been touched.
 //
 // Source: LogManager#lockLogDirs, #loadLogs.
@@ -92,6 +93,11 @@ func OpenManager(e env.Env, cfg *config.Broker) (m *Manager, err error) {
 			return m, err
 		}
 	}
+	for _, d := range m.dirs { // the markers go once nothing can keep the broker from starting but the disks
+		if err := m.takeOver(d); !bearable(d, err) {
+			return m, err
+		}
+	}
 	if len(m.OfflineDirs()) == len(m.dirs) {
 		return m, first
 	}
@@ -130,10 +136,15 @@ func (m *Manager) openDir(d *logDir, in inDir) error {
 			m.hws[tp], m.logs[tp].hw = hw, hw
 		}
 	}
-	if err := m.loadFutures(d, in, recoveryPoints, starts); err != nil {
+	return m.loadFutures(d, in, recoveryPoints, starts)
+}
+
+// takeOver begins to write in a directory whose logs are open. With everything vouched for anew the marker goes, and checkpoints forget partitions
+// that are gone.
+func (m *Manager) takeOver(d *logDir) error {
+	if err := d.health.err(); err != nil {
 		return err
 	}
-	// Only now, with everything vouched for anew: the marker goes, and checkpoints forget partitions that are gone.
 	if err := d.unmark(); err != nil {
 		return d.health.fail("remove clean-shutdown marker", err)
 	}

@@ -102,18 +102,28 @@ func TestRetentionByTimeTakesAllAndTheLogGoesOn(t *testing.T) {
 	})
 }
 
-func TestCompactedLogLosesOnlyWhatIsBelowItsStart(t *testing.T) {
-	run(t, func(e env.Env) {
-		f := open(t, e, func(o *log.Options) {
-			o.Config = keeping(0, 0)
-			o.Config.CleanupPolicyDelete, o.Config.CleanupPolicyCompact = false, true
+// Without cleanup.policy=delete, and with none at all, a log loses what is below its start, and nothing for its age or size.
+func TestLogWithoutDeletionLosesOnlyWhatIsBelowItsStart(t *testing.T) {
+	for _, policy := range []string{"compact", ""} {
+		run(t, func(e env.Env) {
+			f := open(t, e, func(o *log.Options) {
+				c, err := keeping(0, 0).WithOverrides(map[string]string{"cleanup.policy": policy})
+				if o.Config = c; err != nil {
+					t.Fatal(err)
+				}
+			})
+			f.fill(50)
+			f.SetHighWatermark(f.EndOffset())
+			if n, err := f.DeleteOldSegments(); n != 0 || err != nil {
+				t.Fatalf("policy %q: %d segments went: %v", policy, n, err)
+			}
+			f.must(f.AdvanceStartOffset(25))
+			_, err := f.DeleteOldSegments()
+			if f.must(err); f.StartOffset() != 25 || f.FirstOffset() == 0 || f.FirstOffset() > 25 {
+				t.Fatalf("policy %q: the log begins at %d, its files at %d", policy, f.StartOffset(), f.FirstOffset())
+			}
 		})
-		f.fill(50)
-		f.SetHighWatermark(f.EndOffset())
-		if n, err := f.DeleteOldSegments(); n != 0 || err != nil {
-			t.Fatalf("%d segments went: %v", n, err)
-		}
-	})
+	}
 }
 
 // A deleted segment's files keep another name for a while, then they go; who holds a slice reads it to its end.

@@ -25,7 +25,7 @@ type AppendResult struct {
 	BaseOffset     int64 // of the first record; of the first attempt's if Duplicate
 	LastOffset     int64 // of the last record
 	LogAppendTime  int64 // milliseconds since 1970, -1 unless the topic uses LogAppendTime
-	LogStartOffset int64
+	LogStartOffset int64 // of a refused append too, or -1
 	LeaderEpoch    int32 // the epoch it was appended in
 	RequiredOffset int64 // acks=all is answered when the high watermark has reached it: see Replicated
 	Duplicate      bool  // the producer sent it before: nothing was appended

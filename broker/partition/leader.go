@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"errors"
 	"fmt"
 
 	"barnabas/broker/bug"
@@ -13,14 +14,14 @@ import (
 const AcksAll int16 = -1
 
 // AppendAsLeader validates and appends batches, whose bytes it changes (offsets, epoch), and wakes those who wait on the
-// partition. With acks=all the caller then waits for Replicated.
+// partition. With acks=all the caller then waits for Replicated. With an error only LogStartOffset of the result means something.
 //
 // Errors: NOT_LEADER_OR_FOLLOWER, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH, NOT_ENOUGH_REPLICAS, KAFKA_STORAGE_ERROR, and
 // those of log.AppendAsLeader. Source: Partition#appendRecordsToLeader.
 func (p *Partition) AppendAsLeader(batches []byte, o AppendOptions) (AppendResult, error) {
 	epoch, err := p.enterAppend(o)
 	if err != nil {
-		return AppendResult{}, p.fail("append", err)
+		return p.refusal(err), p.fail("append", err)
 	}
 	origin := log.FromClient
 	if o.Coordinator {
@@ -36,12 +37,30 @@ func (p *Partition) AppendAsLeader(batches []byte, o AppendOptions) (AppendResul
 	p.leave()
 	p.mu.Unlock()
 	if err != nil {
-		return AppendResult{}, p.fail("append", err)
+		return p.refusal(err), p.fail("append", err)
 	}
 	p.o.Notify(p.tp) // followers wait for the log end
 	return AppendResult{BaseOffset: info.FirstOffset, LastOffset: info.LastOffset, LogAppendTime: info.LogAppendTime,
 		LogStartOffset: info.LogStartOffset, LeaderEpoch: epoch, RequiredOffset: info.LastOffset + 1,
 		Duplicate: info.Duplicate}, nil
+}
+
+// refusal is the result of an append that failed. A leader tells its log start, by which an idempotent client knows whether its records were
+// deleted; but not with the errors that Kafka takes for everyday ones. Source: ReplicaManager#appendToLocalLog.
+func (p *Partition) refusal(err error) AppendResult {
+	res := AppendResult{BaseOffset: unknownOffset, LastOffset: unknownOffset, LogAppendTime: -1, LogStartOffset: unknownOffset}
+	for _, silent := range []error{kerr.UnknownTopicOrPartition, kerr.NotLeaderForPartition, kerr.MessageTooLarge, kerr.RecordListTooLarge,
+		kerr.CorruptMessage, kerr.KafkaStorageError} {
+		if errors.Is(err, silent) {
+			return res
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.usable() == nil && p.role == Leader {
+		res.LogStartOffset = p.log().StartOffset()
+	}
+	return res
 }
 
 // enterAppend enters the role for an append, and returns the epoch in which it happens.

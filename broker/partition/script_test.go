@@ -180,7 +180,11 @@ func (s *script) append() {
 	o := AppendOptions{Acks: int16(s.num("acks", 1)), LeaderEpoch: int32(s.num("epoch", -1))}
 	for range s.num("n", 1) {
 		r, err := s.p.AppendAsLeader(s.batches(1, 0, -1), o)
-		s.say("offset=%d required=%d epoch=%d%s", r.BaseOffset, r.RequiredOffset, r.LeaderEpoch, failure(err))
+		if err != nil {
+			s.say("log-start=%d%s", r.LogStartOffset, failure(err))
+			continue
+		}
+		s.say("offset=%d required=%d epoch=%d", r.BaseOffset, r.RequiredOffset, r.LeaderEpoch)
 	}
 }
 

@@ -95,6 +95,8 @@ func (t *Txn) Init(now Now, r InitRequest, answer func(InitResult)) {
 
 // bump gives next the next epoch, or, to a producer that asks again since it did not hear the answer, the present one.
 //
+// DEVIATION(KIP-360): of an id whose epochs are used up Kafka says UNKNOWN_SERVER_ERROR to both who asks again and who is fenced.
+//
 // Source: TransactionMetadata#prepareIncrementProducerEpoch.
 func (t *Txn) bump(next *Metadata, r InitRequest) *kerr.Error {
 	switch {
@@ -104,8 +106,7 @@ func (t *Txn) bump(next *Metadata, r InitRequest) *kerr.Error {
 		markInitRaisesItsOwnEpoch.Hit()
 		next.Epoch, next.LastEpoch = t.at.Epoch+1, t.at.Epoch
 	case r.Epoch == t.at.LastEpoch:
-		markInitAskedAgain.Hit()
-		next.PreviousID = t.at.PreviousID // and it may have to ask once more
+		markInitAskedAgain.Hit() // who still names the id before this one may ask once: its answer makes this the previous id
 	default:
 		markInitOfAnOldEpoch.Hit()
 		return kerr.ProducerFenced
