@@ -89,6 +89,27 @@ func TestAnswersAreKafkas(t *testing.T) {
 		if elsewhere != 2 {
 			t.Errorf("%d of 3 brokers do not have the only replica", elsewhere)
 		}
+		// Who is not the controller says so of each partition, and nothing of the whole.
+		for _, topics := range [][]kmsg.ElectLeadersRequestTopic{nil, {{Topic: tp.Topic, Partitions: []int32{0}}, {Topic: "nowhere", Partitions: []int32{3}}}} {
+			refused := 0
+			for broker := int32(1); broker <= 3; broker++ {
+				req := kmsg.NewPtrElectLeadersRequest()
+				req.Version, req.TimeoutMillis, req.Topics = 2, 5000, topics
+				got := ask(broker, req).(*kmsg.ElectLeadersResponse)
+				if got.ErrorCode != 0 || len(got.Topics) > 0 && got.Topics[0].Partitions[0].ErrorCode != kerr.NotController.Code {
+					continue
+				}
+				if refused += len(got.Topics); len(got.Topics) == 2 && got.Topics[1].Partitions[0].ErrorCode != kerr.NotController.Code {
+					t.Errorf("broker %d: %+v", broker, got)
+				}
+			}
+			if refused != 4 {
+				t.Errorf("elections of %v: %d refusals of two brokers", topics, refused)
+			}
+		}
+		if _, err := client.NewAdmin(c).ElectLeaders(false, 20*time.Second); err != nil {
+			t.Error(err)
+		}
 		meta := kmsg.NewPtrMetadataRequest()
 		meta.Version = 12
 		topic := kmsg.NewMetadataRequestTopic()

@@ -36,6 +36,7 @@ type desk struct {
 	real       map[wire.TopicPartition]*partition.Partition // those that are no fakes (txn_test.go)
 	lost       bool                                         // nobody is reached
 	unreadable bool                                         // __consumer_offsets cannot be read: its load does not end
+	unloadable bool                                         // nor can __transaction_state
 	takenOver  wire.TopicPartition                          // this one is led from its second use on
 	controller *fakeController
 	quotas     *quota.Clients
@@ -75,7 +76,7 @@ func newDesk(t *testing.T, e env.Env) *desk {
 	d.quotas, d.throttle = quota.NewClients(e), quota.NewReplication(e)
 	d.purgatory = purgatory.New[wire.TopicPartition](e, "purgatory")
 	d.groups = group.NewCoordinator(group.Options{Env: e, Config: cfg, Purgatory: d.purgatory, Partition: d.groupPartition, Partitions: func() int32 { return 50 }})
-	d.txns = txn.NewCoordinator(txn.Options{Env: e, Config: cfg, Purgatory: d.purgatory, Metadata: d.cache, Partition: d.realPartition, BrokerEpoch: func() int64 { return 7 },
+	d.txns = txn.NewCoordinator(txn.Options{Env: e, Config: cfg, Purgatory: d.purgatory, Metadata: d.cache, Partition: d.txnPartition, BrokerEpoch: func() int64 { return 7 },
 		AllocateProducerIDs: func(req *kmsg.AllocateProducerIDsRequest, _ time.Duration) (*kmsg.AllocateProducerIDsResponse, error) {
 			if d.controller.Active() {
 				return d.controller.AllocateProducerIDs(req), nil

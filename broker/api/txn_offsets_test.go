@@ -3,6 +3,7 @@ package api_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"barnabas/broker/bug"
 	"barnabas/broker/config"
@@ -78,6 +79,61 @@ func TestTxnOffsetsCountWithTheMarker(t *testing.T) {
 				})
 				d.eventually("the end", func() bool { s := p.state(); return s == "CompleteCommit" || s == "CompleteAbort" })
 			}
+		}
+	})
+}
+
+// Goal: the next coordinator of a group knows which offsets wait for the end of a transaction, and which transactions have ended: it holds the former back, and counts
+// those of committed ones alone. Method: another coordinator loads the group before, or after, the end.
+func TestTxnOffsetsSurviveTheirCoordinator(t *testing.T) {
+	onTxns(t, 2, nil, func(d *desk, p *producer) {
+		at := int64(-1)
+		for _, commit := range []bool{true, false} {
+			for _, early := range []bool{true, false} {
+				what := fmt.Sprintf("commit=%t, loaded before the end=%t", commit, early)
+				wants(t, "offsets", p.addOffsets(), nil)
+				wants(t, "commit offsets", d.commitOffsets(p.offsetsRequest(4, at+5)), nil)
+				if early {
+					d.reload(nil)
+					_, code := d.offset(true)
+					wants(t, what+": unstable", code, kerr.UnstableOffsetCommit)
+					if now, _ := d.offset(false); now != at {
+						t.Errorf("%s: %d is committed before the transaction is", what, now)
+					}
+				}
+				wants(t, "end", p.end(4, commit).ErrorCode, nil)
+				p.complete(map[bool]string{true: "CompleteCommit", false: "CompleteAbort"}[commit])
+				if !early {
+					d.reload(nil)
+				}
+				if commit {
+					at += 5
+				}
+				d.eventually(what, func() bool { now, code := d.offset(true); return now == at && code == 0 })
+			}
+		}
+	})
+}
+
+// Goal: an offset does not expire while a transaction that is open commits it anew, and does once
+// it has been aborted. Method: a short retention.
+func TestOffsetsOfOpenTransactionsDoNotExpire(t *testing.T) {
+	short := func(cfg *config.Broker) {
+		cfg.OffsetsRetention, cfg.OffsetsRetentionCheckInterval = 2*time.Second, 100*time.Millisecond
+	}
+	onTxns(t, 1, short, func(d *desk, p *producer) {
+		wants(t, "commit", d.commit(8, 3, nil), nil)
+		wants(t, "offsets", p.addOffsets(), nil)
+		wants(t, "commit offsets", d.commitOffsets(p.offsetsRequest(4, 4)), nil)
+		d.e.Sleep(5 * time.Second)
+		if at, _ := d.offset(false); at != 3 {
+			t.Errorf("the offset is %d, while its transaction is open", at)
+		}
+		wants(t, "abort", p.end(4, false).ErrorCode, nil)
+		p.complete("CompleteAbort")
+		d.e.Sleep(time.Second)
+		if at, _ := d.offset(false); at != -1 {
+			t.Errorf("the offset is %d, 6 s after its commit", at)
 		}
 	})
 }

@@ -35,6 +35,14 @@ func (d *desk) groupPartition(tp wire.TopicPartition) (*partition.Partition, err
 	return d.realPartition(tp)
 }
 
+// txnPartition is what the transaction coordinator loads.
+func (d *desk) txnPartition(tp wire.TopicPartition) (*partition.Partition, error) {
+	if d.unloadable {
+		return nil, fmt.Errorf("partition %s: %w", tp, kerr.KafkaStorageError)
+	}
+	return d.realPartition(tp)
+}
+
 // sendToBroker is txn.Options.Send: this broker is the only one there is.
 func (d *desk) sendToBroker(_ int32, req kmsg.Request, timeout time.Duration, done func(kmsg.Response, error)) {
 	if d.lost {

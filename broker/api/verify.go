@@ -32,10 +32,22 @@ type verified struct {
 //
 // Source: ReplicaManager#handleProduceAppend, #maybeSendPartitionsToTransactionCoordinator.
 func (a *API) verifyProduced(req *kmsg.ProduceRequest) map[wire.TopicPartition]verified {
-	if req.TransactionID == nil || !a.Config.Live().TransactionVerification {
+	if req.TransactionID == nil {
 		return nil
 	}
 	found := map[wire.TopicPartition]verified{}
+	if !ofOneProducer(req) {
+		mixed := fmt.Errorf("more than one producer in one request: %w", kerr.InvalidProducerIDMapping)
+		for i := range req.Topics {
+			for j := range req.Topics[i].Partitions {
+				found[wire.TopicPartition{Topic: req.Topics[i].Topic, Partition: req.Topics[i].Partitions[j].Partition}] = verified{err: mixed}
+			}
+		}
+		return found
+	}
+	if !a.Config.Live().TransactionVerification {
+		return nil
+	}
 	var ask []wire.TopicPartition
 	producerID, epoch := record.NoProducerID, record.NoProducerEpoch
 	for i := range req.Topics {
@@ -45,10 +57,6 @@ func (a *API) verifyProduced(req *kmsg.ProduceRequest) map[wire.TopicPartition]v
 			b, _, err := record.Next(in.Records)
 			if err != nil || !b.IsTransactional() || b.IsControl() {
 				continue // refused later, or not part of a transaction
-			}
-			if producerID != record.NoProducerID && producerID != b.ProducerID() {
-				found[tp] = verified{err: fmt.Errorf("a second producer id in one request: %w", kerr.InvalidProducerIDMapping)}
-				continue
 			}
 			producerID, epoch = b.ProducerID(), b.ProducerEpoch()
 			guard, err := a.beginVerification(tp, producerID, epoch, b.BaseSequence())
@@ -71,6 +79,24 @@ func (a *API) verifyProduced(req *kmsg.ProduceRequest) map[wire.TopicPartition]v
 		}
 	}
 	return found
+}
+
+// ofOneProducer reports whether all transactional records of a request are of one producer id and epoch: nothing of a request with more is taken.
+func ofOneProducer(req *kmsg.ProduceRequest) bool {
+	producerID, epoch := record.NoProducerID, record.NoProducerEpoch
+	for i := range req.Topics {
+		for j := range req.Topics[i].Partitions {
+			b, _, err := record.Next(req.Topics[i].Partitions[j].Records)
+			if err != nil || !b.HasProducerID() || !b.IsTransactional() {
+				continue
+			}
+			if producerID != record.NoProducerID && (producerID != b.ProducerID() || epoch != b.ProducerEpoch()) {
+				return false
+			}
+			producerID, epoch = b.ProducerID(), b.ProducerEpoch()
+		}
+	}
+	return true
 }
 
 func (a *API) beginVerification(tp wire.TopicPartition, producerID int64, epoch int16, sequence int32) (*log.Guard, error) {
@@ -106,7 +132,7 @@ func verifyError(err *kerr.Error, version int16) error {
 //
 // Source: GroupCoordinator#handleTxnCommitOffsets, GroupMetadataManager#maybeConvertOffsetCommitError.
 func (a *API) verifyOffsets(req *kmsg.TxnOffsetCommitRequest) (*log.Guard, *kerr.Error) {
-	if !a.Config.Live().TransactionVerification || req.Group == "" {
+	if !a.Config.Live().TransactionVerification {
 		return nil, nil
 	}
 	tp := a.offsetsPartition(req.Group)

@@ -71,7 +71,11 @@ func (a *Admin) ElectLeaders(unclean bool, timeout time.Duration) (int, error) {
 		req.ElectionType = 1
 	}
 	resp, err := a.controller(req, timeout, notController(func(r kmsg.Response) error {
-		return kerr.ErrorForCode(r.(*kmsg.ElectLeadersResponse).ErrorCode)
+		elections := r.(*kmsg.ElectLeadersResponse)
+		if len(elections.Topics) > 0 && len(elections.Topics[0].Partitions) > 0 && elections.Topics[0].Partitions[0].ErrorCode == kerr.NotController.Code {
+			return kerr.NotController // of each partition alone
+		}
+		return kerr.ErrorForCode(elections.ErrorCode)
 	}))
 	if err != nil {
 		return 0, named("elect leaders", err)

@@ -27,16 +27,7 @@ func (c *Controller) ElectLeaders(req *kmsg.ElectLeadersRequest) *kmsg.ElectLead
 	expected := map[wire.TopicPartition]int32{}
 	resp := ask(c, "elect leaders", max(deadline, c.decisionDeadline()),
 		func(m *machine) (*kmsg.ElectLeadersResponse, error) { return m.electAsked(req, expected) },
-		func(code int16) *kmsg.ElectLeadersResponse {
-			resp := req.ResponseKind().(*kmsg.ElectLeadersResponse)
-			resp.ErrorCode = code
-			for _, t := range req.Topics {
-				for _, n := range t.Partitions {
-					answerElection(resp, wire.TopicPartition{Topic: t.Topic, Partition: n}, kerr.ErrorForCode(code))
-				}
-			}
-			return resp
-		})
+		func(code int16) *kmsg.ElectLeadersResponse { return c.refusedElection(req, code) })
 	if c.o.Metadata == nil || resp.ErrorCode != 0 {
 		return resp
 	}
@@ -55,6 +46,24 @@ func (c *Controller) ElectLeaders(req *kmsg.ElectLeadersRequest) *kmsg.ElectLead
 			if req.TimeoutMillis <= 0 || !c.o.Metadata.WaitUntil(deadline, known) {
 				rp.ErrorCode = kerr.RequestTimedOut.Code
 			}
+		}
+	}
+	return resp
+}
+
+// refusedElection answers every partition that is asked for with the code, and the whole with none, as Kafka does.
+func (c *Controller) refusedElection(req *kmsg.ElectLeadersRequest, code int16) *kmsg.ElectLeadersResponse {
+	resp := req.ResponseKind().(*kmsg.ElectLeadersResponse)
+	if req.Topics == nil && c.o.Metadata != nil {
+		for _, t := range c.o.Metadata.Snapshot().Topics() {
+			for _, p := range t.Partitions {
+				answerElection(resp, p.TP, kerr.ErrorForCode(code))
+			}
+		}
+	}
+	for _, t := range req.Topics {
+		for _, n := range t.Partitions {
+			answerElection(resp, wire.TopicPartition{Topic: t.Topic, Partition: n}, kerr.ErrorForCode(code))
 		}
 	}
 	return resp

@@ -92,6 +92,16 @@ func (c *Coordinator) enterNamed(group string) (*shard, *kerr.Error) {
 	return c.enter(group)
 }
 
+// Serves says whether this broker coordinates the group, and has loaded it. Errors: INVALID_GROUP_ID, and those of enter. Source:
+// GroupCoordinator#validateGroupStatus.
+func (c *Coordinator) Serves(group string) *kerr.Error {
+	s, err := c.enterNamed(group)
+	if err == nil {
+		s.Unlock()
+	}
+	return err
+}
+
 // newID makes a member id: a readable part and chance in the form of a UUID (GroupMetadata#generateMemberId).
 func (c *Coordinator) newID(clientID string, instance *string) string {
 	c.mu.Lock()

@@ -191,6 +191,8 @@ func (g *Group) Expired(now Now, retentionMs int64) []wire.TopicPartition {
 	for key, o := range g.offsets.committed { // unordered: sorted below
 		switch {
 		case len(g.offsets.pending[key]) > 0 || g.inTxn(key):
+			// DEVIATION(KIP-211): Kafka 3.9 does not look at the commits of open transactions; the coordinator that follows it does (OffsetMetadataManager#cleanupExpiredOffsets). Were the transaction
+			// aborted, the group would have nothing, and its topic was read all the time.
 			continue
 		case o.Expires >= 0 && (g.state != Stable || !g.reads(key.Topic)):
 			if now.Wall < o.Expires {

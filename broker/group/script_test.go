@@ -50,7 +50,7 @@ func arg(d *datadriven.TestData, key, otherwise string) string {
 	return otherwise
 }
 
-func number[N int32 | int64 | int](d *datadriven.TestData, key string, otherwise N) N {
+func number[N int16 | int32 | int64 | int](d *datadriven.TestData, key string, otherwise N) N {
 	var n N
 	if _, err := fmt.Sscan(arg(d, key, fmt.Sprint(otherwise)), &n); err != nil {
 		panic(err)
@@ -84,7 +84,7 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) {
 	switch d.Cmd {
 	case "group":
 		s.at = Now{Wall: 1000}
-		s.ids = 0
+		s.ids, s.writes = 0, nil
 		s.g = New("g", Limits{SizeMax: number(d, "max", 100), InitialDelay: span(d, "delay", "0s")}, s.at)
 	case "join":
 		s.join(d)
@@ -223,6 +223,7 @@ func (s *script) reload(t *testing.T, d *datadriven.TestData) {
 	if d.HasArg("record") {
 		value = s.g.written // what the last coordinator has written, and not what it knew
 	}
+	value.Version = number(d, "version", value.Version) // an older Kafka's knows less
 	limits := s.g.limits
 	limits.SizeMax = number(d, "max", limits.SizeMax)
 	g, err := load("g", value.AppendTo(nil), limits, s.at)

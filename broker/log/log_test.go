@@ -276,6 +276,16 @@ func TestSequenceWrapsToZero(t *testing.T) {
 		if !info.Duplicate || info.FirstOffset != 2 {
 			t.Fatalf("%+v", info)
 		}
+		// A batch that ends with the largest sequence is followed by 0, and by nothing else.
+		_, err = f.sent(5, 0, math.MaxInt32-1, 2)
+		f.must(err)
+		_, err = f.sent(5, 0, 1, 2)
+		f.want(err, kerr.OutOfOrderSequenceNumber)
+		info, err = f.sent(5, 0, 0, 2)
+		f.must(err)
+		if info.Duplicate {
+			t.Fatalf("%+v", info)
+		}
 	})
 }
 

@@ -64,6 +64,25 @@ func TestTransactionsBeginWithAGuard(t *testing.T) {
 	})
 }
 
+// Inside of a transaction everything is part of it; a new epoch begins with sequence 0, also where a marker alone has told of it.
+func TestTransactionsAreNotMixed(t *testing.T) {
+	run(t, func(e env.Env) {
+		f := open(t, e, nil)
+		f.must(f.transact(1, 0, 0, f.BeginVerification(1, 0, 0)))
+		_, err := f.sent(1, 0, 1, 2)
+		f.want(err, kerr.InvalidTxnState)
+		f.must(f.mark(1, 1, 0)) // the coordinator has fenced the producer
+		f.want(f.transact(1, 1, 1, f.BeginVerification(1, 1, 1)), kerr.OutOfOrderSequenceNumber)
+		_, err = f.sent(1, 1, 1, 2)
+		f.want(err, kerr.OutOfOrderSequenceNumber)
+		_, err = f.sent(1, 1, 0, 2) // outside of a transaction it may
+		f.must(err)
+		if end := f.EndOffset(); end != 4 {
+			t.Fatalf("log ends at %d", end)
+		}
+	})
+}
+
 // Of several batches that are verified at once the first must come first, even if nobody knows the producer.
 func TestVerifiedBatchesKeepTheirOrder(t *testing.T) {
 	run(t, func(e env.Env) {
