@@ -227,6 +227,7 @@ func TestRunWithoutItsFaultIsVacuous(t *testing.T) {
 
 // Goal: a partition that never heals is a failure of liveness, and says what is missing.
 func TestFaultThatNeverHealsIsLiveness(t *testing.T) {
+	skipUnderRace(t)
 	file, err := faults.Parse("test", []byte("5.000s isolate node=2 for=forever\n"))
 	if err != nil {
 		t.Fatal(err)
