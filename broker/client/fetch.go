@@ -280,8 +280,12 @@ func (k *Consumer) decode(part *kmsg.FetchResponseTopicPartition, offset int64) 
 	return out, next, epoch, nil
 }
 
+// growMax is the most records that room is made for at once: a batch's count may be anything.
+const growMax = 1024
+
 func appendRecords(out []Consumed, b record.Batch, from int64) ([]Consumed, error) {
 	it := record.NewIterator(b, unpackedBytesMax)
+	out = slices.Grow(out, int(min(max(b.Count(), 0), growMax)))
 	for it.Next() {
 		r := it.Record()
 		if r.Offset < from {
@@ -300,6 +304,9 @@ type aborted struct {
 }
 
 func newAborted(list []kmsg.FetchResponseTopicPartitionAbortedTransaction) *aborted {
+	if len(list) == 0 {
+		return &aborted{}
+	}
 	list = slices.Clone(list)
 	slices.SortStableFunc(list, func(x, y kmsg.FetchResponseTopicPartitionAbortedTransaction) int {
 		return int(min(1, max(-1, x.FirstOffset-y.FirstOffset)))

@@ -21,7 +21,8 @@ type scanner struct {
 	pos    int64 // of the batch that header and batch return
 	end    int64
 	window int64
-	buf    []byte // the file's bytes from at on
+	buf    []byte  // the file's bytes from at on
+	held   *[]byte // buf's place in idle
 	at     int64
 	size   int64 // of the batch at pos, once header was called
 }
@@ -34,7 +35,7 @@ func newScanner(file env.File, pos, end, window int64) scanner {
 	if window == walkWindow {
 		for i := range idle {
 			if p := idle[i].Swap(nil); p != nil {
-				s.buf = (*p)[:0]
+				s.buf, s.held = (*p)[:0], p
 				break
 			}
 		}
@@ -47,9 +48,12 @@ func (s *scanner) done() {
 	if s.window != walkWindow || cap(s.buf) < walkWindow || cap(s.buf) > 8*walkWindow {
 		return
 	}
-	buf := s.buf[:0]
+	if s.held == nil {
+		s.held = new([]byte)
+	}
+	*s.held = s.buf[:0]
 	for i := range idle {
-		if idle[i].CompareAndSwap(nil, &buf) {
+		if idle[i].CompareAndSwap(nil, s.held) {
 			return
 		}
 	}

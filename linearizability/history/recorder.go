@@ -13,11 +13,17 @@ type Recorder struct {
 	History History
 }
 
+// opsUsual is how many operations there is room for from the first one on.
+const opsUsual = 4096
+
 // Op records an operation once it has ended. An operation without an id gets the next one. The recorder owns Records
 // from here on.
 func (r *Recorder) Op(op Op) {
 	if op.ID == 0 {
 		op.ID = int64(len(r.History.Ops)) + 1
+	}
+	if r.History.Ops == nil {
+		r.History.Ops = make([]Op, 0, opsUsual)
 	}
 	r.History.Ops = append(r.History.Ops, op)
 }
