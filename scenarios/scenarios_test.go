@@ -269,7 +269,7 @@ func BenchmarkLeaderFailover(b *testing.B) {
 	draw := s.Draw
 	s.Draw = func(r *rand.Rand, p *Plan) {
 		draw(r, p)
-		p.Load.Pause = p.Load.Pause * 72 / 100
+		p.Load.Pause = p.Load.Pause * 73 / 100
 	}
 	var virtual, load time.Duration
 	var events, ops uint64
