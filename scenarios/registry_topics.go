@@ -1,6 +1,8 @@
 package scenarios
 
 import (
+	"slices"
+
 	"barnabas/broker/metadata"
 	"barnabas/broker/zookeeper"
 	"barnabas/scenarios/oracle"
@@ -19,23 +21,10 @@ type namedTopic struct {
 //
 // While ZooKeeper is down nobody can tell, and all topics that may come and go are left out.
 func (r *registry) promised(v oracle.View) oracle.View {
-	kept := v.Replicas[:0]
-	var last string // a topic's partitions stand side by side
-	var stays bool
-	for i := range v.Replicas {
-		s := &v.Replicas[i].State
-		if s.TP.Topic != last || i == 0 {
-			last, stays = s.TP.Topic, r.watched[s.TP.Topic] || metadata.IsInternal(s.TP.Topic)
-		}
-		switch {
-		case !stays && !r.lives(s.TP.Topic, s.TopicID):
-		case len(kept) == i:
-			kept = v.Replicas[:i+1] // where it is
-		default:
-			kept = append(kept, v.Replicas[i])
-		}
-	}
-	v.Replicas = kept
+	v.Replicas = slices.DeleteFunc(v.Replicas, func(one oracle.Replica) bool {
+		topic := one.State.TP.Topic
+		return !r.watched[topic] && !metadata.IsInternal(topic) && !r.lives(topic, one.State.TopicID)
+	})
 	return v
 }
 

@@ -99,6 +99,9 @@ func (c *Conn) Do(req kmsg.Request, timeout time.Duration) (kmsg.Response, error
 	return answer.wait()
 }
 
+// frameBytesUsual is room for most requests, so that they are not moved while they are written.
+const frameBytesUsual = 256
+
 // Send queues req and returns at once. done is called exactly once, with the response or an *Error, by one of the
 // connection's tasks, or by Send itself if the connection is broken already; no lock is held, and done must not wait.
 // For a produce with acks=0 the response is nil, and done means that the network took it.
@@ -110,7 +113,7 @@ func (c *Conn) Send(req kmsg.Request, timeout time.Duration, done func(kmsg.Resp
 		done(nil, c.failure(req, false, err))
 		return
 	}
-	frame := wire.AppendRequest(nil, c.o.ClientID, 0, req)
+	frame := wire.AppendRequest(make([]byte, 0, frameBytesUsual), c.o.ClientID, 0, req)
 	k := &call{req: req, frame: frame, answered: isAnswered(req), deadline: c.e.Mono().Add(timeout), done: done}
 
 	c.mu.Lock()

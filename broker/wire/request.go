@@ -82,14 +82,8 @@ func parseHeader(frame []byte) (h Header, flexible bool, rest []byte, err error)
 	return h, served[h.Key].request.flexible(h.Version), rest, nil
 }
 
-// requestUsual is room for most requests, so that they are not moved while they are written.
-const requestUsual = 256
-
 // AppendRequest appends a whole frame, size first, that carries req in the version set in it.
 func AppendRequest(dst []byte, clientID string, correlation int32, req kmsg.Request) []byte {
-	if dst == nil {
-		dst = make([]byte, 0, requestUsual)
-	}
 	start := len(dst)
 	dst = append(dst, 0, 0, 0, 0)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(req.Key()))

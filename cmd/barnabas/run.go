@@ -164,7 +164,7 @@ func readSchedule(name string) (*faults.File, error) {
 	return &file, nil
 }
 
-// gcPercent makes room for a faster simulator: collecting a run's live heap of 10 to 20 MB ten times less often than Go would costs some 60 MB a
+// gcPercent makes room for a faster simulator: collecting a run's live heap of 10 to 20 MB ten times less often than Go would costs some 100 MB a
 // core, and saves a tenth of the time.
 const gcPercent = 1000
 

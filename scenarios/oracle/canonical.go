@@ -65,15 +65,12 @@ const headerSize = 61
 // log; a follower cannot know more than a leader told it.
 func (o *Oracle) lookLog(at env.Instant, r *Replica, was *seen) {
 	s, tp := &r.State, r.State.TP
-	if was.canon == nil || was.canonOf != s.TopicID {
-		key := topicPartition{s.TopicID, tp}
-		was.canon, was.canonOf = o.logs[key], s.TopicID
-		if was.canon == nil {
-			was.canon = &canonical{}
-			o.logs[key], o.latest[tp] = was.canon, was.canon
-		}
+	key := topicPartition{s.TopicID, tp}
+	log := o.logs[key]
+	if log == nil {
+		log = &canonical{}
+		o.logs[key], o.latest[tp] = log, log
 	}
-	log := was.canon
 	if s.LogEndOffset < was.cursor.offset {
 		o.violated(at, "INV-COMMITTED-KEPT", tp, r.Broker, "broker %d, %s in epoch %d, cut its log to %d although everything below %d was committed",
 			r.Broker, s.Role, s.LeaderEpoch, s.LogEndOffset, was.cursor.offset)

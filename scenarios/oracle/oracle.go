@@ -60,9 +60,6 @@ type Oracle struct {
 	leaders    map[term]int32
 	terms      map[topicPartition][]leadership
 	replicas   map[replicaKey]*seen
-	all        []*seen // the same
-	places     []*seen // of the replicas of the last look, in their order
-	looks      uint64
 	registered map[wire.TopicPartition]*Registered
 	broken     map[string]bool
 	violations []Violation
@@ -96,18 +93,14 @@ type replicaKey struct {
 
 // seen is what was last seen of a replica.
 type seen struct {
-	key     replicaKey
-	look    uint64 // the last look in which it was there
-	canon   *canonical
-	canonOf [16]byte // the topic's id
-	life    int
-	log     *log.Log // a replica deleted and made anew between two looks has another
-	role    partition.Role
-	epoch   int32
-	hw      int64
-	lso     int64
-	shy     int32 // the partition epoch in which a leader was seen with fewer in its ISR than min.insync.replicas, else -1
-	cursor  cursor
+	life   int
+	log    *log.Log // a replica deleted and made anew between two looks has another
+	role   partition.Role
+	epoch  int32
+	hw     int64
+	lso    int64
+	shy    int32 // the partition epoch in which a leader was seen with fewer in its ISR than min.insync.replicas, else -1
+	cursor cursor
 }
 
 // New makes an oracle.
@@ -142,50 +135,19 @@ func (o *Oracle) Look(v View) {
 	for i := range v.Partitions {
 		o.lookRegistered(v.At, &v.Partitions[i])
 	}
-	o.place(v.Replicas)
 	// Leaders first: they are who may extend the canonical log.
 	for i := range v.Replicas {
 		if v.Replicas[i].State.Role == partition.Leader {
-			o.lookReplica(v.At, &v.Replicas[i], o.places[i])
+			o.lookReplica(v.At, &v.Replicas[i])
 		}
 	}
 	for i := range v.Replicas {
 		if v.Replicas[i].State.Role == partition.Follower {
-			o.lookReplica(v.At, &v.Replicas[i], o.places[i])
+			o.lookReplica(v.At, &v.Replicas[i])
 		}
 	}
 	for i := range v.Replicas {
 		o.lookISR(v.At, &v.Replicas[i])
-	}
-}
-
-// place finds what was last seen of each replica that is there, which mostly stands where it stood, and forgets those that are not, deleted
-// or with their broker down: one that is made anew in their place has a log of its own.
-func (o *Oracle) place(there []Replica) {
-	o.looks++
-	for i := range there {
-		key := replicaKey{there[i].State.TP, there[i].Broker}
-		if i == len(o.places) {
-			o.places = append(o.places, nil)
-		}
-		was := o.places[i]
-		if was == nil || was.key != key {
-			if was = o.replicas[key]; was == nil {
-				was = &seen{key: key}
-				o.replicas[key] = was
-				o.all = append(o.all, was)
-			}
-			o.places[i] = was
-		}
-		was.look = o.looks
-	}
-	if len(there) == len(o.all) {
-		return
-	}
-	for _, was := range o.all {
-		if was.look != o.looks {
-			was.life = 0 // no broker's
-		}
 	}
 }
 
@@ -227,7 +189,7 @@ func (o *Oracle) lookRegistered(at env.Instant, r *Registered) {
 }
 
 // lookReplica holds one replica to itself, to what it was, and to the canonical log.
-func (o *Oracle) lookReplica(at env.Instant, r *Replica, was *seen) {
+func (o *Oracle) lookReplica(at env.Instant, r *Replica) {
 	s, tp := &r.State, r.State.TP
 	if s.Offline {
 		return
@@ -238,8 +200,11 @@ func (o *Oracle) lookReplica(at env.Instant, r *Replica, was *seen) {
 	if s.CutBelow.Times > 0 {
 		o.violated(at, "INV-COMMITTED-KEPT", tp, r.Broker, "broker %d cut its log to %d below its high watermark %d", r.Broker, s.CutBelow.To, s.CutBelow.HighWatermark)
 	}
-	if was.life != r.Life || was.log != s.Log {
-		*was = seen{key: was.key, look: was.look, life: r.Life, log: s.Log, epoch: -1, shy: -1}
+	key := replicaKey{tp, r.Broker}
+	was := o.replicas[key]
+	if was == nil || was.life != r.Life || was.log != s.Log {
+		was = &seen{life: r.Life, log: s.Log, epoch: -1, shy: -1}
+		o.replicas[key] = was
 	}
 	if s.LeaderEpoch < was.epoch {
 		o.violated(at, "INV-EPOCH-MONOTONIC", tp, r.Broker, "broker %d went from leader epoch %d back to %d", r.Broker, was.epoch, s.LeaderEpoch)
