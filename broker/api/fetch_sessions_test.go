@@ -1,6 +1,8 @@
 package api_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,6 +34,19 @@ func named(resp *kmsg.FetchResponse) (list []int32) {
 	return list
 }
 
+// countOf is the number of records in batches.
+func countOf(t *testing.T, batches []byte) (n int32) {
+	t.Helper()
+	for len(batches) > 0 {
+		b, rest, err := record.Next(batches)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, batches = n+b.Count(), rest
+	}
+	return n
+}
+
 func wantNamed(t *testing.T, what string, resp *kmsg.FetchResponse, want ...int32) {
 	t.Helper()
 	got := named(resp)
@@ -42,6 +57,51 @@ func wantNamed(t *testing.T, what string, resp *kmsg.FetchResponse, want ...int3
 		if got[i] != want[i] {
 			t.Fatalf("%s: partitions %v, want %v", what, got, want)
 		}
+	}
+}
+
+// Goal: each topic of an answer has its own partitions, with their own records, whatever is left out between them. Method: two topics in one session, full and
+// later with news in some partitions of each.
+func TestFetchSessionOfTwoTopics(t *testing.T) {
+	for _, version := range []int16{7, 12, 13, 17} {
+		onDesk(t, 1, func(d *desk) {
+			ids := map[string][16]byte{"t": topicID(3), "u": topicID(4)}
+			d.addTopic("t", ids["t"], 3)
+			d.addTopic("u", ids["u"], 3)
+			both := func(id, epoch int32) *kmsg.FetchRequest {
+				req := inSession(version, id, epoch, "t", ids["t"], 0, 0, 0)
+				req.Topics = append(req.Topics, fetch(version, "u", ids["u"], 0, 0, 0).Topics...)
+				return req
+			}
+			want := func(what string, resp *kmsg.FetchResponse, wanted string) {
+				t.Helper()
+				var got strings.Builder
+				for _, topic := range resp.Topics {
+					name := topic.Topic
+					if version >= 13 {
+						name = map[[16]byte]string{ids["t"]: "t", ids["u"]: "u"}[topic.TopicID]
+					}
+					for _, p := range topic.Partitions {
+						fmt.Fprintf(&got, "%s-%d:%d ", name, p.Partition, countOf(t, p.RecordBatches))
+					}
+				}
+				if resp.ErrorCode != 0 || strings.TrimSpace(got.String()) != wanted {
+					t.Errorf("v%d, %s: error %d, %s", version, what, resp.ErrorCode, got.String())
+				}
+			}
+			fill(d, "t", 1, 1, "a")
+			fill(d, "u", 0, 2, "b")
+			full := do[*kmsg.FetchResponse](d, both(0, 0))
+			want("full", full, "t-0:0 t-1:1 t-2:0 u-0:2 u-1:0 u-2:0")
+			moved := both(full.SessionID, 1)
+			moved.Topics[0].Partitions[1].FetchOffset, moved.Topics[1].Partitions[0].FetchOffset = 1, 2
+			want("nothing new", do[*kmsg.FetchResponse](d, moved), "")
+			fill(d, "t", 0, 1, "c")
+			fill(d, "t", 2, 3, "d")
+			fill(d, "u", 1, 1, "e")
+			fill(d, "u", 2, 2, "f")
+			want("news", do[*kmsg.FetchResponse](d, inSession(version, full.SessionID, 2, "t", ids["t"])), "t-0:1 t-2:3 u-1:1 u-2:2")
+		})
 	}
 }
 
