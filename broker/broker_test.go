@@ -112,8 +112,9 @@ func produce(t *testing.T, c *client.Client, n int, between func(i int)) (acked 
 	return acked
 }
 
-// drained reads the partition from its start to its end.
-func drained(t *testing.T, e env.Env, c *client.Client) (offsets []int64) {
+// drained reads a partition from its start to its end.
+func drained(t *testing.T, e env.Env, c *client.Client, tp wire.TopicPartition) (offsets []int64) {
+	t.Helper()
 	end, err := client.NewAdmin(c).ListOffsets(tp, client.Latest, false, 20*time.Second)
 	if err != nil {
 		t.Fatal(err)
@@ -229,7 +230,7 @@ func TestBadDiskLosesNothingThatWasAcked(t *testing.T) {
 				if err := h.ended[victim]; !errors.Is(err, kerr.KafkaStorageError) {
 					t.Errorf("seed %d: broker %d ended with %v, not because of its disk", seed, victim, err)
 				}
-				h.client("reader", func(e env.Env, cl *client.Client) { read = drained(t, e, cl) })
+				h.client("reader", func(e env.Env, cl *client.Client) { read = drained(t, e, cl, tp) })
 				for _, offset := range acked {
 					if !slices.Contains(read, offset) {
 						t.Errorf("seed %d: offset %d was acked and is gone", seed, offset)

@@ -90,7 +90,7 @@ func TestReplicasMoveBetweenLogDirs(t *testing.T) {
 					t.Errorf("broker %d has it in %q, and on its way to %q", broker, now, future)
 				}
 			}
-			if got := drained(t, e, c); !slices.Equal(got, acked) || len(acked) != 300 {
+			if got := drained(t, e, c, tp); !slices.Equal(got, acked) || len(acked) != 300 {
 				t.Errorf("acked %d records, read %d", len(acked), len(got))
 			}
 			if err := a.CreateTopics(20*time.Second, client.NewTopic{Name: "later", Partitions: 1, ReplicationFactor: 3}); err != nil {
@@ -174,7 +174,7 @@ func TestMoveIsThrottledResumedAndCancelled(t *testing.T) {
 			t.Fatal(code)
 		}
 		wait(e, "the move to end", func() bool { now, future := dirs(t, c, 2, tp); return now == otherDir(from) && future == "" })
-		if got := drained(t, e, c); len(got) != 100 {
+		if got := drained(t, e, c, tp); len(got) != 100 {
 			t.Errorf("read %d of 100", len(got))
 		}
 		if err := a.DeleteTopics(20*time.Second, tp.Topic); err != nil {
