@@ -229,8 +229,10 @@ func (b *Broker) start() (*zookeeper.Store, error) {
 	}
 	b.metadata = metadata.New(b.e)
 	b.purgatory = purgatory.New[wire.TopicPartition](b.e, "purgatory")
-	b.quotas = quota.NewClients(b.e)
-	b.throttles.leader, b.throttles.follower, b.throttles.moves = quota.NewReplication(b.e), quota.NewReplication(b.e), quota.NewReplication(b.e)
+	b.quotas = quota.NewClients(b.e, quota.Windows(b.cfg.Quotas), quota.Windows(b.cfg.ControllerQuotas))
+	replication := quota.Windows(b.cfg.ReplicationQuotas)
+	b.throttles.leader, b.throttles.follower = quota.NewReplication(b.e, replication), quota.NewReplication(b.e, replication)
+	b.throttles.moves = quota.NewReplication(b.e, quota.Windows(b.cfg.MoveQuotas))
 	b.controller = controller.New(controller.Options{Env: b.e, Config: b.cfg, Metadata: b.metadata, Dial: b.dialBroker, Fatal: b.fail})
 	b.channel = newControllerChannel(b.toControl, b.cfg, b.metadata)
 	b.replicas = replica.NewManager(replica.Options{

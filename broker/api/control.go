@@ -11,15 +11,16 @@ import (
 // What administrators ask of the controller about partitions. Each waits for the decision; another broker answers
 // NOT_CONTROLLER, and the client then asks the right one.
 
-// CreatePartitions v0-v3. v2 flexible; v3 as v2 (KIP-599).
+// CreatePartitions v0-v3. v2 flexible; v3 THROTTLING_QUOTA_EXCEEDED (KIP-599).
 //
 // Source: KafkaApis#handleCreatePartitionsRequest.
 var createPartitionsRoute = on(kmsg.CreatePartitions, (*API).createPartitions)
 
-func (a *API) createPartitions(_ *server.Request, req *kmsg.CreatePartitionsRequest) server.Reply {
-	resp := a.Controller.CreatePartitions(req)
+func (a *API) createPartitions(r *server.Request, req *kmsg.CreatePartitionsRequest) server.Reply {
+	bound := a.mutations(r, req.Version >= 3)
+	resp := a.Controller.CreatePartitions(req, bound.Take)
 	resp.SetVersion(req.Version)
-	return server.Now(resp)
+	return heldBack(resp, bound)
 }
 
 // AlterPartitionReassignments v0 (KIP-455). Null replicas cancel.

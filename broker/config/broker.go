@@ -7,6 +7,12 @@ import (
 	"barnabas/broker/bug"
 )
 
+// Windows are the samples that a quota's rate is made of: how many, and how long each is.
+type Windows struct {
+	Num    int
+	Length time.Duration
+}
+
 // Broker is the configuration of one broker (kafka.server.KafkaConfig). Fields are named after Kafka's keys, units
 // last. Make one with Default or Load; after that it is read-only. What can be set while the broker runs is read through Live and
 // TopicDefaults.
@@ -44,6 +50,10 @@ type Broker struct {
 	ReplicaFetchBackoff            time.Duration // replica.fetch.backoff.ms
 	ReplicaSocketTimeout           time.Duration // replica.socket.timeout.ms
 	ReplicaHighWatermarkCheckpoint time.Duration // replica.high.watermark.checkpoint.interval.ms
+	Quotas                         Windows       // quota.window.num, .size.seconds
+	ReplicationQuotas              Windows       // replication.quota.window.num, .size.seconds
+	MoveQuotas                     Windows       // alter.log.dirs.replication.quota.window.num, .size.seconds
+	ControllerQuotas               Windows       // controller.quota.window.num, .size.seconds
 	NumReplicaFetchers             int           // num.replica.fetchers
 	NumNetworkThreads              int           // num.network.threads, without effect
 	NumIOThreads                   int           // num.io.threads, without effect
