@@ -87,8 +87,10 @@ func (v *town) member(o legacy.Options) *legacy.Consumer {
 		Revoked: func(tp wire.TopicPartition, _ int64, orderly bool) {
 			tell("-%s%s", tp, map[bool]string{false: " lost"}[orderly])
 		},
-		Fetched:   func(tp wire.TopicPartition, offset int64, _, _ env.Instant) { tell("%s from %d", tp, offset) },
-		Committed: func(tp wire.TopicPartition, offset int64, _, _ env.Instant, err error) { tell("%s at %d %v", tp, offset, err) },
+		Fetched: func(tp wire.TopicPartition, offset int64, _, _ env.Instant) { tell("%s from %d", tp, offset) },
+		Committed: func(tp wire.TopicPartition, offset int64, _, _ env.Instant, err error) {
+			tell("%s at %d %v", tp, offset, err)
+		},
 	}
 	c := client.New(v.e, client.Options{Bootstrap: []string{"nobody:9092"}, ClientID: name, DialTimeout: 100 * time.Millisecond, RequestTimeout: 100 * time.Millisecond})
 	k, err := legacy.New(v.e, c, name, o)
