@@ -60,6 +60,11 @@ func OpenManager(e env.Env, cfg *config.Broker) (m *Manager, err error) {
 		futures: map[wire.TopicPartition]*held{}, wanted: map[wire.TopicPartition]*logDir{}, retiring: map[wire.TopicPartition]retiring{}, intact: newIntact(e, cfg.EligibleLeaderReplicas)}
 	defer func() {
 		if err != nil {
+			for _, d := range m.dirs {
+				for _, l := range m.inside(d) {
+					l.abandon()
+				}
+			}
 			m.release()
 			m = nil
 		}
