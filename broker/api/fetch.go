@@ -377,16 +377,14 @@ func (s *fetchSession) answered(f *fetching) bool {
 	if s.epoch != f.epoch {
 		return false
 	}
-	var gave map[*sessionPart]bool
+	gave := 0
 	for i := range f.parts {
 		part := &f.parts[i]
 		n := part.result.Slice.Len
 		part.silent = !part.cached.told(part.out, n)
 		if n > 0 {
-			if gave == nil {
-				gave = map[*sessionPart]bool{}
-			}
-			gave[part.cached] = true
+			part.cached.gave = true
+			gave++
 		}
 	}
 	s.rotate(gave)
