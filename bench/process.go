@@ -1,11 +1,13 @@
 package bench
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -88,8 +90,8 @@ func machineUse() (busy, idle float64) {
 	return busy, idle
 }
 
-// listeners finds the processes of this machine that listen on the ports of addrs, if those are addresses of this
-// machine. It needs to be allowed to look at the processes' descriptors: the same user, or root.
+// listeners finds the processes of this machine that listen on addrs, if those are addresses of this machine; others may
+// listen on the same ports of other addresses. It needs to be allowed to look at the processes' descriptors: the same user, or root.
 func listeners(addrs []string) []int {
 	inodes := map[string]bool{}
 	for _, addr := range addrs {
@@ -99,7 +101,7 @@ func listeners(addrs []string) []int {
 			continue
 		}
 		for _, file := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
-			for _, inode := range listening(file, n) {
+			for _, inode := range listening(file, host, n) {
 				inodes["socket:["+inode+"]"] = true
 			}
 		}
@@ -142,9 +144,13 @@ func isLocal(host string) bool {
 	return false
 }
 
-// listening gives the inodes of sockets in state LISTEN on a port.
-func listening(file string, port int) []string {
+// listening gives the inodes of sockets in state LISTEN on a port of a host, or of all addresses.
+func listening(file, host string, port int) []string {
 	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil
+	}
+	ips, err := net.LookupIP(host)
 	if err != nil {
 		return nil
 	}
@@ -154,13 +160,29 @@ func listening(file string, port int) []string {
 		if len(f) < 10 || f[3] != "0A" {
 			continue
 		}
-		_, p, ok := strings.Cut(f[1], ":")
+		a, p, _ := strings.Cut(f[1], ":")
 		b, err := hex.DecodeString(p)
-		if ok && err == nil && len(b) == 2 && int(b[0])<<8|int(b[1]) == port {
+		ip := kernelIP(a)
+		if err != nil || len(b) != 2 || int(b[0])<<8|int(b[1]) != port || ip == nil {
+			continue
+		}
+		if ip.IsUnspecified() || slices.ContainsFunc(ips, ip.Equal) {
 			inodes = append(inodes, f[9])
 		}
 	}
 	return inodes
+}
+
+// kernelIP reads an address as /proc/net/tcp and tcp6 write it: words of four bytes, each in the machine's own order. It is nil for what is none.
+func kernelIP(text string) net.IP {
+	b, err := hex.DecodeString(text)
+	if err != nil || len(b) != net.IPv4len && len(b) != net.IPv6len {
+		return nil
+	}
+	for i := 0; i < len(b); i += 4 {
+		binary.BigEndian.PutUint32(b[i:], binary.NativeEndian.Uint32(b[i:]))
+	}
+	return b
 }
 
 // commandLine is a process in a few words.

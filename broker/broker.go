@@ -41,6 +41,7 @@ const (
 )
 
 var (
+	evBrokerID       = env.NewKind("broker-id-found", env.Info, "broker")
 	evStarted        = env.NewKind("broker-started", env.Info, "broker", "partitions", "start_ms")
 	evRegistered     = env.NewKind("broker-registered", env.Info, "broker", "epoch")
 	evIntact         = env.NewKind("broker-intact", env.Info, "broker", "epoch", "since")
@@ -228,8 +229,10 @@ func (b *Broker) start() (*zookeeper.Store, error) {
 	}
 	b.metadata = metadata.New(b.e)
 	b.purgatory = purgatory.New[wire.TopicPartition](b.e, "purgatory")
-	b.quotas = quota.NewClients(b.e)
-	b.throttles.leader, b.throttles.follower, b.throttles.moves = quota.NewReplication(b.e), quota.NewReplication(b.e), quota.NewReplication(b.e)
+	b.quotas = quota.NewClients(b.e, quota.Windows(b.cfg.Quotas), quota.Windows(b.cfg.ControllerQuotas))
+	replication := quota.Windows(b.cfg.ReplicationQuotas)
+	b.throttles.leader, b.throttles.follower = quota.NewReplication(b.e, replication), quota.NewReplication(b.e, replication)
+	b.throttles.moves = quota.NewReplication(b.e, quota.Windows(b.cfg.MoveQuotas))
 	b.controller = controller.New(controller.Options{Env: b.e, Config: b.cfg, Metadata: b.metadata, Dial: b.dialBroker, Fatal: b.fail})
 	b.channel = newControllerChannel(b.toControl, b.cfg, b.metadata)
 	b.replicas = replica.NewManager(replica.Options{
@@ -282,7 +285,9 @@ func (b *Broker) listen() (err error) {
 	return err
 }
 
-// identify finds out which cluster this is, and holds the log directories to it.
+// identify finds out which cluster and, if the configuration does not tell, which broker this is, and holds the log directories to it.
+//
+// Source: KafkaServer#startup, #getOrGenerateBrokerId.
 func (b *Broker) identify(store *zookeeper.Store) error {
 	if err := store.EnsurePersistentPaths(); err != nil {
 		return err
@@ -296,6 +301,19 @@ func (b *Broker) identify(store *zookeeper.Store) error {
 		return err
 	}
 	b.clusterID = id
+	broker, err := b.logs.VerifyMeta(log.Meta{ClusterID: id, BrokerID: b.cfg.BrokerID})
+	if err != nil {
+		return err
+	}
+	if broker < 0 {
+		if broker, err = store.GenerateBrokerID(b.cfg.ReservedBrokerIDMax); err != nil {
+			return fmt.Errorf("generate a broker.id: %w", err)
+		}
+	}
+	if b.cfg.BrokerID < 0 {
+		b.cfg.FoundBrokerID(broker)
+		b.e.Emit(env.Event{Kind: evBrokerID, V: [4]int64{int64(broker)}})
+	}
 	return b.logs.SetMeta(log.Meta{ClusterID: id, BrokerID: b.cfg.BrokerID})
 }
 

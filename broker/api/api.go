@@ -98,12 +98,12 @@ type Partition interface {
 // Controller decides about the cluster: a *controller.Controller. Its methods wait for the decision.
 type Controller interface {
 	Active() bool
-	CreateTopics(*kmsg.CreateTopicsRequest) *kmsg.CreateTopicsResponse
-	DeleteTopics(*kmsg.DeleteTopicsRequest) *kmsg.DeleteTopicsResponse
+	CreateTopics(*kmsg.CreateTopicsRequest, func(partitions int) bool) *kmsg.CreateTopicsResponse
+	DeleteTopics(*kmsg.DeleteTopicsRequest, func(partitions int) bool) *kmsg.DeleteTopicsResponse
 	AlterPartition(*kmsg.AlterPartitionRequest) *kmsg.AlterPartitionResponse
 	ControlledShutdown(*kmsg.ControlledShutdownRequest) *kmsg.ControlledShutdownResponse
 	AllocateProducerIDs(*kmsg.AllocateProducerIDsRequest) *kmsg.AllocateProducerIDsResponse
-	CreatePartitions(*kmsg.CreatePartitionsRequest) *kmsg.CreatePartitionsResponse
+	CreatePartitions(*kmsg.CreatePartitionsRequest, func(partitions int) bool) *kmsg.CreatePartitionsResponse
 	AlterPartitionReassignments(*kmsg.AlterPartitionAssignmentsRequest) *kmsg.AlterPartitionAssignmentsResponse
 	ListPartitionReassignments(*kmsg.ListPartitionReassignmentsRequest) *kmsg.ListPartitionReassignmentsResponse
 	ElectLeaders(*kmsg.ElectLeadersRequest) *kmsg.ElectLeadersResponse

@@ -7,6 +7,7 @@ import (
 
 	"barnabas/broker/env"
 	"barnabas/broker/group"
+	"barnabas/broker/quota"
 	"barnabas/broker/txn"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -31,8 +32,9 @@ func newCreations(d Deps) *creations {
 	return &creations{deps: d, mu: d.Env.NewMutex(), under: make(map[string]bool)}
 }
 
-// create has topics created in a task of its own, with the broker's defaults, and returns at once.
-func (c *creations) create(topics []string) {
+// create has topics created in a task of its own, with the broker's defaults, and returns at once. They count against the bound of who asked
+// if this broker is the controller; another one counts them as this broker's (AutoTopicCreationManager#createTopics).
+func (c *creations) create(topics []string, bound *quota.Mutations) {
 	if len(topics) == 0 {
 		return
 	}
@@ -46,7 +48,7 @@ func (c *creations) create(topics []string) {
 		return
 	}
 	c.deps.Env.Go("auto-create", func() {
-		c.request(topics)
+		c.request(topics, bound)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		for _, topic := range topics {
@@ -55,14 +57,14 @@ func (c *creations) create(topics []string) {
 	})
 }
 
-func (c *creations) request(topics []string) {
+func (c *creations) request(topics []string, bound *quota.Mutations) {
 	req := kmsg.NewPtrCreateTopicsRequest()
 	req.Version = 6       // topic ids in the answer are of no use here
 	req.TimeoutMillis = 0 // nobody waits for the leaders, and other requests to the controller must not either
 	for _, topic := range topics {
 		req.Topics = append(req.Topics, c.newTopic(topic))
 	}
-	resp, err := c.ask(req)
+	resp, err := c.ask(req, bound)
 	if err != nil {
 		c.deps.Env.Emit(env.Event{Kind: evAutoCreate, Text: err.Error()})
 		return
@@ -107,9 +109,9 @@ func (c *creations) newTopic(name string) kmsg.CreateTopicsRequestTopic {
 	return t
 }
 
-func (c *creations) ask(req *kmsg.CreateTopicsRequest) (*kmsg.CreateTopicsResponse, error) {
+func (c *creations) ask(req *kmsg.CreateTopicsRequest, bound *quota.Mutations) (*kmsg.CreateTopicsResponse, error) {
 	if c.deps.Controller.Active() {
-		return c.deps.Controller.CreateTopics(req), nil
+		return c.deps.Controller.CreateTopics(req, bound.Take), nil
 	}
 	resp, err := c.deps.ToController(req, autoCreateTimeout)
 	if err != nil {

@@ -52,7 +52,7 @@ func (a *API) findQuotas(req *kmsg.DescribeClientQuotasRequest) ([]kmsg.Describe
 			return nil, fmt.Errorf("duplicate filter component entity type %s: %w", c.EntityType, kerr.InvalidRequest)
 		}
 		switch {
-		case c.EntityType == "ip":
+		case c.EntityType == "ip": // DEVIATION(KIP-612): they are not there yet.
 			return nil, fmt.Errorf("quotas of IP addresses are not supported: %w", kerr.InvalidRequest)
 		case c.EntityType != entityUser && c.EntityType != entityClient:
 			return nil, fmt.Errorf("custom entity type '%s' not supported: %w", c.EntityType, kerr.UnsupportedVersion)

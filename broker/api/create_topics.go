@@ -8,18 +8,19 @@ import (
 )
 
 // CreateTopics v0-v7. v1 validate only, error messages; v4 defaults by -1 (KIP-464); v5 what was created (KIP-525),
-// flexible; v7 topic ids.
+// flexible; v6 THROTTLING_QUOTA_EXCEEDED (KIP-599); v7 topic ids.
 // Only the controller does it; others answer NOT_CONTROLLER for each topic. The connection waits for the outcome, up to the
 // request's time-out.
 //
 // Source: KafkaApis#handleCreateTopicsRequest.
 var createTopicsRoute = on(kmsg.CreateTopics, (*API).createTopics)
 
-func (a *API) createTopics(_ *server.Request, req *kmsg.CreateTopicsRequest) server.Reply {
+func (a *API) createTopics(r *server.Request, req *kmsg.CreateTopicsRequest) server.Reply {
 	if a.Controller.Active() {
-		resp := a.Controller.CreateTopics(req)
+		bound := a.mutations(r, req.Version >= 6)
+		resp := a.Controller.CreateTopics(req, bound.Take)
 		resp.SetVersion(req.Version)
-		return server.Now(resp)
+		return heldBack(resp, bound)
 	}
 	resp := req.ResponseKind().(*kmsg.CreateTopicsResponse)
 	for i := range req.Topics {

@@ -8,17 +8,18 @@ import (
 	"barnabas/broker/env"
 	"barnabas/broker/quota"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // fakeController creates what it is asked for, at once, here or elsewhere.
 type fakeController struct {
-	active  bool
-	created []string
-	deleted []string
-	blocks  int64
-	err     error // of what is sent to it from afar
-	code    int16 // of what it answers
+	active    bool
+	created   []string
+	deletions []*kmsg.DeleteTopicsRequest
+	blocks    int64
+	err       error // of what is sent to it from afar
+	code      int16 // of what it answers
 }
 
 func (c *fakeController) Active() bool { return c.active }
@@ -30,27 +31,38 @@ func (c *fakeController) remote(e env.Env, req kmsg.Request) (kmsg.Response, err
 	}
 	switch req := req.(type) {
 	case *kmsg.CreateTopicsRequest:
-		return c.CreateTopics(req), nil
+		return c.CreateTopics(req, nil), nil
 	case *kmsg.AllocateProducerIDsRequest:
 		return c.AllocateProducerIDs(req), nil
 	}
 	return nil, fmt.Errorf("%T is not sent to the controller", req)
 }
 
-func (c *fakeController) CreateTopics(req *kmsg.CreateTopicsRequest) *kmsg.CreateTopicsResponse {
+func (c *fakeController) CreateTopics(req *kmsg.CreateTopicsRequest, bound func(int) bool) *kmsg.CreateTopicsResponse {
 	resp := kmsg.NewPtrCreateTopicsResponse()
 	for i := range req.Topics {
 		c.created = append(c.created, req.Topics[i].Topic)
 		t := kmsg.NewCreateTopicsResponseTopic()
 		t.Topic, t.ErrorCode = req.Topics[i].Topic, c.code
+		if bound != nil && !bound(int(req.Topics[i].NumPartitions)) {
+			t.ErrorCode = kerr.ThrottlingQuotaExceeded.Code
+		}
 		resp.Topics = append(resp.Topics, t)
 	}
 	return resp
 }
 
-func (c *fakeController) DeleteTopics(req *kmsg.DeleteTopicsRequest) *kmsg.DeleteTopicsResponse {
-	c.deleted = append(c.deleted, req.TopicNames...)
-	return kmsg.NewPtrDeleteTopicsResponse()
+func (c *fakeController) DeleteTopics(req *kmsg.DeleteTopicsRequest, bound func(int) bool) *kmsg.DeleteTopicsResponse {
+	c.deletions = append(c.deletions, req)
+	resp := kmsg.NewPtrDeleteTopicsResponse()
+	for range req.TopicNames {
+		t := kmsg.NewDeleteTopicsResponseTopic()
+		if !bound(100) {
+			t.ErrorCode = kerr.ThrottlingQuotaExceeded.Code
+		}
+		resp.Topics = append(resp.Topics, t)
+	}
+	return resp
 }
 
 func (c *fakeController) AlterPartition(*kmsg.AlterPartitionRequest) *kmsg.AlterPartitionResponse {
@@ -74,8 +86,16 @@ func (c *fakeController) AllocateProducerIDs(req *kmsg.AllocateProducerIDsReques
 	return resp
 }
 
-func (c *fakeController) CreatePartitions(req *kmsg.CreatePartitionsRequest) *kmsg.CreatePartitionsResponse {
-	return req.ResponseKind().(*kmsg.CreatePartitionsResponse)
+func (c *fakeController) CreatePartitions(req *kmsg.CreatePartitionsRequest, bound func(int) bool) *kmsg.CreatePartitionsResponse {
+	resp := req.ResponseKind().(*kmsg.CreatePartitionsResponse)
+	for _, topic := range req.Topics {
+		t := kmsg.NewCreatePartitionsResponseTopic()
+		if !bound(int(topic.Count)) {
+			t.ErrorCode = kerr.ThrottlingQuotaExceeded.Code
+		}
+		resp.Topics = append(resp.Topics, t)
+	}
+	return resp
 }
 
 func (c *fakeController) AlterPartitionReassignments(req *kmsg.AlterPartitionAssignmentsRequest) *kmsg.AlterPartitionAssignmentsResponse {

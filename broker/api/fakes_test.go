@@ -73,7 +73,7 @@ func newDesk(t *testing.T, e env.Env) *desk {
 	}
 	d := &desk{t: t, e: e, cfg: cfg, cache: metadata.New(e), partitions: map[wire.TopicPartition]*fakePartition{},
 		controller: &fakeController{}, overrides: map[string]string{}, configs: fakeConfigs{}}
-	d.quotas, d.throttle = quota.NewClients(e), quota.NewReplication(e)
+	d.quotas, d.throttle = quota.NewClients(e, quota.DefaultWindows, quota.DefaultWindows), quota.NewReplication(e, quota.DefaultWindows)
 	d.purgatory = purgatory.New[wire.TopicPartition](e, "purgatory")
 	d.groups = group.NewCoordinator(group.Options{Env: e, Config: cfg, Purgatory: d.purgatory, Partition: d.groupPartition, Partitions: func() int32 { return 50 }})
 	d.txns = txn.NewCoordinator(txn.Options{Env: e, Config: cfg, Purgatory: d.purgatory, Metadata: d.cache, Partition: d.txnPartition, BrokerEpoch: func() int64 { return 7 },

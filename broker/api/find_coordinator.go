@@ -37,11 +37,11 @@ const (
 // transaction that a partition is about to be added to).
 const coordinatorPatience = 2 * time.Second
 
-func (a *API) findCoordinator(_ *server.Request, req *kmsg.FindCoordinatorRequest) server.Reply {
+func (a *API) findCoordinator(r *server.Request, req *kmsg.FindCoordinatorRequest) server.Reply {
 	resp := req.ResponseKind().(*kmsg.FindCoordinatorResponse)
 	deadline := a.Env.Mono().Add(coordinatorPatience)
 	if req.Version < 4 {
-		b, err := a.awaitCoordinator(req.CoordinatorType, req.CoordinatorKey, deadline)
+		b, err := a.awaitCoordinator(r, req.CoordinatorType, req.CoordinatorKey, deadline)
 		resp.ErrorCode, resp.NodeID, resp.Host, resp.Port = wire.Code(asError(err)), b.id, b.host, b.port
 		if err != nil {
 			resp.ErrorMessage = &err.Description
@@ -51,7 +51,7 @@ func (a *API) findCoordinator(_ *server.Request, req *kmsg.FindCoordinatorReques
 	for _, key := range req.CoordinatorKeys {
 		b, err := nowhere, kerr.CoordinatorNotAvailable
 		if req.CoordinatorType != coordinatorOfShare || req.Version < 6 { // of share groups there never will be one
-			b, err = a.awaitCoordinator(req.CoordinatorType, key, deadline)
+			b, err = a.awaitCoordinator(r, req.CoordinatorType, key, deadline)
 		}
 		c := kmsg.NewFindCoordinatorResponseCoordinator()
 		c.Key, c.ErrorCode, c.NodeID, c.Host, c.Port = key, wire.Code(asError(err)), b.id, b.host, b.port
@@ -73,7 +73,7 @@ type address struct {
 var nowhere = address{id: -1, port: -1}
 
 // awaitCoordinator is who coordinates a key, or will by the deadline.
-func (a *API) awaitCoordinator(kind int8, key string, deadline env.Instant) (b address, err *kerr.Error) {
+func (a *API) awaitCoordinator(r *server.Request, kind int8, key string, deadline env.Instant) (b address, err *kerr.Error) {
 	topic := group.Topic
 	switch kind {
 	case coordinatorOfGroup:
@@ -83,7 +83,7 @@ func (a *API) awaitCoordinator(kind int8, key string, deadline env.Instant) (b a
 		return nowhere, kerr.InvalidRequest
 	}
 	if a.Metadata.Snapshot().Topic(topic) == nil {
-		a.creations.create([]string{topic})
+		a.creations.create([]string{topic}, a.mutations(r, false))
 	}
 	a.Metadata.WaitUntil(deadline, func(s *metadata.Snapshot) bool {
 		b, err = a.coordinator(s, topic, key)

@@ -19,7 +19,7 @@ import (
 // Source: KafkaApis#handleTopicMetadataRequest.
 var metadataRoute = on(kmsg.Metadata, (*API).metadata)
 
-func (a *API) metadata(_ *server.Request, req *kmsg.MetadataRequest) server.Reply {
+func (a *API) metadata(r *server.Request, req *kmsg.MetadataRequest) server.Reply {
 	if asksById(req) && req.Version < 12 {
 		return server.Now(refusedMetadata(req, kerr.InvalidRequest))
 	}
@@ -39,7 +39,7 @@ func (a *API) metadata(_ *server.Request, req *kmsg.MetadataRequest) server.Repl
 			wanted = append(wanted, *topic.Topic)
 		}
 	}
-	a.creations.create(wanted)
+	a.creations.create(wanted, a.mutations(r, false))
 	return server.Now(resp)
 }
 

@@ -34,6 +34,18 @@ func (a *API) metered(r *server.Request, handle handler) server.Reply {
 	})
 }
 
+// mutations is the bound of what a request has the controller create and delete. Strict is one whose client knows the refusal.
+//
+// Source: ControllerMutationQuotaManager#newQuotaFor.
+func (a *API) mutations(r *server.Request, strict bool) *quota.Mutations {
+	return a.Quotas.Mutations(anonymous, r.Header.ClientID, strict)
+}
+
+// heldBack is the answer of a client that is not read while it exceeds its bound (sendResponseMaybeThrottleWithControllerQuota).
+func heldBack(resp kmsg.Response, bound *quota.Mutations) server.Reply {
+	return server.Now(resp).Then(func(answer server.Answer) server.Answer { return throttled(answer, bound.Throttle()) })
+}
+
 // throttled is the answer with the wait in it, in whole milliseconds, rounded up.
 func throttled(answer server.Answer, wait time.Duration) server.Answer {
 	if wait <= 0 {

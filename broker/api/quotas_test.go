@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -197,4 +198,66 @@ func TestClientQuotas(t *testing.T) {
 			t.Error("removed, and still there; or nonsense was kept")
 		}
 	})
+}
+
+// Goal: who has the controller create and delete more partitions than the bound allows is held back as long as the tokens take to come back,
+// and refused if the version knows the refusal: CreateTopics from v6 on, CreatePartitions from v3, DeleteTopics from v5 (KIP-599).
+// Method: 10 tokens a second, a burst of 110. Three requests of a hundred partitions each: the second overdraws, the third is refused in
+// new versions, and in old ones goes through and is held back for longer.
+func TestMutationQuota(t *testing.T) {
+	for name, c := range map[string]struct {
+		old, young int16
+		do         func(d *desk, version int16) (code int16, throttle int32)
+	}{
+		"create topics": {5, 6, func(d *desk, version int16) (int16, int32) {
+			req := kmsg.NewPtrCreateTopicsRequest()
+			topic := kmsg.NewCreateTopicsRequestTopic()
+			topic.Topic, topic.NumPartitions, topic.ReplicationFactor = "t", 100, 1
+			req.Version, req.Topics = version, append(req.Topics, topic)
+			resp := do[*kmsg.CreateTopicsResponse](d, req)
+			return resp.Topics[0].ErrorCode, resp.ThrottleMillis
+		}},
+		"create partitions": {2, 3, func(d *desk, version int16) (int16, int32) {
+			req := kmsg.NewPtrCreatePartitionsRequest()
+			topic := kmsg.NewCreatePartitionsRequestTopic()
+			topic.Topic, topic.Count = "t", 100
+			req.Version, req.Topics = version, append(req.Topics, topic)
+			resp := do[*kmsg.CreatePartitionsResponse](d, req)
+			return resp.Topics[0].ErrorCode, resp.ThrottleMillis
+		}},
+		"delete topics": {4, 5, func(d *desk, version int16) (int16, int32) {
+			req := kmsg.NewPtrDeleteTopicsRequest()
+			req.Version, req.TopicNames = version, []string{"t"}
+			resp := do[*kmsg.DeleteTopicsResponse](d, req)
+			return resp.Topics[0].ErrorCode, resp.ThrottleMillis
+		}},
+	} {
+		for _, version := range []int16{c.old, c.young} {
+			t.Run(fmt.Sprintf("%s v%d", name, version), func(t *testing.T) {
+				onDesk(t, 3, func(d *desk) {
+					d.controller.active = true
+					if code, throttle := c.do(d, version); code != 0 || throttle != 0 {
+						t.Fatalf("without a bound: error %d, held back for %d ms", code, throttle)
+					}
+					d.quotas.Replace(map[quota.Entity]map[string]string{{ClientID: "test"}: {"controller_mutation_rate": "10"}})
+					want := func(what string, wantCode int16, least, most int32) {
+						t.Helper()
+						if code, throttle := c.do(d, version); code != wantCode || throttle < least || throttle > most {
+							t.Fatalf("%s: error %d, held back for %d ms; want error %d, %d to %d ms", what, code, throttle, wantCode, least, most)
+						}
+					}
+					want("100 of 110", 0, 0, 0)
+					strict := version == c.young
+					if strict {
+						want("90 too many", 0, 0, 0)
+						want("nothing is left", kerr.ThrottlingQuotaExceeded.Code, 8900, 9000)
+						want("nine seconds later", 0, 0, 0)
+					} else {
+						want("90 too many", 0, 8900, 9000)
+						want("nine seconds later", 0, 9900, 10_000)
+					}
+				})
+			})
+		}
+	}
 }

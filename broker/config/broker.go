@@ -7,12 +7,18 @@ import (
 	"barnabas/broker/bug"
 )
 
+// Windows are the samples that a quota's rate is made of: how many, and how long each is.
+type Windows struct {
+	Num    int
+	Length time.Duration
+}
+
 // Broker is the configuration of one broker (kafka.server.KafkaConfig). Fields are named after Kafka's keys, units
 // last. Make one with Default or Load; after that it is read-only. What can be set while the broker runs is read through Live and
 // TopicDefaults.
 type Broker struct {
-	BrokerID            int32    // broker.id
-	BrokerIDGeneration  bool     // broker.id.generation.enable: only the bound on BrokerID is kept
+	BrokerID            int32    // broker.id; -1 until the broker has found one (FoundBrokerID)
+	BrokerIDGeneration  bool     // broker.id.generation.enable
 	ReservedBrokerIDMax int32    // reserved.broker.max.id
 	ClusterID           string   // not a Kafka key: "" takes /cluster/id, or makes one
 	Rack                string   // broker.rack
@@ -44,6 +50,10 @@ type Broker struct {
 	ReplicaFetchBackoff            time.Duration // replica.fetch.backoff.ms
 	ReplicaSocketTimeout           time.Duration // replica.socket.timeout.ms
 	ReplicaHighWatermarkCheckpoint time.Duration // replica.high.watermark.checkpoint.interval.ms
+	Quotas                         Windows       // quota.window.num, .size.seconds
+	ReplicationQuotas              Windows       // replication.quota.window.num, .size.seconds
+	MoveQuotas                     Windows       // alter.log.dirs.replication.quota.window.num, .size.seconds
+	ControllerQuotas               Windows       // controller.quota.window.num, .size.seconds
 	NumReplicaFetchers             int           // num.replica.fetchers
 	NumNetworkThreads              int           // num.network.threads, without effect
 	NumIOThreads                   int           // num.io.threads, without effect
@@ -96,9 +106,14 @@ type Broker struct {
 	Topic Topic   // the defaults of topics (log.* keys)
 	Bugs  bug.Set // the bug zoo's switches; zero for every real broker
 
+	brokerIDFound bool // BrokerID is not what the file says
+
 	explicit map[string]string // the keys given in the file and their values, for DescribeConfigs' source
 	dynamic  *atomic.Pointer[Dynamic]
 }
+
+// FoundBrokerID gives a broker that was configured without an id the one that it has found. It is for the start, before anybody reads the id.
+func (b *Broker) FoundBrokerID(id int32) { b.BrokerID, b.brokerIDFound = id, true }
 
 // Topic is the configuration of one topic (org.apache.kafka.storage.internals.log.LogConfig).
 type Topic struct {

@@ -16,19 +16,23 @@ import (
 var brokerKeys = []*Key[Broker]{
 	{Name: "advertised.listeners", Type: String, Default: "", Doc: "What clients are told to connect to, PLAINTEXT://host:port; by default what listeners says.",
 		set: setAdvertised, get: getAdvertised},
+	intKey("alter.log.dirs.replication.quota.window.num", 11, 1, func(b *Broker) *int { return &b.MoveQuotas.Num }, "Samples of which the rate of moves between log directories is made."),
+	seconds("alter.log.dirs.replication.quota.window.size.seconds", Int, 1, 1, func(b *Broker) *time.Duration { return &b.MoveQuotas.Length }, "Time of each of them."),
 	boolean("auto.create.topics.enable", true, func(b *Broker) *bool { return &b.AutoCreateTopics }, "Whether asking for a topic that does not exist creates it."),
 	boolean("auto.leader.rebalance.enable", true, func(b *Broker) *bool { return &b.AutoLeaderRebalance }, "Whether the controller moves leaders back to preferred replicas by itself."),
 	intKey("background.threads", 10, 1, func(b *Broker) *int { return &b.BackgroundThreads }, "Accepted, and without effect here: background work has its own tasks."),
 	boolean("barnabas.eligible.leader.replicas.enable", false, func(b *Broker) *bool { return &b.EligibleLeaderReplicas }, "Whether replicas that left the ISR while it was below min.insync.replicas may lead when everybody in it has lost its data (KIP-966), and brokers say whether they have kept theirs. Barnabas's own."),
 	intKey("barnabas.requests.in.flight.max", 64, 1, func(b *Broker) *int { return &b.RequestsInFlightMax }, "Replies that may wait on one connection before it is no longer read. Barnabas's own."),
 	integer("barnabas.transaction.version", Short, 0, 0, 2, func(b *Broker) *int16 { return &b.TransactionVersion }, "The level of the feature transaction.version: 0 as in Kafka 3.9; 2 has every transaction end with a new producer epoch (KIP-890). Barnabas's own."),
-	int32Key("broker.id", -1, -1, func(b *Broker) *int32 { return &b.BrokerID }, "This broker's id; -1 is not set."),
-	boolean("broker.id.generation.enable", true, func(b *Broker) *bool { return &b.BrokerIDGeneration }, "Whether broker.id must stay below the ids that are generated; none are here."),
+	brokerID(),
+	boolean("broker.id.generation.enable", true, func(b *Broker) *bool { return &b.BrokerIDGeneration }, "Whether a broker without broker.id takes one that no other has; ids that are given must then stay below these."),
 	text("broker.rack", "", func(b *Broker) *string { return &b.Rack }, "The rack this broker stands in."),
 	millis("connections.max.idle.ms", Long, 600000, -1, func(b *Broker) *time.Duration { return &b.ConnectionsIdleMax }, "Time after which an idle connection is closed."),
 	boolean("controlled.shutdown.enable", true, func(b *Broker) *bool { return &b.ControlledShutdownEnable }, "Whether leadership is handed over before a stop."),
 	intKey("controlled.shutdown.max.retries", 3, 0, func(b *Broker) *int { return &b.ControlledShutdownRetriesMax }, "Tries of a controlled shutdown."),
 	millis("controlled.shutdown.retry.backoff.ms", Long, 5000, 0, func(b *Broker) *time.Duration { return &b.ControlledShutdownRetryBackoff }, "Time between those tries."),
+	intKey("controller.quota.window.num", 11, 1, func(b *Broker) *int { return &b.ControllerQuotas.Num }, "Samples of which the burst of partitions that a client may create and delete at once, beside its rate, is made."),
+	seconds("controller.quota.window.size.seconds", Int, 1, 1, func(b *Broker) *time.Duration { return &b.ControllerQuotas.Length }, "Time of each of them."),
 	millis("controller.socket.timeout.ms", Int, 30000, 1, func(b *Broker) *time.Duration { return &b.ControllerSocketTimeout }, "Time the controller waits for a broker's answer."),
 	integer("default.replication.factor", Short, 1, 1, math.MaxInt16, func(b *Broker) *int16 { return &b.DefaultReplicationFactor }, "Replicas of a topic created without saying."),
 	boolean("delete.topic.enable", true, func(b *Broker) *bool { return &b.DeleteTopicEnable }, "Whether topics can be deleted."),
@@ -37,7 +41,7 @@ var brokerKeys = []*Key[Broker]{
 	millis("group.max.session.timeout.ms", Int, 1800000, 1, func(b *Broker) *time.Duration { return &b.GroupSessionTimeoutMax }, "The longest session a group member may ask for."),
 	intKey("group.max.size", math.MaxInt32, 1, func(b *Broker) *int { return &b.GroupSizeMax }, "Members a group may have."),
 	millis("group.min.session.timeout.ms", Int, 6000, 1, func(b *Broker) *time.Duration { return &b.GroupSessionTimeoutMin }, "The shortest session a group member may ask for."),
-	seconds("leader.imbalance.check.interval.seconds", 300, 1, func(b *Broker) *time.Duration { return &b.LeaderImbalanceCheck }, "Time between the controller's looks at the balance of leaders."),
+	seconds("leader.imbalance.check.interval.seconds", Long, 300, 1, func(b *Broker) *time.Duration { return &b.LeaderImbalanceCheck }, "Time between the controller's looks at the balance of leaders."),
 	intKey("leader.imbalance.per.broker.percentage", 10, 0, func(b *Broker) *int { return &b.LeaderImbalancePercentage }, "Part of its preferred leaderships that a broker may be without before leaders are moved back."),
 	{Name: "listeners", Type: String, Default: "PLAINTEXT://:9092", Doc: "The address to listen on, PLAINTEXT://host:port; port 0 picks a free one.",
 		set: setListeners, get: func(b *Broker) string { return "PLAINTEXT://" + b.ListenAddr }},
@@ -67,6 +71,8 @@ var brokerKeys = []*Key[Broker]{
 	integer("offsets.topic.replication.factor", Short, 3, 1, math.MaxInt16, func(b *Broker) *int16 { return &b.OffsetsTopicReplicationFactor }, "Replicas of __consumer_offsets when it is created."),
 	int32Key("offsets.topic.segment.bytes", 100<<20, 1, func(b *Broker) *int32 { return &b.OffsetsTopicSegmentBytes }, "Bytes of a segment of __consumer_offsets."),
 	millis("producer.id.expiration.ms", Int, 86400000, 1, func(b *Broker) *time.Duration { return &b.ProducerIDExpiration }, "Time after which an idle producer's state is forgotten."),
+	intKey("quota.window.num", 11, 1, func(b *Broker) *int { return &b.Quotas.Num }, "Samples of which the rate of a client is made."),
+	seconds("quota.window.size.seconds", Int, 1, 1, func(b *Broker) *time.Duration { return &b.Quotas.Length }, "Time of each of them."),
 	millis("replica.fetch.backoff.ms", Int, 1000, 0, func(b *Broker) *time.Duration { return &b.ReplicaFetchBackoff }, "Pause of a partition's fetcher after an error."),
 	int32Key("replica.fetch.max.bytes", 1<<20, 0, func(b *Broker) *int32 { return &b.ReplicaFetchBytesMax }, "Bytes a follower asks for per partition."),
 	int32Key("replica.fetch.min.bytes", 1, 0, func(b *Broker) *int32 { return &b.ReplicaFetchBytesMin }, "Bytes that a follower's fetch waits for, at most replica.fetch.wait.max.ms."),
@@ -77,7 +83,9 @@ var brokerKeys = []*Key[Broker]{
 	{Name: "replica.selector.class", Type: String, Default: "", Doc: "How the replica is chosen that a consumer reads from: LeaderSelector or RackAwareReplicaSelector, with their package org.apache.kafka.common.replica.",
 		set: setReplicaSelector, get: getReplicaSelector},
 	millis("replica.socket.timeout.ms", Int, 30000, 1, func(b *Broker) *time.Duration { return &b.ReplicaSocketTimeout }, "Time a follower waits for the leader's answer."),
-	int32Key("reserved.broker.max.id", 1000, 0, func(b *Broker) *int32 { return &b.ReservedBrokerIDMax }, "The greatest broker.id while broker.id.generation.enable is true."),
+	intKey("replication.quota.window.num", 11, 1, func(b *Broker) *int { return &b.ReplicationQuotas.Num }, "Samples of which the rate of throttled replicas is made."),
+	seconds("replication.quota.window.size.seconds", Int, 1, 1, func(b *Broker) *time.Duration { return &b.ReplicationQuotas.Length }, "Time of each of them."),
+	int32Key("reserved.broker.max.id", 1000, 0, func(b *Broker) *int32 { return &b.ReservedBrokerIDMax }, "The greatest broker.id while broker.id.generation.enable is true; those that are generated are above it."),
 	int32Key("socket.request.max.bytes", 100<<20, 1, func(b *Broker) *int32 { return &b.RequestBytesMax }, "The largest request."),
 	millis("transaction.max.timeout.ms", Int, 900000, 1, func(b *Broker) *time.Duration { return &b.TransactionTimeoutMax }, "The longest transaction that a producer may ask for."),
 	boolean("transaction.partition.verification.enable", true, func(b *Broker) *bool { return &b.TransactionVerification }, "Whether leaders ask the coordinator, before the first record of a transaction, if the partition is part of it (KIP-890)."),
@@ -92,6 +100,19 @@ var brokerKeys = []*Key[Broker]{
 	{Name: "zookeeper.connection.timeout.ms", Type: Int, Default: "", Doc: "Time that a start waits for ZooKeeper; by default zookeeper.session.timeout.ms.",
 		set: setConnectTimeout, get: getConnectTimeout},
 	int32Key("zookeeper.session.timeout.ms", 18000, 1, func(b *Broker) *int32 { return &b.ZookeeperSessionMs }, "Time without contact after which ZooKeeper declares this broker dead."),
+}
+
+// brokerID is broker.id as it was configured, whatever id the broker has found for itself (as with KafkaConfig, where only the field changes).
+func brokerID() *Key[Broker] {
+	k := int32Key("broker.id", -1, -1, func(b *Broker) *int32 { return &b.BrokerID }, "This broker's id; -1 takes the one in meta.properties, or has one generated.")
+	configured := k.get
+	k.get = func(b *Broker) string {
+		if b.brokerIDFound {
+			return k.Default
+		}
+		return configured(b)
+	}
+	return k
 }
 
 func hostPort(text, key string) (host string, port int32, err error) {

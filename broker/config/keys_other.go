@@ -9,7 +9,6 @@ import (
 const (
 	classicGroups = "groups are of the classic protocol, as in ZooKeeper mode"
 	forKRaft      = "it is for KRaft, and coordination here is by ZooKeeper"
-	quotaWindow   = "the window of quotas is Kafka's default, 11 samples of a second"
 	noJavaMetrics = "there are no metrics of the Java kind"
 	systemDefault = "the system's default is used"
 	noTiers       = "there is no tiered storage"
@@ -23,8 +22,6 @@ const (
 //
 // DEVIATION(KafkaConfig): they are taken, so that a server.properties of Kafka's is, and each is a warning at the start.
 var inert = map[string]string{
-	"alter.log.dirs.replication.quota.window.num":                 quotaWindow,
-	"alter.log.dirs.replication.quota.window.size.seconds":        quotaWindow,
 	"auto.include.jmx.reporter":                                   noJavaMetrics,
 	"background.threads":                                          "background work has its own tasks",
 	"compression.gzip.level":                                      codecLevel,
@@ -32,8 +29,6 @@ var inert = map[string]string{
 	"compression.zstd.level":                                      codecLevel,
 	"connection.failed.authentication.delay.ms":                   "nobody authenticates",
 	"controller.quorum.voters":                                    "coordination is by ZooKeeper",
-	"controller.quota.window.num":                                 quotaWindow,
-	"controller.quota.window.size.seconds":                        quotaWindow,
 	"delete.records.purgatory.purge.interval.requests":            waitersLeave,
 	"fetch.purgatory.purge.interval.requests":                     waitersLeave,
 	"group.consumer.assignors":                                    classicGroups,
@@ -94,11 +89,7 @@ var inert = map[string]string{
 	"producer.purgatory.purge.interval.requests":                  waitersLeave,
 	"queued.max.request.bytes":                                    "what waits on a connection is bounded by socket.request.max.bytes and barnabas.requests.in.flight.max",
 	"queued.max.requests":                                         "see barnabas.requests.in.flight.max",
-	"quota.window.num":                                            quotaWindow,
-	"quota.window.size.seconds":                                   quotaWindow,
 	"replica.socket.receive.buffer.bytes":                         systemDefault,
-	"replication.quota.window.num":                                quotaWindow,
-	"replication.quota.window.size.seconds":                       quotaWindow,
 	"request.timeout.ms":                                          "each kind of request between brokers has a time of its own",
 	"security.inter.broker.protocol":                              "brokers speak PLAINTEXT",
 	"socket.connection.setup.timeout.max.ms":                      systemDefault,

@@ -145,10 +145,14 @@ func minutes[T any](name string, def, lowest int64, field func(*T) *time.Duratio
 }
 
 // seconds is a duration given in whole seconds.
-func seconds[T any](name string, def, lowest int64, field func(*T) *time.Duration, doc string) *Key[T] {
-	return &Key[T]{Name: name, Type: Long, Default: strconv.FormatInt(def, 10), Doc: doc,
+func seconds[T any](name string, typ Type, def, lowest int64, field func(*T) *time.Duration, doc string) *Key[T] {
+	highest := int64(math.MaxInt64 / time.Second)
+	if typ == Int {
+		highest = math.MaxInt32
+	}
+	return &Key[T]{Name: name, Type: typ, Default: strconv.FormatInt(def, 10), Doc: doc,
 		set: func(c *T, text string) error {
-			v, err := parseInt(text, lowest, int64(math.MaxInt64/time.Second))
+			v, err := parseInt(text, lowest, highest)
 			if err == nil {
 				*field(c) = time.Duration(v) * time.Second
 			}

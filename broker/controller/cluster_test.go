@@ -282,7 +282,7 @@ func (w *town) create(topic string, partitions int32, rf int16) int16 {
 	rt.Topic, rt.NumPartitions, rt.ReplicationFactor = topic, partitions, rf
 	req.Topics = append(req.Topics, rt)
 	return ask(w, "create "+topic, func(c *controller.Controller) (int16, int16) {
-		code := c.CreateTopics(req).Topics[0].ErrorCode
+		code := c.CreateTopics(req, nil).Topics[0].ErrorCode
 		return code, code
 	})
 }
@@ -295,7 +295,7 @@ func (w *town) delete(topic string) int16 {
 	rt.Topic = &topic
 	req.Topics = append(req.Topics, rt)
 	return ask(w, "delete "+topic, func(c *controller.Controller) (int16, int16) {
-		code := c.DeleteTopics(req).Topics[0].ErrorCode
+		code := c.DeleteTopics(req, nil).Topics[0].ErrorCode
 		return code, code
 	})
 }
@@ -404,7 +404,7 @@ func TestStaleControllerIsFenced(t *testing.T) {
 	rt.Topic, rt.NumPartitions, rt.ReplicationFactor = "stale", 1, 1
 	req.Topics = append(req.Topics, rt)
 	w.Go("ask", func(env.Env) {
-		old.env.Go("ask", func() { code = old.controller.CreateTopics(req).Topics[0].ErrorCode })
+		old.env.Go("ask", func() { code = old.controller.CreateTopics(req, nil).Topics[0].ErrorCode })
 	})
 	w.RunFor(time.Second)
 	w.Resume(old.name())

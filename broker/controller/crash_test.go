@@ -125,7 +125,7 @@ func (s *stage) answerAll(t *testing.T) error {
 func TestDeletionSurvivesTheControllerAtEveryStep(t *testing.T) {
 	name := "t"
 	crashes(t, func(s *stage) error {
-		_, err := s.machine.deleteTopics(kmsg.NewPtrDeleteTopicsRequest(), []kmsg.DeleteTopicsRequestTopic{{Topic: &name}})
+		_, err := s.machine.deleteTopics(kmsg.NewPtrDeleteTopicsRequest(), []kmsg.DeleteTopicsRequestTopic{{Topic: &name}}, nil)
 		return err
 	}, func(t *testing.T, s *stage) {
 		if _, _, marked := s.tree.Get("/admin/delete_topics/t"); marked {

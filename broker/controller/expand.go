@@ -17,10 +17,10 @@ import (
 // their leaders.
 //
 // Source: KafkaApis#handleCreatePartitionsRequest, ZkAdminManager#createPartitions, AdminZkClient#addPartitions.
-func (c *Controller) CreatePartitions(req *kmsg.CreatePartitionsRequest) *kmsg.CreatePartitionsResponse {
+func (c *Controller) CreatePartitions(req *kmsg.CreatePartitionsRequest, bound Bound) *kmsg.CreatePartitionsResponse {
 	deadline := c.o.Env.Mono().Add(time.Duration(req.TimeoutMillis) * time.Millisecond)
 	resp := ask(c, "create partitions", max(deadline, c.decisionDeadline()),
-		func(m *machine) (*kmsg.CreatePartitionsResponse, error) { return m.createPartitions(req) },
+		func(m *machine) (*kmsg.CreatePartitionsResponse, error) { return m.createPartitions(req, bound) },
 		func(code int16) *kmsg.CreatePartitionsResponse {
 			resp := req.ResponseKind().(*kmsg.CreatePartitionsResponse)
 			for i := range req.Topics {
@@ -45,7 +45,7 @@ func (c *Controller) CreatePartitions(req *kmsg.CreatePartitionsRequest) *kmsg.C
 }
 
 // createPartitions expands the topics of a request that can be, and tells what became of each.
-func (m *machine) createPartitions(req *kmsg.CreatePartitionsRequest) (*kmsg.CreatePartitionsResponse, error) {
+func (m *machine) createPartitions(req *kmsg.CreatePartitionsRequest, bound Bound) (*kmsg.CreatePartitionsResponse, error) {
 	resp := req.ResponseKind().(*kmsg.CreatePartitionsResponse)
 	named := map[string]int{}
 	for i := range req.Topics {
@@ -62,7 +62,7 @@ func (m *machine) createPartitions(req *kmsg.CreatePartitionsRequest) (*kmsg.Cre
 		if named[asked.Topic] > 1 {
 			err = refusal(kerr.InvalidRequest, "Duplicate topic in request.")
 		} else {
-			err = m.expand(asked, req.ValidateOnly)
+			err = m.expand(asked, req.ValidateOnly, bound)
 		}
 		if endsTerm(err) {
 			return nil, err
@@ -76,7 +76,7 @@ func (m *machine) createPartitions(req *kmsg.CreatePartitionsRequest) (*kmsg.Cre
 	return resp, nil
 }
 
-func (m *machine) expand(asked *kmsg.CreatePartitionsRequestTopic, validateOnly bool) error {
+func (m *machine) expand(asked *kmsg.CreatePartitionsRequestTopic, validateOnly bool, bound Bound) error {
 	t := m.topics[asked.Topic]
 	switch {
 	case t == nil:
@@ -108,6 +108,9 @@ func (m *machine) expand(asked *kmsg.CreatePartitionsRequestTopic, validateOnly 
 		err = t.fits(added)
 	}
 	if err != nil || validateOnly {
+		return err
+	}
+	if err := within(bound, len(added)); err != nil {
 		return err
 	}
 	if err := m.writeAssignments(t.name, added); conflict(err) {

@@ -31,7 +31,7 @@ func (w *town) createAs(what string, validateOnly bool, change func(*kmsg.Create
 	change(&rt)
 	req.Topics = append(req.Topics, rt)
 	got := ask(w, what, func(c *controller.Controller) (kmsg.CreateTopicsResponseTopic, int16) {
-		rt := c.CreateTopics(req).Topics[0]
+		rt := c.CreateTopics(req, nil).Topics[0]
 		return rt, rt.ErrorCode
 	})
 	if got.ErrorMessage != nil {
@@ -129,7 +129,7 @@ func (w *town) expand(topic string, count int32) int16 {
 	rt.Topic, rt.Count = topic, count
 	req.Topics = append(req.Topics, rt)
 	return ask(w, "expand "+topic, func(c *controller.Controller) (int16, int16) {
-		code := c.CreatePartitions(req).Topics[0].ErrorCode
+		code := c.CreatePartitions(req, nil).Topics[0].ErrorCode
 		return code, code
 	})
 }

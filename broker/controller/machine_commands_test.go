@@ -42,7 +42,7 @@ func (s *stage) create(t *testing.T, d *datadriven.TestData, out *strings.Builde
 		}
 	}
 	req.Topics = append(req.Topics, rt)
-	resp, err := s.machine.createTopics(req)
+	resp, err := s.machine.createTopics(req, nil)
 	if err != nil {
 		return err
 	}
@@ -71,7 +71,7 @@ func (s *stage) partitions(t *testing.T, d *datadriven.TestData, out *strings.Bu
 		}
 	}
 	req.Topics = append(req.Topics, rt)
-	resp, err := s.machine.createPartitions(req)
+	resp, err := s.machine.createPartitions(req, nil)
 	if err == nil {
 		printAnswer(out, rt.Topic, resp.Topics[0].ErrorCode, resp.Topics[0].ErrorMessage)
 	}
@@ -107,8 +107,6 @@ func (s *stage) elect(t *testing.T, d *datadriven.TestData, out *strings.Builder
 		switch arg.Key {
 		case "unclean":
 			req.ElectionType = 1
-		case "type":
-			d.ScanArgs(t, "type", &req.ElectionType)
 		case "all":
 		default:
 			tp := tpOf(arg.Key)

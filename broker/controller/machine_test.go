@@ -207,7 +207,7 @@ func (s *stage) run(t *testing.T, d *datadriven.TestData) string {
 				wanted = append(wanted, kmsg.DeleteTopicsRequestTopic{Topic: &arg.Key})
 			}
 		}
-		if resp, err = s.machine.deleteTopics(req, wanted); err == nil {
+		if resp, err = s.machine.deleteTopics(req, wanted, nil); err == nil {
 			for _, rt := range resp.Topics {
 				fmt.Fprintf(&out, "answer %s %s\n", *rt.Topic, codeName(rt.ErrorCode))
 			}

@@ -18,11 +18,11 @@ import (
 // their leaders; REQUEST_TIMED_OUT for a topic that was created but has not all its leaders by then.
 //
 // Source: KafkaApis#handleCreateTopicsRequest, ZkAdminManager#createTopics, DelayedCreatePartitions.
-func (c *Controller) CreateTopics(req *kmsg.CreateTopicsRequest) *kmsg.CreateTopicsResponse {
+func (c *Controller) CreateTopics(req *kmsg.CreateTopicsRequest, bound Bound) *kmsg.CreateTopicsResponse {
 	deadline := c.o.Env.Mono().Add(time.Duration(req.TimeoutMillis) * time.Millisecond)
 	// Even a request that does not want to wait gets its topics created.
 	resp := ask(c, "create topics", max(deadline, c.decisionDeadline()),
-		func(m *machine) (*kmsg.CreateTopicsResponse, error) { return m.createTopics(req) },
+		func(m *machine) (*kmsg.CreateTopicsResponse, error) { return m.createTopics(req, bound) },
 		func(code int16) *kmsg.CreateTopicsResponse {
 			resp := req.ResponseKind().(*kmsg.CreateTopicsResponse)
 			for i := range req.Topics {
@@ -52,7 +52,7 @@ func (c *Controller) CreateTopics(req *kmsg.CreateTopicsRequest) *kmsg.CreateTop
 // knows them; their files may last longer.
 //
 // Source: KafkaApis#handleDeleteTopicsRequest, ZkAdminManager#deleteTopics, DelayedDeleteTopics.
-func (c *Controller) DeleteTopics(req *kmsg.DeleteTopicsRequest) *kmsg.DeleteTopicsResponse {
+func (c *Controller) DeleteTopics(req *kmsg.DeleteTopicsRequest, bound Bound) *kmsg.DeleteTopicsResponse {
 	deadline := c.o.Env.Mono().Add(time.Duration(req.TimeoutMillis) * time.Millisecond)
 	wanted := req.Topics
 	if req.Version < 6 {
@@ -62,7 +62,7 @@ func (c *Controller) DeleteTopics(req *kmsg.DeleteTopicsRequest) *kmsg.DeleteTop
 		}
 	}
 	resp := ask(c, "delete topics", max(deadline, c.decisionDeadline()),
-		func(m *machine) (*kmsg.DeleteTopicsResponse, error) { return m.deleteTopics(req, wanted) },
+		func(m *machine) (*kmsg.DeleteTopicsResponse, error) { return m.deleteTopics(req, wanted, bound) },
 		func(code int16) *kmsg.DeleteTopicsResponse {
 			resp := req.ResponseKind().(*kmsg.DeleteTopicsResponse)
 			for _, w := range wanted {
@@ -91,11 +91,22 @@ func (c *Controller) DeleteTopics(req *kmsg.DeleteTopicsRequest) *kmsg.DeleteTop
 	return resp
 }
 
+// Bound says whether so many partitions more may be created or deleted for a request (quota.Mutations); nil is no bound (KIP-599).
+type Bound = func(partitions int) bool
+
+// within is THROTTLING_QUOTA_EXCEEDED where they may not.
+func within(bound Bound, partitions int) error {
+	if bound == nil || bound(partitions) {
+		return nil
+	}
+	return refusal(kerr.ThrottlingQuotaExceeded, "The throttling quota has been exceeded.")
+}
+
 // clusterMetadataTopic is the log of a KRaft cluster, which is not to be made as a topic (Topic#CLUSTER_METADATA_TOPIC_NAME).
 const clusterMetadataTopic = "__cluster_metadata"
 
 // createTopics creates the topics of a request that are valid, and tells what became of each.
-func (m *machine) createTopics(req *kmsg.CreateTopicsRequest) (*kmsg.CreateTopicsResponse, error) {
+func (m *machine) createTopics(req *kmsg.CreateTopicsRequest, bound Bound) (*kmsg.CreateTopicsResponse, error) {
 	resp := req.ResponseKind().(*kmsg.CreateTopicsResponse)
 	named := map[string]int{}
 	for i := range req.Topics {
@@ -115,7 +126,7 @@ func (m *machine) createTopics(req *kmsg.CreateTopicsRequest) (*kmsg.CreateTopic
 		case named[asked.Topic] > 1:
 			err = refusal(kerr.InvalidRequest, "Create topics request contains multiple entries for the topic.")
 		default:
-			err = m.createOne(asked, req.ValidateOnly, &rt)
+			err = m.createOne(asked, req.ValidateOnly, bound, &rt)
 		}
 		if endsTerm(err) {
 			return nil, err
@@ -129,12 +140,15 @@ func (m *machine) createTopics(req *kmsg.CreateTopicsRequest) (*kmsg.CreateTopic
 	return resp, nil
 }
 
-func (m *machine) createOne(asked *kmsg.CreateTopicsRequestTopic, validateOnly bool, rt *kmsg.CreateTopicsResponseTopic) error {
+func (m *machine) createOne(asked *kmsg.CreateTopicsRequestTopic, validateOnly bool, bound Bound, rt *kmsg.CreateTopicsResponseTopic) error {
 	assignment, configs, err := m.validateCreate(asked)
 	if err != nil {
 		return err
 	}
 	if !validateOnly {
+		if err := within(bound, len(assignment)); err != nil {
+			return err
+		}
 		err := m.createTopic(asked.Topic, assignment, configs)
 		if errors.Is(err, zookeeper.ErrNodeExists) && conflict(err) {
 			return alreadyExists(asked.Topic) // by a tool, and the watch has not told yet
@@ -172,7 +186,7 @@ func (m *machine) describeConfigs(overrides map[string]string) []kmsg.CreateTopi
 }
 
 // deleteTopics marks the topics of a request that exist, takes up their deletion, and tells what became of each.
-func (m *machine) deleteTopics(req *kmsg.DeleteTopicsRequest, wanted []kmsg.DeleteTopicsRequestTopic) (*kmsg.DeleteTopicsResponse, error) {
+func (m *machine) deleteTopics(req *kmsg.DeleteTopicsRequest, wanted []kmsg.DeleteTopicsRequestTopic, bound Bound) (*kmsg.DeleteTopicsResponse, error) {
 	resp := req.ResponseKind().(*kmsg.DeleteTopicsResponse)
 	var marked []string
 	for _, w := range wanted {
@@ -185,6 +199,9 @@ func (m *machine) deleteTopics(req *kmsg.DeleteTopicsRequest, wanted []kmsg.Dele
 			err = kerr.InvalidRequest
 		default:
 			err = kerr.TopicDeletionDisabled
+		}
+		if err == nil && within(bound, len(t.partitions)) != nil {
+			err = kerr.ThrottlingQuotaExceeded
 		}
 		if err != nil {
 			rt.ErrorCode, rt.ErrorMessage = err.Code, &err.Description
@@ -204,11 +221,12 @@ func (m *machine) deleteTopics(req *kmsg.DeleteTopicsRequest, wanted []kmsg.Dele
 	return resp, m.deletionsMarked(marked)
 }
 
-// findTopic finds a topic by name or by id.
+// findTopic finds a topic by name or by id; of both, which no request gets to ask (api), by id.
 func (m *machine) findTopic(w kmsg.DeleteTopicsRequestTopic) (*topic, *kerr.Error) {
 	byID := w.TopicID != [16]byte{}
 	switch {
-	case byID && w.Topic != nil, !byID && w.Topic == nil:
+	case !byID && w.Topic == nil:
+		// DEVIATION(KIP-516): Kafka says TOPIC_AUTHORIZATION_FAILED, since nobody is allowed to delete the topic null.
 		return nil, kerr.InvalidRequest
 	case byID:
 		if t := m.topics[m.topicNames[w.TopicID]]; t != nil {

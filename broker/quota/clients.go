@@ -21,18 +21,17 @@ const (
 	Fetch
 	// Request bounds the time that requests take, in percent of one core.
 	Request
+	// Mutation bounds the partitions a second that the controller creates and deletes (Mutations).
+	Mutation
 	kinds
 )
 
 // keys are the names under which the bounds are kept (QuotaConfigs).
-var keys = [kinds]string{"producer_byte_rate", "consumer_byte_rate", "request_percentage"}
-
-// controllerMutationRate is accepted and kept, and bounds nothing here.
-const controllerMutationRate = "controller_mutation_rate"
+var keys = [kinds]string{"producer_byte_rate", "consumer_byte_rate", "request_percentage", "controller_mutation_rate"}
 
 // Keys lists the names of all bounds, sorted.
 func Keys() []string {
-	return slices.Sorted(slices.Values(append(slices.Clone(keys[:]), controllerMutationRate)))
+	return slices.Sorted(slices.Values(keys[:]))
 }
 
 // Validate checks one bound as it is to be set: a positive number of a known name; bytes are whole ones.
@@ -62,13 +61,15 @@ type Entity struct {
 // Who is bound by what (KIP-55): the most specific entry with a bound of that kind wins, user before client id. All that an entry of one
 // user binds share it; so do all of one client id; what a default binds has it each for itself.
 type Clients struct {
-	e   env.Env
-	any atomic.Bool // some bound is set
+	e                  env.Env
+	windows, mutations Windows     // of rates, and of mutations
+	any                atomic.Bool // some bound is set
 
-	mu     env.Mutex
-	bounds map[Entity][kinds]float64 // 0: none
-	rates  map[meter]*Rate
-	swept  env.Instant
+	mu      env.Mutex
+	bounds  map[Entity][kinds]float64 // 0: none
+	rates   map[meter]*Rate
+	buckets map[Entity]*bucket // of mutations
+	swept   env.Instant
 }
 
 // meter is who shares a rate.
@@ -77,9 +78,11 @@ type meter struct {
 	entity Entity
 }
 
-// NewClients makes quotas without bounds.
-func NewClients(e env.Env) *Clients {
-	return &Clients{e: e, mu: e.NewMutex(), bounds: map[Entity][kinds]float64{}, rates: map[meter]*Rate{}}
+// NewClients makes quotas without bounds. Rates are taken over windows, and mutations may come in bursts of what their windows allow
+// (controller.quota.window.num and its size).
+func NewClients(e env.Env, windows, mutations Windows) *Clients {
+	return &Clients{e: e, windows: windows, mutations: mutations, mu: e.NewMutex(), bounds: map[Entity][kinds]float64{},
+		rates: map[meter]*Rate{}, buckets: map[Entity]*bucket{}}
 }
 
 // Replace takes what is kept for all entities in place of all bounds. A value that is no number is passed over: it was refused when
@@ -137,7 +140,7 @@ func (q *Clients) Most(kind Kind, user, client string) float64 {
 	if !ok {
 		return float64(Unlimited)
 	}
-	return bound * (windows - 1) * windowLength.Seconds()
+	return bound * (q.windows.span() - q.windows.Length).Seconds()
 }
 
 // Record counts a value for a user's client, and returns for how long it must be held back: 0 while it stays below its bound. A
@@ -153,15 +156,15 @@ func (q *Clients) Record(kind Kind, user, client string, value float64) time.Dur
 	r := q.rates[m]
 	if r == nil {
 		q.sweep(now)
-		r = &Rate{}
+		r = NewRate(q.windows)
 		q.rates[m] = r
 	}
 	r.Record(value, now)
 	excess := r.Excess(bound, now)
 	if kind == Request { // KIP-124: no longer than a window
-		return min(excess, windowLength)
+		return min(excess, q.windows.Length)
 	}
-	return min(excess, windows*windowLength)
+	return min(excess, q.windows.span())
 }
 
 // Unrecord takes back what Record counted: what it was for is not sent.
@@ -177,11 +180,12 @@ func (q *Clients) Unrecord(kind Kind, user, client string, value float64) {
 // sweepEvery is how long rates that nobody uses may stay.
 const sweepEvery = time.Minute
 
-// sweep forgets rates of which nothing is left. The caller holds mu.
+// sweep forgets rates of which nothing is left, and buckets that would be full. The caller holds mu.
 func (q *Clients) sweep(now env.Instant) {
 	if now.Sub(q.swept) < sweepEvery {
 		return
 	}
 	q.swept = now
 	maps.DeleteFunc(q.rates, func(_ meter, r *Rate) bool { return r.idle(now) })
+	maps.DeleteFunc(q.buckets, func(_ Entity, b *bucket) bool { return b.tokens >= 0 && now.Sub(b.at) >= q.mutations.span() })
 }

@@ -12,7 +12,7 @@ import (
 
 // Goal: a rate is taken over ten seconds at least, and what is old counts no more. Method: bursts and rests, against the arithmetic.
 func TestRate(t *testing.T) {
-	var r quota.Rate
+	r := quota.NewRate(quota.DefaultWindows)
 	second := env.Instant(time.Second)
 	r.Record(50, 0)
 	if got, over := r.Measure(0); got != 5 || over != 10*time.Second {
@@ -39,7 +39,7 @@ func TestRate(t *testing.T) {
 // Goal: a client that waits as long as it is told to stays at its bound over time. Method: it sends as much as it can for two minutes.
 func TestWaitingKeepsTheBound(t *testing.T) {
 	cluster.Test(t, 1, func(e env.Env) {
-		q := quota.NewClients(e)
+		q := quota.NewClients(e, quota.DefaultWindows, quota.DefaultWindows)
 		q.Replace(map[quota.Entity]map[string]string{{ClientID: "a"}: {"producer_byte_rate": "1000"}})
 		began, sent := e.Mono(), 0.0
 		for e.Mono().Sub(began) < 2*time.Minute {
@@ -66,7 +66,7 @@ func TestWhichBoundHolds(t *testing.T) {
 			{quota.Entity{User: quota.Default, ClientID: quota.Default}, "4", 4}, {quota.Entity{User: quota.Default, ClientID: "c"}, "5", 5},
 			{quota.Entity{User: "u"}, "6", 6}, {quota.Entity{User: "u", ClientID: quota.Default}, "7", 7}, {quota.Entity{User: "u", ClientID: "c"}, "8", 8},
 		}
-		q, all := quota.NewClients(e), map[quota.Entity]map[string]string{}
+		q, all := quota.NewClients(e, quota.DefaultWindows, quota.DefaultWindows), map[quota.Entity]map[string]string{}
 		if _, ok := q.Bound(quota.Fetch, "u", "c"); ok || q.Any() {
 			t.Error("a bound out of nothing")
 		}
@@ -99,7 +99,7 @@ func TestWhichBoundHolds(t *testing.T) {
 // Goal: the lists of throttled replicas mean what Kafka's do, and only bytes above the bound hold back.
 func TestReplication(t *testing.T) {
 	cluster.Test(t, 1, func(e env.Env) {
-		q := quota.NewReplication(e)
+		q := quota.NewReplication(e, quota.DefaultWindows)
 		tp := func(n int32) wire.TopicPartition { return wire.TopicPartition{Topic: "t", Partition: n} }
 		q.SetTopic("t", "0:1, 1:2,3:1", 1)
 		if q.Throttled(tp(0)) {
@@ -141,5 +141,69 @@ func TestValidate(t *testing.T) {
 	}
 	if quota.Validate("producer_byte_rate", 1.5) == nil || quota.Validate("request_percentage", 12.5) != nil || quota.Validate("producer_byte_rate", 1024) != nil {
 		t.Error("bytes are whole numbers, percentages are not")
+	}
+}
+
+// Goal: tokens come back at the rate of the bound, up to a burst; entities share them as they share rates; a bound that changes holds at once;
+// who is refused takes nothing. Method: the worked example, then the edges.
+func TestMutations(t *testing.T) {
+	cluster.Test(t, 1, func(e env.Env) {
+		windows := quota.Windows{Num: 5, Length: 2 * time.Second}
+		q := quota.NewClients(e, quota.DefaultWindows, windows)
+		if m := q.Mutations("u", "a", true); !m.Take(1_000_000) || m.Throttle() != 0 {
+			t.Error("bounded without a bound")
+		}
+		q.Replace(map[quota.Entity]map[string]string{{User: "u"}: {"controller_mutation_rate": "10"}})
+		take := func(client string, strict bool, n int, ok bool, throttle time.Duration) {
+			t.Helper()
+			m := q.Mutations("u", client, strict)
+			if got := m.Take(n); got != ok || m.Throttle().Round(time.Millisecond) != throttle {
+				t.Errorf("%d tokens: %t, held back for %s; want %t, %s", n, got, m.Throttle(), ok, throttle)
+			}
+		}
+		take("a", true, 100, true, 0) // the whole burst of ten seconds
+		take("b", true, 30, true, 0)  // of the same user: overdrawn, and not held back
+		take("a", true, 1, false, 3*time.Second)
+		take("b", false, 10, true, 4*time.Second)
+		e.Sleep(3 * time.Second)
+		take("a", true, 1, false, time.Second)
+		e.Sleep(time.Second)
+		take("a", true, 5, true, 0)
+		q.Replace(map[quota.Entity]map[string]string{{User: "u"}: {"controller_mutation_rate": "2.5"}})
+		take("a", true, 1, false, 2*time.Second) // 5 tokens, at two and a half a second
+		e.Sleep(time.Minute)
+		take("a", true, 25, true, 0)
+		take("a", true, 1, true, 0)
+		take("a", true, 1, false, 400*time.Millisecond)
+		m := q.Mutations("u", "a", true)
+		m.Take(1)
+		e.Sleep(300 * time.Millisecond)
+		if got := m.Throttle().Round(time.Millisecond); got != 100*time.Millisecond {
+			t.Errorf("held back for %s after a wait of 300 ms", got)
+		}
+		if m := q.Mutations("v", "a", true); !m.Take(1_000_000) || !m.Take(1) {
+			t.Error("another user is bounded")
+		}
+	})
+}
+
+// Goal: the windows of a rate are those that were configured. Method: two windows of a minute, and a single one.
+func TestWindows(t *testing.T) {
+	second := env.Instant(time.Second)
+	r := quota.NewRate(quota.Windows{Num: 2, Length: time.Minute})
+	r.Record(60, 0)
+	if got, over := r.Measure(0); got != 1 || over != time.Minute {
+		t.Errorf("60 at once: %g over %s", got, over)
+	}
+	if got, _ := r.Measure(119 * second); got == 0 {
+		t.Error("forgotten after less than two minutes")
+	}
+	if got, _ := r.Measure(120 * second); got != 0 {
+		t.Errorf("%g after two minutes", got)
+	}
+	one := quota.NewRate(quota.Windows{Num: 1, Length: time.Second})
+	one.Record(1, 0)
+	if got, over := one.Measure(0); got != 1000 || over != time.Millisecond {
+		t.Errorf("in a single window that has just begun: %g over %s", got, over)
 	}
 }

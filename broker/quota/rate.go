@@ -6,11 +6,17 @@ import (
 	"barnabas/broker/env"
 )
 
-// Windows and their length: quota.window.num and quota.window.size.seconds, replication.quota.window.num and …size.seconds.
-const (
-	windows      = 11
-	windowLength = time.Second
-)
+// Windows are the samples of which a rate is made: quota.window.num and quota.window.size.seconds, and the same of other quotas.
+type Windows struct {
+	Num    int
+	Length time.Duration
+}
+
+// DefaultWindows are Kafka's: the running second and ten before it.
+var DefaultWindows = Windows{Num: 11, Length: time.Second}
+
+// span is the time of all windows.
+func (w Windows) span() time.Duration { return time.Duration(w.Num) * w.Length }
 
 // sample is what was recorded in one window.
 type sample struct {
@@ -19,24 +25,28 @@ type sample struct {
 	used  bool
 }
 
-// Rate is a value per second over the last windows. The zero Rate is ready. Not safe for use by many tasks.
+// Rate is a value per second over the last windows. Not safe for use by many tasks.
 //
 // The time that it divides by is never less than all windows but the present one: a burst after a rest is spread over as much time
 // as a steady flow is. Worked example with 11 windows of a second: 50 MB recorded in the first instant are 5 MB/s for ten seconds.
 //
 // Source: Rate, SampledStat, WindowedSum.
 type Rate struct {
-	samples [windows]sample
+	windows Windows
+	samples []sample
 	current int
 }
+
+// NewRate makes a rate of nothing.
+func NewRate(w Windows) *Rate { return &Rate{windows: w, samples: make([]sample, w.Num)} }
 
 // Record adds value at the time now, which never goes back.
 func (r *Rate) Record(value float64, now env.Instant) {
 	s := &r.samples[r.current]
 	if !s.used {
 		*s = sample{begin: now, used: true}
-	} else if now.Sub(s.begin) >= windowLength {
-		r.current = (r.current + 1) % windows
+	} else if now.Sub(s.begin) >= r.windows.Length {
+		r.current = (r.current + 1) % len(r.samples)
 		s = &r.samples[r.current]
 		*s = sample{begin: now, used: true}
 	}
@@ -51,7 +61,7 @@ func (r *Rate) Measure(now env.Instant) (perSecond float64, over time.Duration) 
 		if !s.used {
 			continue
 		}
-		if now.Sub(s.begin) >= windows*windowLength {
+		if now.Sub(s.begin) >= r.windows.span() {
 			*s = sample{}
 			continue
 		}
@@ -59,9 +69,10 @@ func (r *Rate) Measure(now env.Instant) (perSecond float64, over time.Duration) 
 		oldest = min(oldest, s.begin)
 	}
 	over = now.Sub(oldest)
-	if full := int(over / windowLength); full < windows-1 {
-		over += time.Duration(windows-1-full) * windowLength
+	if full := int(over / r.windows.Length); full < r.windows.Num-1 {
+		over += time.Duration(r.windows.Num-1-full) * r.windows.Length
 	}
+	over = max(over, time.Millisecond) // a single window that has just begun
 	return total / over.Seconds(), over
 }
 

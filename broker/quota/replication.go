@@ -22,14 +22,14 @@ type Replication struct {
 	bound atomic.Int64
 
 	mu   env.Mutex
-	rate Rate
+	rate *Rate
 	// throttled are the replicas of each topic: by name, the partitions, or nil for all of them.
 	throttled map[string]map[int32]bool
 }
 
 // NewReplication makes one without a bound and without throttled replicas.
-func NewReplication(e env.Env) *Replication {
-	q := &Replication{e: e, mu: e.NewMutex(), throttled: map[string]map[int32]bool{}}
+func NewReplication(e env.Env, w Windows) *Replication {
+	q := &Replication{e: e, mu: e.NewMutex(), rate: NewRate(w), throttled: map[string]map[int32]bool{}}
 	q.bound.Store(Unlimited)
 	return q
 }

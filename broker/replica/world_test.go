@@ -111,7 +111,7 @@ func (w *world) broker(e env.Env, id int32) {
 	epoch := n.epoch
 	cache := metadata.New(e)
 	waiting := purgatory.New[wire.TopicPartition](e, "purgatory")
-	leaders, followers := quota.NewReplication(e), quota.NewReplication(e)
+	leaders, followers := quota.NewReplication(e, quota.DefaultWindows), quota.NewReplication(e, quota.DefaultWindows)
 	if w.throttle != nil {
 		w.throttle(leaders, followers)
 	}

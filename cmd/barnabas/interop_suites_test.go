@@ -133,7 +133,7 @@ func TestInteropFranzGoSuite(t *testing.T) {
 		return err
 	}
 	for n := 1; n <= 3; n++ {
-		t.Run(fmt.Sprintf("alone, %d of 3", n), func(t *testing.T) {
+		t.Run(fmt.Sprintf("alone %d of 3", n), func(t *testing.T) {
 			if err := run(t, "^(TestGroupETL|TestTxnEtl)$", false); err != nil {
 				t.Fatal(err)
 			}

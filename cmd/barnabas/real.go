@@ -63,6 +63,15 @@ func (p *plan) checkReal() error {
 			return usage("--bootstrap %s: %w; write HOST:PORT[,HOST:PORT…]", f.real.bootstrap, err)
 		}
 	}
+	if f.real.bootstrap == "" {
+		dir, err := filepath.Abs(f.out)
+		if err != nil {
+			return err
+		}
+		if err := canHoldLogs("--out", dir); err != nil {
+			return err
+		}
+	}
 	if f.real.zkJar != "" {
 		if _, err := os.Stat(f.real.zkJar); err != nil {
 			return usage("--zookeeper-jar: %w (Debian's package zookeeper has /usr/share/java/zookeeper.jar)", err)

@@ -44,7 +44,7 @@ func TestInteropBootstrap(t *testing.T) {
 		}
 		bootstrap := startKafka(t, lib, 3)
 		for _, name := range []string{"steady", "bank"} {
-			passes(t, name, runFlags{real: realFlags{bootstrap: bootstrap, duration: 5 * time.Second}})
+			passes(t, name, runFlags{real: realFlags{bootstrap: bootstrap, duration: 20 * time.Second}}) // three JVMs that have just started are slow
 		}
 	})
 }

@@ -199,6 +199,7 @@ func TestRunRealWorldUsage(t *testing.T) {
 		"sim for":            {world: "sim", real: realFlags{duration: time.Second}},
 		"bootstrap, no port": {world: "sim", real: realFlags{bootstrap: "localhost"}},
 		"bootstrap and bug":  {world: "sim", bugs: "truncate-to-hw", real: realFlags{bootstrap: "localhost:1"}},
+		"comma in out":       {world: "real", out: "a,b"},
 		"no jar":             {world: "real", real: realFlags{zkJar: "/no/such.jar"}},
 	} {
 		f.jobs = 1

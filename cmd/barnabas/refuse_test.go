@@ -28,6 +28,7 @@ func TestFlagsOfProcessesAreChecked(t *testing.T) {
 		{"up --brokers 0 --topic : --dir " + dir, "--brokers 0"},
 		{"broker", "--config"},
 		{"broker --config " + dir + "/missing", "missing"},
+		{"up --brokers 1 --port 0 --zookeeper-port 0 --for 1ms --dir " + dir + "/a,b", "log.dirs cannot hold a comma"},
 	} {
 		root := rootCommand()
 		root.SetArgs(strings.Fields(c.args))

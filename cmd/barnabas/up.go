@@ -115,6 +115,9 @@ func up(f upFlags) error {
 	if c.flags.dir, err = filepath.Abs(c.flags.dir); err != nil {
 		return err
 	}
+	if err := canHoldLogs("--dir", c.flags.dir); err != nil {
+		return err
+	}
 	release, err := lockDir(c.flags.dir)
 	if err != nil {
 		return err
@@ -152,6 +155,14 @@ func up(f upFlags) error {
 		return err
 	}
 	say("stopping")
+	return nil
+}
+
+// canHoldLogs refuses a directory whose path a broker's server.properties cannot name: log.dirs is a list, and the file's format knows escapes.
+func canHoldLogs(flag, dir string) error {
+	if strings.ContainsAny(dir, ",\\\r\n") || strings.TrimSpace(dir) != dir {
+		return usage("%s %q: brokers cannot keep their logs there, since log.dirs cannot hold a comma, a backslash, a line break or a blank at the end; choose another directory", flag, dir)
+	}
 	return nil
 }
 
