@@ -177,6 +177,15 @@ func (b *Broker) obeyBrokerConfig(store *zookeeper.Store, own, cluster map[strin
 	if b.cfg.Live().NumReplicaFetchers != was.NumReplicaFetchers {
 		b.replicas.ResizeFetchers()
 	}
+	if live := b.cfg.Live(); live.ConnectionsMax != was.ConnectionsMax || live.ConnectionsPerAddressMax != was.ConnectionsPerAddressMax ||
+		live.ConnectionsPerAddress != was.ConnectionsPerAddress || live.ConnectionRateMax != was.ConnectionRateMax {
+		b.mu.Lock()
+		s := b.server
+		b.mu.Unlock()
+		if s != nil { // else it begins with them
+			s.LimitsChanged()
+		}
+	}
 	now := b.cfg.TopicDefaults()
 	if now == before {
 		return nil

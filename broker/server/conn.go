@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"barnabas/broker/assert"
@@ -27,7 +28,8 @@ type conn struct {
 	env    env.Env
 	socket env.Conn
 	peer   string
-	index  int // in server.conns, under server.mu
+	index  int          // in server.conns, under server.mu
+	used   atomic.Int64 // when the last request came, or the connection (env.Instant)
 	in     frameReader
 	out    sender
 	idle   idleClock
@@ -53,6 +55,7 @@ func newConn(s *Server, socket env.Conn) *conn {
 	c := &conn{server: s, env: s.env, socket: socket, peer: socket.RemoteAddr()}
 	c.mu = s.env.NewMutex()
 	c.changed = s.env.NewCond(c.mu)
+	c.used.Store(int64(s.env.Mono()))
 	c.in = frameReader{source: socket, max: s.o.FrameBytesMax, pool: s.buffers}
 	c.out = sender{socket: socket}
 	c.idle = idleClock{env: s.env, socket: socket, max: s.o.IdleMax}
@@ -80,7 +83,9 @@ func (c *conn) read() {
 			c.abort()
 			return
 		}
-		reply := c.server.o.Handle(&Request{Header: header, Body: body, Peer: c.peer, Received: c.env.Mono(), Size: len(frame)})
+		now := c.env.Mono()
+		c.used.Store(int64(now))
+		reply := c.server.o.Handle(&Request{Header: header, Body: body, Peer: c.peer, Received: now, Size: len(frame)})
 		c.in.release()
 		if !c.push(promise{reply, header.Correlation}) {
 			return

@@ -8,6 +8,7 @@ import (
 
 	"barnabas/broker/assert"
 	"barnabas/broker/env"
+	"barnabas/broker/quota"
 )
 
 // Options configure a Server.
@@ -22,6 +23,10 @@ type Options struct {
 	InFlightMax int
 	// IdleMax is connections.max.idle.ms; ≤ 0 means never.
 	IdleMax time.Duration
+	// Limits are the bounds of connections as they are now (see LimitsChanged); nil is none.
+	Limits func() Limits
+	// RateWindows are the samples of the rate that Limits bound; the zero value is Kafka's default.
+	RateWindows quota.Windows
 }
 
 // acceptBackoff is the pause after a failed accept: most likely there are no descriptors left.
@@ -40,8 +45,10 @@ type Server struct {
 	buffers  *bufferPool
 	bad      *limiter
 	tasks    *env.Group
+	gate     *gate // nil without limits
 
 	mu      env.Mutex // guards what follows
+	changed env.Cond  // with limits: a connection is over, the limits are others, or the server is closing
 	conns   []*conn   // in no order of meaning, but the same in every run
 	closing bool
 }
@@ -54,7 +61,7 @@ func Listen(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", o.Addr, err)
 	}
-	return &Server{
+	s := &Server{
 		o:        o,
 		env:      o.Env,
 		listener: listener,
@@ -62,7 +69,12 @@ func Listen(o Options) (*Server, error) {
 		bad:      newLimiter(o.Env),
 		tasks:    env.NewGroup(o.Env),
 		mu:       o.Env.NewMutex(),
-	}, nil
+	}
+	s.changed = o.Env.NewCond(s.mu)
+	if o.Limits != nil {
+		s.gate = newGate(s)
+	}
+	return s, nil
 }
 
 // Addr is the bound address, with its real port.
@@ -78,6 +90,7 @@ func (s *Server) Start() {
 func (s *Server) StopReading() {
 	s.mu.Lock()
 	s.closing = true
+	s.changed.Broadcast()
 	s.mu.Unlock()
 	s.listener.Close()
 	for _, c := range s.open() {
@@ -108,6 +121,8 @@ func (s *Server) accept() {
 	for {
 		socket, err := s.listener.Accept()
 		switch {
+		case err == nil && s.gate != nil && !s.gate.pass(addressOf(socket.RemoteAddr())):
+			socket.Close()
 		case err == nil:
 			s.serve(socket)
 		case errors.Is(err, env.ErrClosed):
@@ -144,6 +159,10 @@ func (s *Server) forget(c *conn) {
 	s.conns[c.index].index = c.index
 	s.conns[last] = nil
 	s.conns = s.conns[:last]
+	if s.gate != nil {
+		s.gate.leave(addressOf(c.peer))
+		s.changed.Broadcast()
+	}
 }
 
 // Connections is the number of open connections.
