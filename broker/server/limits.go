@@ -2,8 +2,8 @@ package server
 
 import (
 	"math"
-	"net"
 	"slices"
+	"strings"
 	"time"
 
 	"barnabas/broker/env"
@@ -112,10 +112,10 @@ func (s *Server) LimitsChanged() {
 	}
 }
 
-// addressOf is the address of a peer without its port.
+// addressOf is the address of a peer, host:port, without its port and without the brackets of an IPv6 address.
 func addressOf(peer string) string {
-	if host, _, err := net.SplitHostPort(peer); err == nil {
-		return host
+	if i := strings.LastIndexByte(peer, ':'); i >= 0 {
+		peer = peer[:i]
 	}
-	return peer
+	return strings.Trim(peer, "[]")
 }
