@@ -89,7 +89,10 @@ var groupCatalog = []*Scenario{
 			p.Faults.End = p.HealAt
 			p.Least.Expired = 1
 		},
-		Real: func(p *Plan) { p.keepOffsets(time.Minute) }, // offsets.retention.minutes knows nothing shorter
+		Real: func(p *Plan) { // offsets.retention.minutes knows nothing shorter than one, and minutes of load at full speed are a long history
+			p.keepOffsets(time.Minute)
+			p.Load.Pause *= 10
+		},
 	},
 	{
 		Name:    "legacy-consumer",
