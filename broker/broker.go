@@ -41,6 +41,7 @@ const (
 )
 
 var (
+	evBrokerID       = env.NewKind("broker-id-found", env.Info, "broker")
 	evStarted        = env.NewKind("broker-started", env.Info, "broker", "partitions", "start_ms")
 	evRegistered     = env.NewKind("broker-registered", env.Info, "broker", "epoch")
 	evIntact         = env.NewKind("broker-intact", env.Info, "broker", "epoch", "since")
@@ -293,7 +294,9 @@ func (b *Broker) connectionLimits() server.Limits {
 	return server.Limits{Connections: c.ConnectionsMax, PerAddress: c.ConnectionsPerAddressMax, Overrides: c.AddressOverrides(), Rate: c.ConnectionRateMax}
 }
 
-// identify finds out which cluster this is, and holds the log directories to it.
+// identify finds out which cluster and, if the configuration does not tell, which broker this is, and holds the log directories to it.
+//
+// Source: KafkaServer#startup, #getOrGenerateBrokerId.
 func (b *Broker) identify(store *zookeeper.Store) error {
 	if err := store.EnsurePersistentPaths(); err != nil {
 		return err
@@ -307,6 +310,19 @@ func (b *Broker) identify(store *zookeeper.Store) error {
 		return err
 	}
 	b.clusterID = id
+	broker, err := b.logs.VerifyMeta(log.Meta{ClusterID: id, BrokerID: b.cfg.BrokerID})
+	if err != nil {
+		return err
+	}
+	if broker < 0 {
+		if broker, err = store.GenerateBrokerID(b.cfg.ReservedBrokerIDMax); err != nil {
+			return fmt.Errorf("generate a broker.id: %w", err)
+		}
+	}
+	if b.cfg.BrokerID < 0 {
+		b.cfg.FoundBrokerID(broker)
+		b.e.Emit(env.Event{Kind: evBrokerID, V: [4]int64{int64(broker)}})
+	}
 	return b.logs.SetMeta(log.Meta{ClusterID: id, BrokerID: b.cfg.BrokerID})
 }
 

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -156,6 +157,72 @@ func TestTopicsAreTheControllersMatter(t *testing.T) {
 				t.Errorf("v%d: %+v", version, resp)
 			}
 			d.cfg.DeleteTopicEnable = true
+		}
+	})
+}
+
+// Goal: a deletion that names a topic by name and by id fails as a whole, and nothing is deleted, but not before it is known whether anything can be: the
+// controller, with deletion enabled, says so. Method: one such topic beside good ones, in either place.
+func TestDeletionByNameAndIDIsRefusedAsAWhole(t *testing.T) {
+	onDesk(t, 1, func(d *desk) {
+		name := "b"
+		req := kmsg.NewPtrDeleteTopicsRequest()
+		req.Version = 6
+		for _, both := range []kmsg.DeleteTopicsRequestTopic{{TopicID: topicID(1)}, {Topic: &name, TopicID: topicID(2)}, {Topic: &name}} {
+			req.Topics = append(req.Topics, both)
+		}
+		for _, c := range []struct {
+			active, enabled bool
+			want            *kerr.Error
+		}{{false, true, kerr.NotController}, {true, false, kerr.TopicDeletionDisabled}, {true, true, kerr.InvalidRequest}} {
+			d.controller.active, d.cfg.DeleteTopicEnable = c.active, c.enabled
+			resp := do[*kmsg.DeleteTopicsResponse](d, req)
+			if len(resp.Topics) != 3 {
+				t.Fatalf("%+v", resp)
+			}
+			for i, rt := range resp.Topics {
+				wants(t, fmt.Sprintf("topic %d", i), rt.ErrorCode, c.want)
+				if rt.TopicID != req.Topics[i].TopicID || (rt.Topic == nil) != (req.Topics[i].Topic == nil) {
+					t.Errorf("topic %d is told as %v %v", i, rt.Topic, rt.TopicID)
+				}
+			}
+		}
+		if req.Topics = append(req.Topics[:1], req.Topics[2:]...); len(d.controller.deletions) != 0 {
+			t.Errorf("the controller was asked: %+v", d.controller.deletions)
+		}
+		if do[*kmsg.DeleteTopicsResponse](d, req); len(d.controller.deletions) != 1 {
+			t.Errorf("the controller was not asked to delete by name and by id")
+		}
+	})
+}
+
+// Goal: an election of a type that there is not fails as a whole with Kafka's UNKNOWN_SERVER_ERROR, at every broker, and names what was asked for; version 0 has no
+// type. Method: every version, of some partitions and of all; the controller that is not asked would answer with nothing.
+func TestElectionOfUnknownType(t *testing.T) {
+	onDesk(t, 1, func(d *desk) {
+		for version := int16(0); version <= 2; version++ {
+			for _, topics := range [][]kmsg.ElectLeadersRequestTopic{{{Topic: "a", Partitions: []int32{0, 1}}, {Topic: "b", Partitions: []int32{7}}}, nil} {
+				req := kmsg.NewPtrElectLeadersRequest()
+				req.Version, req.ElectionType, req.Topics = version, 2, topics
+				resp := do[*kmsg.ElectLeadersResponse](d, req)
+				want := kerr.UnknownServerError.Code
+				if version == 0 {
+					if len(resp.Topics) != 0 {
+						t.Errorf("v0: %+v", resp)
+					}
+					continue
+				}
+				if resp.ErrorCode != want || len(resp.Topics) != len(topics) {
+					t.Errorf("v%d: %+v", version, resp)
+				}
+				for i, rt := range resp.Topics {
+					for j, rp := range rt.Partitions {
+						if rt.Topic != topics[i].Topic || rp.Partition != topics[i].Partitions[j] || rp.ErrorCode != want || rp.ErrorMessage != nil {
+							t.Errorf("v%d: %s %+v", version, rt.Topic, rp)
+						}
+					}
+				}
+			}
 		}
 	})
 }

@@ -86,9 +86,6 @@ func (a *API) entity(r resource) (entityType, entity string, err error) {
 		if r.name == "" {
 			return "", "", fmt.Errorf("default topic resources are not allowed: %w", kerr.InvalidRequest)
 		}
-		if a.Metadata.Snapshot().Topic(r.name) == nil {
-			return "", "", fmt.Errorf("the topic '%s' does not exist: %w", r.name, kerr.UnknownTopicOrPartition)
-		}
 		return zookeeper.ConfigTopics, r.name, nil
 	case kmsg.ConfigResourceTypeBroker:
 		if r.name == "" {
@@ -115,13 +112,19 @@ func (a *API) alterResource(r resource, times int, validateOnly bool, change fun
 	if err != nil {
 		return err
 	}
-	old, err := a.Configs.EntityConfig(entityType, entity)
-	if err != nil {
-		return err
+	old := map[string]string{}
+	unknown := r.kind == kmsg.ConfigResourceTypeTopic && a.Metadata.Snapshot().Topic(r.name) == nil
+	if !unknown {
+		if old, err = a.Configs.EntityConfig(entityType, entity); err != nil {
+			return err
+		}
 	}
 	next, err := change(old)
 	if err != nil {
 		return err
+	}
+	if unknown { // said only now, as by Kafka: what cannot be done to any topic comes first
+		return fmt.Errorf("the topic '%s' does not exist: %w", r.name, kerr.UnknownTopicOrPartition)
 	}
 	if r.kind == kmsg.ConfigResourceTypeTopic {
 		if err := a.Config.TopicDefaults().Validate(next); err != nil {
@@ -199,6 +202,7 @@ func changedConfigs(r resource, old map[string]string, entries []kmsg.Incrementa
 			if r.kind == kmsg.ConfigResourceTypeBroker {
 				key, ok = config.DynamicKey(c.Name)
 			}
+			// DEVIATION(KIP-339): Kafka says UNKNOWN_SERVER_ERROR where there is no such key at all: it is not prepared for it.
 			if !ok || key.Type != config.List {
 				return nil, fmt.Errorf("appending and subtracting is not allowed for config key %s: %w", c.Name, kerr.InvalidConfig)
 			}
@@ -208,6 +212,7 @@ func changedConfigs(r resource, old map[string]string, entries []kmsg.Incrementa
 			}
 			next[c.Name] = changedList(have, *c.Value, c.Op == opAppend)
 		default:
+			// DEVIATION(KIP-339): Kafka says so of a broker's configs, and of a topic's UNKNOWN_SERVER_ERROR.
 			return nil, fmt.Errorf("operation %d: %w", c.Op, kerr.InvalidRequest)
 		}
 	}

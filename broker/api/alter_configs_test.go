@@ -53,6 +53,13 @@ func TestIncrementalAlterConfigs(t *testing.T) {
 			{broker, "", "replica.fetch.wait.max.ms", "60000", 0, kerr.InvalidRequest.Code},
 			{broker, "1", "replica.fetch.min.bytes", "5", 0, kerr.InvalidRequest.Code},
 			{topic, "nosuch", "retention.ms", "1", 0, kerr.UnknownTopicOrPartition.Code},
+			{topic, "nosuch", "retention.ms", "1", 2, kerr.InvalidConfig.Code}, // of no topic
+			{topic, "nosuch", "retention.ms", "1", 3, kerr.InvalidConfig.Code},
+			{topic, "nosuch", "nosuch", "1", 2, kerr.InvalidConfig.Code},
+			{topic, "nosuch", "retention.ms", "1", 9, kerr.InvalidRequest.Code},
+			{topic, "nosuch", "cleanup.policy", "compact", 2, kerr.UnknownTopicOrPartition.Code},
+			{topic, "nosuch", "cleanup.policy", "shred", 0, kerr.UnknownTopicOrPartition.Code},
+			{topic, "", "retention.ms", "1", 2, kerr.InvalidRequest.Code},
 			{topic, "t", "retention.ms", "1", 9, kerr.InvalidRequest.Code},
 			{broker, "1", "log.retention.ms", "7000", 0, 0},
 			{broker, "", "min.insync.replicas", "2", 0, 0},

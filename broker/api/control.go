@@ -1,8 +1,10 @@
 package api
 
 import (
+	"barnabas/broker/controller"
 	"barnabas/broker/server"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -49,9 +51,29 @@ func (a *API) listReassignments(_ *server.Request, req *kmsg.ListPartitionReassi
 var electLeadersRoute = on(kmsg.ElectLeaders, (*API).electLeaders)
 
 func (a *API) electLeaders(_ *server.Request, req *kmsg.ElectLeadersRequest) server.Reply {
+	if req.ElectionType != controller.ElectionPreferred && req.ElectionType != controller.ElectionUnclean {
+		return server.Now(refuseElection(req, kerr.UnknownServerError)) // at any broker: there is no word for it in ElectionType#valueOf
+	}
 	resp := a.Controller.ElectLeaders(req)
 	resp.SetVersion(req.Version)
 	return server.Now(resp)
+}
+
+// refuseElection fails a request as a whole (ElectLeadersRequest#getErrorResponse).
+func refuseElection(req *kmsg.ElectLeadersRequest, why *kerr.Error) *kmsg.ElectLeadersResponse {
+	resp := req.ResponseKind().(*kmsg.ElectLeadersResponse)
+	resp.ErrorCode = why.Code
+	for _, t := range req.Topics {
+		rt := kmsg.NewElectLeadersResponseTopic()
+		rt.Topic = t.Topic
+		for _, n := range t.Partitions {
+			rp := kmsg.NewElectLeadersResponseTopicPartition()
+			rp.Partition, rp.ErrorCode = n, why.Code
+			rt.Partitions = append(rt.Partitions, rp)
+		}
+		resp.Topics = append(resp.Topics, rt)
+	}
+	return resp
 }
 
 // UpdateFeatures v0-v1 (KIP-584). v1 kinds of update, validation only (KIP-778).

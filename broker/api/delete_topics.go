@@ -1,6 +1,8 @@
 package api
 
 import (
+	"slices"
+
 	"barnabas/broker/server"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -22,6 +24,8 @@ func (a *API) deleteTopics(r *server.Request, req *kmsg.DeleteTopicsRequest) ser
 		return server.Now(refuseDeletion(req, kerr.InvalidRequest)) // TOPIC_DELETION_DISABLED is younger
 	case !a.Config.DeleteTopicEnable:
 		return server.Now(refuseDeletion(req, kerr.TopicDeletionDisabled))
+	case slices.ContainsFunc(req.Topics, func(t kmsg.DeleteTopicsRequestTopic) bool { return t.Topic != nil && t.TopicID != [16]byte{} }):
+		return server.Now(refuseDeletion(req, kerr.InvalidRequest)) // the whole of it: one of the two may be wrong
 	}
 	bound := a.mutations(r, req.Version >= 5)
 	resp := a.Controller.DeleteTopics(req, bound.Take)

@@ -14,12 +14,12 @@ import (
 
 // fakeController creates what it is asked for, at once, here or elsewhere.
 type fakeController struct {
-	active  bool
-	created []string
-	deleted []string
-	blocks  int64
-	err     error // of what is sent to it from afar
-	code    int16 // of what it answers
+	active    bool
+	created   []string
+	deletions []*kmsg.DeleteTopicsRequest
+	blocks    int64
+	err       error // of what is sent to it from afar
+	code      int16 // of what it answers
 }
 
 func (c *fakeController) Active() bool { return c.active }
@@ -53,7 +53,7 @@ func (c *fakeController) CreateTopics(req *kmsg.CreateTopicsRequest, bound func(
 }
 
 func (c *fakeController) DeleteTopics(req *kmsg.DeleteTopicsRequest, bound func(int) bool) *kmsg.DeleteTopicsResponse {
-	c.deleted = append(c.deleted, req.TopicNames...)
+	c.deletions = append(c.deletions, req)
 	resp := kmsg.NewPtrDeleteTopicsResponse()
 	for range req.TopicNames {
 		t := kmsg.NewDeleteTopicsResponseTopic()

@@ -17,8 +17,8 @@ type Windows struct {
 // last. Make one with Default or Load; after that it is read-only. What can be set while the broker runs is read through Live and
 // TopicDefaults.
 type Broker struct {
-	BrokerID            int32    // broker.id
-	BrokerIDGeneration  bool     // broker.id.generation.enable: only the bound on BrokerID is kept
+	BrokerID            int32    // broker.id; -1 until the broker has found one (FoundBrokerID)
+	BrokerIDGeneration  bool     // broker.id.generation.enable
 	ReservedBrokerIDMax int32    // reserved.broker.max.id
 	ClusterID           string   // not a Kafka key: "" takes /cluster/id, or makes one
 	Rack                string   // broker.rack
@@ -110,9 +110,14 @@ type Broker struct {
 	Topic Topic   // the defaults of topics (log.* keys)
 	Bugs  bug.Set // the bug zoo's switches; zero for every real broker
 
+	brokerIDFound bool // BrokerID is not what the file says
+
 	explicit map[string]string // the keys given in the file and their values, for DescribeConfigs' source
 	dynamic  *atomic.Pointer[Dynamic]
 }
+
+// FoundBrokerID gives a broker that was configured without an id the one that it has found. It is for the start, before anybody reads the id.
+func (b *Broker) FoundBrokerID(id int32) { b.BrokerID, b.brokerIDFound = id, true }
 
 // Topic is the configuration of one topic (org.apache.kafka.storage.internals.log.LogConfig).
 type Topic struct {

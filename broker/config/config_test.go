@@ -58,7 +58,9 @@ func TestLoadNamesTheLineOfAMistake(t *testing.T) {
 		{good + "log.cleanup.policy=shred\n", `f:3: log.cleanup.policy: "shred" is not one of`},
 		{good + "auto.create.topics.enable=yes\n", "f:3: auto.create.topics.enable"},
 		{good + "replica.lag.time.max.ms=100\n", "f:3: replica.fetch.wait.max.ms must not"},
-		{"zookeeper.connect=z:1\n", "f: broker.id is missing"},
+		{"zookeeper.connect=z:1\nbroker.id.generation.enable=false\n", "f:2: broker.id is missing"},
+		{"zookeeper.connect=z:1\nbroker.id=-1\nbroker.id.generation.enable=false\n", "f:3: broker.id is missing"},
+		{"zookeeper.connect=z:1\nbroker.id=-2\n", "f:2: broker.id: -2 is out of range"},
 		{"broker.id=1\n", "f: zookeeper.connect is missing"},
 		{good + "a=\\u12\n", "f:3:"},
 	} {
@@ -227,7 +229,7 @@ func TestLoadJudgesTheWhole(t *testing.T) {
 	if _, _, err := Load("f", []byte(good+"replica.socket.timeout.ms=1\n"), "replica.fetch.wait.max.ms=1"); err != nil {
 		t.Errorf("an override that mends the file: %v", err)
 	}
-	for _, text := range []string{"broker.id=1000\n", "broker.id=1001\nbroker.id.generation.enable=false\n", "broker.id=1001\nreserved.broker.max.id=1001\n"} {
+	for _, text := range []string{"", "broker.id=-1\n", "broker.id=1000\n", "broker.id=1001\nbroker.id.generation.enable=false\n", "broker.id=1001\nreserved.broker.max.id=1001\n"} {
 		if _, notes, err := Load("f", []byte("zookeeper.connect=z:1\n"+text)); err != nil || len(notes) != 0 {
 			t.Errorf("%q: notes %q, error %v", text, notes, err)
 		}

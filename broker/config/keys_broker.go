@@ -24,8 +24,8 @@ var brokerKeys = []*Key[Broker]{
 	boolean("barnabas.eligible.leader.replicas.enable", false, func(b *Broker) *bool { return &b.EligibleLeaderReplicas }, "Whether replicas that left the ISR while it was below min.insync.replicas may lead when everybody in it has lost its data (KIP-966), and brokers say whether they have kept theirs. Barnabas's own."),
 	intKey("barnabas.requests.in.flight.max", 64, 1, func(b *Broker) *int { return &b.RequestsInFlightMax }, "Replies that may wait on one connection before it is no longer read. Barnabas's own."),
 	integer("barnabas.transaction.version", Short, 0, 0, 2, func(b *Broker) *int16 { return &b.TransactionVersion }, "The level of the feature transaction.version: 0 as in Kafka 3.9; 2 has every transaction end with a new producer epoch (KIP-890). Barnabas's own."),
-	int32Key("broker.id", -1, -1, func(b *Broker) *int32 { return &b.BrokerID }, "This broker's id; -1 is not set."),
-	boolean("broker.id.generation.enable", true, func(b *Broker) *bool { return &b.BrokerIDGeneration }, "Whether broker.id must stay below the ids that are generated; none are here."),
+	brokerID(),
+	boolean("broker.id.generation.enable", true, func(b *Broker) *bool { return &b.BrokerIDGeneration }, "Whether a broker without broker.id takes one that no other has; ids that are given must then stay below these."),
 	text("broker.rack", "", func(b *Broker) *string { return &b.Rack }, "The rack this broker stands in."),
 	millis("connections.max.idle.ms", Long, 600000, -1, func(b *Broker) *time.Duration { return &b.ConnectionsIdleMax }, "Time after which an idle connection is closed."),
 	boolean("controlled.shutdown.enable", true, func(b *Broker) *bool { return &b.ControlledShutdownEnable }, "Whether leadership is handed over before a stop."),
@@ -90,7 +90,7 @@ var brokerKeys = []*Key[Broker]{
 	millis("replica.socket.timeout.ms", Int, 30000, 1, func(b *Broker) *time.Duration { return &b.ReplicaSocketTimeout }, "Time a follower waits for the leader's answer."),
 	intKey("replication.quota.window.num", 11, 1, func(b *Broker) *int { return &b.ReplicationQuotas.Num }, "Samples of which the rate of throttled replicas is made."),
 	seconds("replication.quota.window.size.seconds", Int, 1, 1, func(b *Broker) *time.Duration { return &b.ReplicationQuotas.Length }, "Time of each of them."),
-	int32Key("reserved.broker.max.id", 1000, 0, func(b *Broker) *int32 { return &b.ReservedBrokerIDMax }, "The greatest broker.id while broker.id.generation.enable is true."),
+	int32Key("reserved.broker.max.id", 1000, 0, func(b *Broker) *int32 { return &b.ReservedBrokerIDMax }, "The greatest broker.id while broker.id.generation.enable is true; those that are generated are above it."),
 	int32Key("socket.request.max.bytes", 100<<20, 1, func(b *Broker) *int32 { return &b.RequestBytesMax }, "The largest request."),
 	millis("transaction.max.timeout.ms", Int, 900000, 1, func(b *Broker) *time.Duration { return &b.TransactionTimeoutMax }, "The longest transaction that a producer may ask for."),
 	boolean("transaction.partition.verification.enable", true, func(b *Broker) *bool { return &b.TransactionVerification }, "Whether leaders ask the coordinator, before the first record of a transaction, if the partition is part of it (KIP-890)."),
@@ -105,6 +105,19 @@ var brokerKeys = []*Key[Broker]{
 	{Name: "zookeeper.connection.timeout.ms", Type: Int, Default: "", Doc: "Time that a start waits for ZooKeeper; by default zookeeper.session.timeout.ms.",
 		set: setConnectTimeout, get: getConnectTimeout},
 	int32Key("zookeeper.session.timeout.ms", 18000, 1, func(b *Broker) *int32 { return &b.ZookeeperSessionMs }, "Time without contact after which ZooKeeper declares this broker dead."),
+}
+
+// brokerID is broker.id as it was configured, whatever id the broker has found for itself (as with KafkaConfig, where only the field changes).
+func brokerID() *Key[Broker] {
+	k := int32Key("broker.id", -1, -1, func(b *Broker) *int32 { return &b.BrokerID }, "This broker's id; -1 takes the one in meta.properties, or has one generated.")
+	configured := k.get
+	k.get = func(b *Broker) string {
+		if b.brokerIDFound {
+			return k.Default
+		}
+		return configured(b)
+	}
+	return k
 }
 
 func hostPort(text, key string) (host string, port int32, err error) {

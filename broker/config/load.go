@@ -160,9 +160,9 @@ func (b *Broker) complete(name string, seen map[string]int) []error {
 		}
 		return fmt.Sprintf("%s:%d", name, line)
 	}
-	if b.BrokerID < 0 {
-		// DEVIATION(KafkaConfig): Kafka generates an id, unless it is told not to.
-		errs = append(errs, fmt.Errorf("%s: broker.id is missing; give each broker of the cluster its own", name))
+	if b.BrokerID < 0 && !b.BrokerIDGeneration {
+		errs = append(errs, fmt.Errorf("%s: broker.id is missing; give each broker of the cluster its own, or set broker.id.generation.enable=true",
+			at("broker.id", "broker.id.generation.enable")))
 	}
 	if b.BrokerIDGeneration && b.BrokerID > b.ReservedBrokerIDMax {
 		errs = append(errs, fmt.Errorf("%s: broker.id is %d, more than reserved.broker.max.id, %d; set broker.id.generation.enable=false",

@@ -11,10 +11,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Election types of ElectLeaders (ElectionType).
+// Election types of ElectLeaders; there are no others (ElectionType).
 const (
-	electionPreferred int8 = 0
-	electionUnclean   int8 = 1
+	ElectionPreferred int8 = 0
+	ElectionUnclean   int8 = 1
 )
 
 // ElectLeaders elects the preferred replicas of partitions, or, uncleanly, any live replica of those that have no leader,
@@ -89,10 +89,6 @@ func answerElection(resp *kmsg.ElectLeadersResponse, tp wire.TopicPartition, err
 // electAsked holds the elections of a request, and tells the leaders of those that took place.
 func (m *machine) electAsked(req *kmsg.ElectLeadersRequest, expected map[wire.TopicPartition]int32) (*kmsg.ElectLeadersResponse, error) {
 	resp := req.ResponseKind().(*kmsg.ElectLeadersResponse)
-	if req.ElectionType != electionPreferred && req.ElectionType != electionUnclean {
-		resp.ErrorCode = kerr.InvalidRequest.Code
-		return resp, nil
-	}
 	var tps []wire.TopicPartition
 	for _, t := range req.Topics {
 		for _, n := range t.Partitions {
@@ -106,7 +102,7 @@ func (m *machine) electAsked(req *kmsg.ElectLeadersRequest, expected map[wire.To
 	}
 	slices.SortFunc(tps, wire.TopicPartition.Compare)
 	why := electPreferred
-	if req.ElectionType == electionUnclean {
+	if req.ElectionType == ElectionUnclean {
 		why = electUnclean
 	}
 	errs, err := m.holdElections(slices.Compact(tps), why)

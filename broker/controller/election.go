@@ -123,6 +123,8 @@ func shrunk(s zookeeper.PartitionState, brokers []int32) (next zookeeper.Partiti
 		}
 	}
 	// A partition that waits leaderless for its last member, and loses it once more, is where it was.
+	//
+	// DEVIATION(ReplicaStateMachine): Kafka writes that, too, in a leader epoch of its own, and so for every one of several brokers.
 	if next.Leader == s.Leader && slices.Equal(next.ISR, s.ISR) {
 		return s, false
 	}

@@ -107,8 +107,6 @@ func (s *stage) elect(t *testing.T, d *datadriven.TestData, out *strings.Builder
 		switch arg.Key {
 		case "unclean":
 			req.ElectionType = 1
-		case "type":
-			d.ScanArgs(t, "type", &req.ElectionType)
 		case "all":
 		default:
 			tp := tpOf(arg.Key)

@@ -221,11 +221,12 @@ func (m *machine) deleteTopics(req *kmsg.DeleteTopicsRequest, wanted []kmsg.Dele
 	return resp, m.deletionsMarked(marked)
 }
 
-// findTopic finds a topic by name or by id.
+// findTopic finds a topic by name or by id; of both, which no request gets to ask (api), by id.
 func (m *machine) findTopic(w kmsg.DeleteTopicsRequestTopic) (*topic, *kerr.Error) {
 	byID := w.TopicID != [16]byte{}
 	switch {
-	case byID && w.Topic != nil, !byID && w.Topic == nil:
+	case !byID && w.Topic == nil:
+		// DEVIATION(KIP-516): Kafka says TOPIC_AUTHORIZATION_FAILED, since nobody is allowed to delete the topic null.
 		return nil, kerr.InvalidRequest
 	case byID:
 		if t := m.topics[m.topicNames[w.TopicID]]; t != nil {

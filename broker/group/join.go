@@ -201,6 +201,7 @@ func (g *Group) replaceStatic(now Now, r JoinRequest, oldID string, answer func(
 	m, leaderBefore := g.member(oldID), g.leader
 	before := *m
 	g.rename(m, r.NewID)
+	// DEVIATION(KIP-345): with Kafka the client's id and host, which are written and described, stay those of the old self.
 	m.clientID, m.clientHost = r.ClientID, r.ClientHost
 	g.update(m, r, answer)
 	g.beat(m, now)
@@ -232,6 +233,8 @@ func (g *Group) replacedStatic(now Now, m *member, before member, leaderBefore s
 	}
 	if err != nil {
 		markStaticMemberNotWritten.Hit()
+		// DEVIATION(KIP-345): Kafka tells the group's generation, protocol and leader along with the error; and the member is left with its new
+		// self's protocols, which it takes for the old ones.
 		m.answerJoin(refuseJoin("", err))
 		m.protocols, m.session, m.rebalance = before.protocols, before.session, before.rebalance
 		m.clientID, m.clientHost = before.clientID, before.clientHost
@@ -240,6 +243,7 @@ func (g *Group) replacedStatic(now Now, m *member, before member, leaderBefore s
 		return
 	}
 	if g.state != Stable {
+		// DEVIATION(KIP-345): Kafka answers it with the generation that is over, and it has to join again.
 		markStaticMemberBackIntoARebalance.Hit()
 		return // a rebalance has begun: it is answered with the others
 	}

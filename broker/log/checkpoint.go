@@ -158,7 +158,7 @@ func (m Meta) encode() []byte {
 
 func parseMeta(data []byte) (Meta, error) {
 	m := Meta{BrokerID: -1}
-	version := ""
+	version := "0" // which need not be said
 	for line := range strings.SplitSeq(string(data), "\n") {
 		line = strings.TrimSpace(line)
 		if line == "" || line[0] == '#' || line[0] == '!' {

@@ -383,20 +383,34 @@ func (m *Manager) Meta() Meta {
 	return Meta{BrokerID: -1}
 }
 
-// SetMeta writes meta.properties where it is missing. Errors: INCONSISTENT_CLUSTER_ID when a directory belongs to
-// another cluster, and a plain error when it belongs to another broker.
+// VerifyMeta holds the directories to a cluster and a broker, and without one, -1, to each other. It returns the broker that was named or
+// that they name, -1 if none does. Errors: INCONSISTENT_CLUSTER_ID when a directory belongs to another cluster, and a plain error when it
+// belongs to another broker.
 //
-// Source: MetaPropertiesEnsemble#verify.
+// Source: MetaPropertiesEnsemble#verify, #nodeId.
+func (m *Manager) VerifyMeta(meta Meta) (brokerID int32, err error) {
+	named := "this is"
+	for _, d := range m.dirs {
+		switch {
+		case d.health.err() != nil:
+		case d.meta.ClusterID != "" && d.meta.ClusterID != meta.ClusterID:
+			err = errors.Join(err, fmt.Errorf("%s belongs to cluster %s, this is %s: %w", d.path, d.meta.ClusterID, meta.ClusterID, kerr.InconsistentClusterID))
+		case d.meta.BrokerID < 0 || d.meta.BrokerID == meta.BrokerID:
+		case meta.BrokerID < 0:
+			meta.BrokerID, named = d.meta.BrokerID, d.path+" belongs to"
+		default:
+			err = errors.Join(err, fmt.Errorf("%s belongs to broker %d, %s %d", d.path, d.meta.BrokerID, named, meta.BrokerID))
+		}
+	}
+	return meta.BrokerID, err
+}
+
+// SetMeta writes meta.properties where it is missing or says less, once all directories are verified (VerifyMeta).
 func (m *Manager) SetMeta(meta Meta) error {
-	return m.eachDir(func(d *logDir) error {
-		if d.meta.ClusterID != "" && d.meta.ClusterID != meta.ClusterID {
-			return fmt.Errorf("%s belongs to cluster %s, this is %s: %w", d.path, d.meta.ClusterID, meta.ClusterID, kerr.InconsistentClusterID)
-		}
-		if d.meta.BrokerID >= 0 && d.meta.BrokerID != meta.BrokerID {
-			return fmt.Errorf("%s belongs to broker %d, this is %d", d.path, d.meta.BrokerID, meta.BrokerID)
-		}
-		return d.setMeta(meta)
-	})
+	if _, err := m.VerifyMeta(meta); err != nil {
+		return err
+	}
+	return m.eachDir(func(d *logDir) error { return d.setMeta(meta) })
 }
 
 // Recoveries says what opening did to each log, sorted by partition.

@@ -207,51 +207,71 @@ func (w *walker) anyRecord() (walked, error) {
 // plainRecord walks over a record that is whole in buf, sound and without headers, as nearly all are, at a fraction of the
 // cost. For anything else it does nothing and says so: the careful way then finds what is wrong.
 func (w *walker) plainRecord() (rec walked, ok bool) {
-	size, at := zigzag(w.buf, w.pos)
-	if at < 0 || size < 1 || size > int64(len(w.buf)-at) {
+	p := w.buf[w.pos:]
+	size, at := twoBytes(p, 0)
+	if at < 0 {
+		size, at = zigzag(p, 0)
+	}
+	if at < 0 || size < 1 || size > int64(len(p)-at) {
 		return rec, false
 	}
-	end := at + int(size)
-	p := w.buf[at:end]
-	var delta, n int64
-	if rec.timestampDelta, at = zigzag(p, 1); at < 0 { // behind the attributes
-		return rec, false
-	}
-	if delta, at = zigzag(p, at); at < 0 || delta != int64(int32(delta)) {
-		return rec, false
-	}
-	rec.offsetDelta = int32(delta)
-	for i := range 2 { // key, value
-		if n, at = zigzag(p, at); at < 0 || n > int64(len(p)-at) || n < math.MinInt32 {
+	p = p[:at+int(size)]
+	next := 0
+	if rec.timestampDelta, next = twoBytes(p, at+1); next < 0 { // behind the attributes
+		if rec.timestampDelta, next = zigzag(p, at+1); next < 0 {
 			return rec, false
 		}
-		if n >= 0 {
-			at += int(n)
-			rec.hasKey = rec.hasKey || i == 0
+	}
+	delta, at := twoBytes(p, next)
+	if at < 0 {
+		if delta, at = zigzag(p, next); at < 0 || delta != int64(int32(delta)) {
+			return rec, false
 		}
 	}
-	if n, at = zigzag(p, at); n != 0 || at != len(p) {
+	rec.offsetDelta = int32(delta)
+	n, next := twoBytes(p, at) // key
+	if next < 0 {
+		n, next = zigzag(p, at)
+	}
+	if next < 0 || n > int64(len(p)-next) || n < math.MinInt32 {
 		return rec, false
 	}
-	w.pos = end
+	if n >= 0 {
+		next += int(n)
+		rec.hasKey = true
+	}
+	n, at = twoBytes(p, next) // value
+	if at < 0 {
+		n, at = zigzag(p, next)
+	}
+	if at < 0 || n > int64(len(p)-at) || n < math.MinInt32 {
+		return rec, false
+	}
+	if at += int(max(n, 0)); at != len(p)-1 || p[at] != 0 { // no headers
+		return rec, false
+	}
+	w.pos += len(p)
 	return rec, true
+}
+
+// twoBytes reads a varint of one or two bytes from p[at:] that is not at the end of p; next is -1 for any other. It is small enough to be
+// part of its caller, where calling zigzag for each field was two thirds of the walk.
+func twoBytes(p []byte, at int) (v int64, next int) {
+	if uint(at)+1 >= uint(len(p)) {
+		return 0, -1
+	}
+	u := int64(p[at])
+	if at++; u >= 0x80 {
+		if u += int64(p[at])<<7 - 0x80; u >= 1<<14 {
+			return 0, -1
+		}
+		at++
+	}
+	return u>>1 ^ -(u & 1), at
 }
 
 // zigzag reads a varint of at most five bytes from p[at:]; next is -1 if it is longer, or not all there.
 func zigzag(p []byte, at int) (v int64, next int) {
-	if uint(at) < uint(len(p)) && p[at] < 0x80 {
-		u := int64(p[at])
-		return u>>1 ^ -(u & 1), at + 1
-	}
-	return zigzagLong(p, at)
-}
-
-// zigzagLong is zigzag for more than one byte.
-func zigzagLong(p []byte, at int) (v int64, next int) {
-	if uint(at) < uint(len(p))-1 && len(p) > 1 && p[at+1] < 0x80 { // two bytes: sizes of up to 8 KiB
-		u := int64(p[at]&0x7f) | int64(p[at+1])<<7
-		return u>>1 ^ -(u & 1), at + 2
-	}
 	var u uint64
 	for shift := uint(0); shift < 35 && uint(at) < uint(len(p)); shift += 7 {
 		b := p[at]

@@ -137,6 +137,33 @@ func (s *Store) RegisterBroker(info BrokerInfo) (epoch int64, err error) {
 	}
 }
 
+// GenerateBrokerID makes an id above reservedMax that no broker has got this way: it writes /brokers/seqid, and takes the version that
+// this write made. An id whose answer was lost is left unused.
+//
+// Source: KafkaZkClient#generateBrokerSequenceId, KafkaServer#generateBrokerId.
+func (s *Store) GenerateBrokerID(reservedMax int32) (int32, error) {
+	for {
+		var stat Stat
+		_, err := s.retry(func() (err error) {
+			stat, err = s.session.Set(s.options.Chroot+PathBrokerSequence, nil, AnyVersion)
+			return err
+		})
+		if errors.Is(err, ErrNoNode) {
+			if err := s.ensure(PathBrokerSequence, nil); err != nil {
+				return 0, err
+			}
+			continue
+		}
+		if err != nil {
+			return 0, wrap("set", PathBrokerSequence, err)
+		}
+		if id := int64(stat.Version) + int64(reservedMax); id <= math.MaxInt32 {
+			return int32(id), nil
+		}
+		return 0, fmt.Errorf("%s: no broker id is left above reserved.broker.max.id, %d", PathBrokerSequence, reservedMax)
+	}
+}
+
 // Brokers reads all registrations, by id, and with watch asks for an event when one comes, goes or changes.
 func (s *Store) Brokers(watch bool) ([]BrokerInfo, error) {
 	names, err := s.children(PathBrokerIDs, watch)

@@ -3,6 +3,7 @@ package zookeeper_test
 import (
 	"errors"
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -109,6 +110,21 @@ func TestWaitsForItsStaleRegistration(t *testing.T) {
 	third, _, _ := store(tree)
 	if _, err := third.RegisterBroker(zookeeper.BrokerInfo{ID: 1}); !errors.Is(err, zookeeper.ErrNodeExists) {
 		t.Errorf("a second broker 1: %v", err)
+	}
+}
+
+// Goal: no two brokers are given one id, each is above the reserved ones, and an answer that is lost costs a number and no more. Method: the
+// znode is missing at first, and an answer is lost.
+func TestGeneratedBrokerIDs(t *testing.T) {
+	s, session, _ := store(storetest.NewTree())
+	for i, c := range []struct{ reserved, want int32 }{{1000, 1001}, {1000, 1003}, {0, 4}, {math.MaxInt32 - 5, math.MaxInt32}, {math.MaxInt32 - 5, 0}} {
+		if i == 1 {
+			lose(session, "set", 1, storetest.AnswerLost)
+		}
+		id, err := s.GenerateBrokerID(c.reserved)
+		if id != c.want || (err != nil) != (c.want == 0) {
+			t.Errorf("above %d: %d, %v; want %d", c.reserved, id, err, c.want)
+		}
 	}
 }
 

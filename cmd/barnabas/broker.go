@@ -42,7 +42,11 @@ standard error. SIGTERM or SIGINT hands its leaderships over and stops it cleanl
 			if err != nil {
 				return err
 			}
-			e, err := realEnv(fmt.Sprintf("broker-%d", cfg.BrokerID), level, trial.bind, hook)
+			name := "broker"
+			if cfg.BrokerID >= 0 {
+				name = fmt.Sprintf("broker-%d", cfg.BrokerID)
+			}
+			e, err := realEnv(name, level, trial.bind, hook)
 			if err != nil {
 				return err
 			}
