@@ -91,6 +91,7 @@ type Broker struct {
 	channel    *controllerChannel
 	api        *api.API
 	server     *server.Server
+	listening  atomic.Pointer[server.Server] // the same, for those who may ask before it is there
 
 	clusterID  string
 	host       string // advertised
@@ -282,9 +283,10 @@ func (b *Broker) listen() error {
 		Env: b.e, Addr: b.cfg.ListenAddr, Handle: b.api.Handle, FrameBytesMax: b.cfg.RequestBytesMax,
 		InFlightMax: b.cfg.RequestsInFlightMax, IdleMax: b.cfg.ConnectionsIdleMax, Limits: b.connectionLimits, RateWindows: quota.Windows(b.cfg.Quotas),
 	})
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.server = s
+	if err == nil {
+		b.server = s
+		b.listening.Store(s)
+	}
 	return err
 }
 

@@ -179,10 +179,7 @@ func (b *Broker) obeyBrokerConfig(store *zookeeper.Store, own, cluster map[strin
 	}
 	if live := b.cfg.Live(); live.ConnectionsMax != was.ConnectionsMax || live.ConnectionsPerAddressMax != was.ConnectionsPerAddressMax ||
 		live.ConnectionsPerAddress != was.ConnectionsPerAddress || live.ConnectionRateMax != was.ConnectionRateMax {
-		b.mu.Lock()
-		s := b.server
-		b.mu.Unlock()
-		if s != nil { // else it begins with them
+		if s := b.listening.Load(); s != nil { // else it begins with them
 			s.LimitsChanged()
 		}
 	}

@@ -29,7 +29,7 @@ type conn struct {
 	socket env.Conn
 	peer   string
 	index  int          // in server.conns, under server.mu
-	used   atomic.Int64 // when the last request came, or the connection (env.Instant)
+	used   atomic.Int64 // when the last request came (env.Instant), 0 before
 	in     frameReader
 	out    sender
 	idle   idleClock
@@ -55,7 +55,6 @@ func newConn(s *Server, socket env.Conn) *conn {
 	c := &conn{server: s, env: s.env, socket: socket, peer: socket.RemoteAddr()}
 	c.mu = s.env.NewMutex()
 	c.changed = s.env.NewCond(c.mu)
-	c.used.Store(int64(s.env.Mono()))
 	c.in = frameReader{source: socket, max: s.o.FrameBytesMax, pool: s.buffers}
 	c.out = sender{socket: socket}
 	c.idle = idleClock{env: s.env, socket: socket, max: s.o.IdleMax}

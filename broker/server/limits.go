@@ -33,13 +33,16 @@ const unbounded = math.MaxInt32
 
 var evTooMany = env.NewKind("too-many-connections", env.Warn, "most", "suppressed")
 
-// gate lets connections in, one after the other, as the limits say. All of it belongs to the acceptor but counts, which the server's mutex guards.
+// gate lets connections in, one after the other, as the limits say.
 type gate struct {
 	s      *Server
 	limits func() Limits
 	rate   *quota.Rate
 	window time.Duration
-	counts map[string]int // connections of each address
+
+	// Guarded by the server's mutex:
+	counts  map[string]int // connections of each address
+	waiting bool           // the acceptor waits for a place, or for its time
 }
 
 func newGate(s *Server) *gate {
@@ -50,31 +53,51 @@ func newGate(s *Server) *gate {
 	return &gate{s: s, limits: s.o.Limits, rate: quota.NewRate(w), window: w.Length, counts: map[string]int{}}
 }
 
-// pass waits until a connection may be served, and counts it. It is false if it may not be, as the address has too many or the server is
-// closing; the connection is for the caller to close.
-func (g *gate) pass(address string) bool {
+// wait returns when one more connection may be served, or the server is closing.
+func (g *gate) wait() {
 	pause := g.pause()
+	if pause <= 0 && g.limits().Connections >= unbounded {
+		return
+	}
 	s := g.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	g.waiting = true
 	for until := s.env.Mono().Add(pause); !s.closing && pause > 0 && s.env.Mono() < until; {
 		s.changed.WaitUntil(until)
 	}
 	for !s.closing && len(s.conns) >= g.limits().Connections {
 		s.changed.Wait()
 	}
-	if s.closing {
-		return false
-	}
+	g.waiting = false
+}
+
+// enter counts a connection; it is false if its address has too many. The caller holds the server's mutex.
+func (g *gate) enter(address string) bool {
 	limits := g.limits()
 	if most := limits.perAddress(address); g.counts[address] >= most {
-		if ok, suppressed := s.bad.allow(); ok {
-			s.env.Emit(env.Event{Kind: evTooMany, V: [4]int64{int64(most), suppressed}, Text: address})
+		if ok, suppressed := g.s.bad.allow(); ok {
+			g.s.env.Emit(env.Event{Kind: evTooMany, V: [4]int64{int64(most), suppressed}, Text: address})
 		}
 		return false
 	}
 	g.counts[address]++
 	return true
+}
+
+// leave counts a connection that is over. The caller holds the server's mutex.
+func (g *gate) leave(address string) {
+	if g.counts[address]--; g.counts[address] <= 0 {
+		delete(g.counts, address)
+	}
+	g.wake()
+}
+
+// wake has the acceptor look again, if it waits. The caller holds the server's mutex.
+func (g *gate) wake() {
+	if g != nil && g.waiting {
+		g.s.changed.Broadcast()
+	}
 }
 
 // pause counts one more connection, and says for how long it has come too soon: a window at most, as Kafka has it.
@@ -88,13 +111,6 @@ func (g *gate) pause() time.Duration {
 	return min(g.rate.Excess(float64(rate), now), g.window)
 }
 
-// leave counts a connection that is over. The caller holds the server's mutex.
-func (g *gate) leave(address string) {
-	if g.counts[address]--; g.counts[address] <= 0 {
-		delete(g.counts, address)
-	}
-}
-
 // LimitsChanged has the server look at its limits again: whoever waits may be let in, and of too many connections those are closed that were not
 // used for the longest time (SocketServer.Processor#closeExcessConnections).
 func (s *Server) LimitsChanged() {
@@ -104,7 +120,7 @@ func (s *Server) LimitsChanged() {
 	most := s.gate.limits().Connections
 	s.mu.Lock()
 	excess := slices.Clone(s.conns)
-	s.changed.Broadcast()
+	s.gate.wake()
 	s.mu.Unlock()
 	slices.SortStableFunc(excess, func(a, b *conn) int { return int(a.used.Load()) - int(b.used.Load()) })
 	for _, c := range excess[:max(0, len(excess)-most)] {

@@ -90,7 +90,7 @@ func (s *Server) Start() {
 func (s *Server) StopReading() {
 	s.mu.Lock()
 	s.closing = true
-	s.changed.Broadcast()
+	s.gate.wake()
 	s.mu.Unlock()
 	s.listener.Close()
 	for _, c := range s.open() {
@@ -121,9 +121,10 @@ func (s *Server) accept() {
 	for {
 		socket, err := s.listener.Accept()
 		switch {
-		case err == nil && s.gate != nil && !s.gate.pass(addressOf(socket.RemoteAddr())):
-			socket.Close()
 		case err == nil:
+			if s.gate != nil {
+				s.gate.wait()
+			}
 			s.serve(socket)
 		case errors.Is(err, env.ErrClosed):
 			return
@@ -138,7 +139,7 @@ func (s *Server) accept() {
 func (s *Server) serve(socket env.Conn) {
 	c := newConn(s, socket)
 	s.mu.Lock()
-	if s.closing {
+	if s.closing || s.gate != nil && !s.gate.enter(addressOf(c.peer)) {
 		s.mu.Unlock()
 		socket.Close()
 		return
@@ -161,7 +162,6 @@ func (s *Server) forget(c *conn) {
 	s.conns = s.conns[:last]
 	if s.gate != nil {
 		s.gate.leave(addressOf(c.peer))
-		s.changed.Broadcast()
 	}
 }
 
