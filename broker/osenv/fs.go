@@ -218,8 +218,13 @@ func (f *file) ReadAt(p []byte, offset int64) (int, error) {
 		return 0, wrap("read", f.name, err)
 	}
 	defer call.end()
+	n, err := f.read(p, offset)
+	return n, wrap("read", f.name, err)
+}
+
+func (f *file) read(p []byte, offset int64) (int, error) {
 	if err := f.hold(); err != nil {
-		return 0, wrap("read", f.name, err)
+		return 0, err
 	}
 	defer f.drop()
 	for read := 0; ; {
@@ -230,7 +235,7 @@ func (f *file) ReadAt(p []byte, offset int64) (int, error) {
 		switch {
 		case err == unix.EINTR:
 		case err != nil:
-			return read, wrap("read", f.name, err)
+			return read, err
 		case n == 0:
 			return read, io.EOF
 		default:
