@@ -79,9 +79,9 @@ type fetchPart struct {
 	tp        wire.TopicPartition
 	id        [16]byte // of the topic; zero in requests by name
 	cached    *sessionPart
-	asked     *kmsg.FetchRequestTopicPartition
-	err       error // known before the read, or that of the last read
-	invalid   bool  // err was known before the read
+	asked     *kmsg.FetchRequestTopicPartition // in a full request
+	err       error                            // known before the read, or that of the last read
+	invalid   bool                             // err was known before the read
 	read      partition.ReadOptions
 	result    partition.ReadResult
 	out       *kmsg.FetchResponseTopicPartition
@@ -180,22 +180,23 @@ func (f *fetching) fromSession(req *kmsg.FetchRequest) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f.parts = make([]fetchPart, 0, len(s.parts))
-	asked := make([]kmsg.FetchRequestTopicPartition, len(s.parts)) // as it is now: later requests of the session change it
-	for i, p := range s.parts {
+	for _, p := range s.parts {
 		if p.topic == "" {
 			if topic := snapshot.TopicByID(p.key.id); topic != nil {
 				p.topic = topic.Name
 			}
 		}
-		asked[i] = p.asked
-		f.addPart(p.topic, p.key.id, &asked[i], p)
+		f.addPart(p.topic, p.key.id, &p.asked, p)
 	}
 	return len(s.parts)
 }
 
-// addPart sets down one partition to read. A topic id that nobody knows, zero among them, has no name.
+// addPart sets down one partition to read. cached is its place in the session, whose later requests may change p. A topic id that nobody knows, zero among them, has no name.
 func (f *fetching) addPart(name string, id [16]byte, p *kmsg.FetchRequestTopicPartition, cached *sessionPart) {
-	part := fetchPart{tp: wire.TopicPartition{Topic: name, Partition: p.Partition}, id: id, cached: cached, asked: p, elsewhere: -1}
+	part := fetchPart{tp: wire.TopicPartition{Topic: name, Partition: p.Partition}, id: id, cached: cached, elsewhere: -1}
+	if cached == nil {
+		part.asked = p
+	}
 	part.read = partition.ReadOptions{
 		Offset: p.FetchOffset, CurrentLeaderEpoch: p.CurrentLeaderEpoch, LastFetchedEpoch: p.LastFetchedEpoch,
 		MaxBytes: p.PartitionMaxBytes, LogStartOffset: p.LogStartOffset,
@@ -377,16 +378,14 @@ func (s *fetchSession) answered(f *fetching) bool {
 	if s.epoch != f.epoch {
 		return false
 	}
-	var gave map[*sessionPart]bool
+	gave := 0
 	for i := range f.parts {
 		part := &f.parts[i]
 		n := part.result.Slice.Len
 		part.silent = !part.cached.told(part.out, n)
 		if n > 0 {
-			if gave == nil {
-				gave = map[*sessionPart]bool{}
-			}
-			gave[part.cached] = true
+			part.cached.gave = true
+			gave++
 		}
 	}
 	s.rotate(gave)

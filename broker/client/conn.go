@@ -154,9 +154,11 @@ func (c *Conn) Addr() string { return c.addr }
 func (c *Conn) write() {
 	const pieceBytesMax = 64 << 10
 	var piece []byte
+	var calls []*call
 	for {
-		calls, ok := c.takeOut(pieceBytesMax)
-		if !ok {
+		clear(calls)
+		var ok bool
+		if calls, ok = c.takeOut(calls[:0], pieceBytesMax); !ok {
 			return
 		}
 		piece = piece[:0]
@@ -185,8 +187,8 @@ func (c *Conn) write() {
 	}
 }
 
-// takeOut waits for requests to write, takes one or more of them, and counts them as sent from here on.
-func (c *Conn) takeOut(bytesMax int) ([]*call, bool) {
+// takeOut waits for requests to write, appends one or more of them to calls, and counts them as sent from here on.
+func (c *Conn) takeOut(calls []*call, bytesMax int) ([]*call, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for len(c.out) == 0 && c.err == nil {
@@ -200,7 +202,7 @@ func (c *Conn) takeOut(bytesMax int) ([]*call, bool) {
 		size += len(c.out[n].frame)
 		n++
 	}
-	calls := append([]*call(nil), c.out[:n]...)
+	calls = append(calls, c.out[:n]...)
 	c.out = dropFront(c.out, n)
 	for _, k := range calls {
 		if k.answered {
