@@ -28,7 +28,7 @@ type JoinRequest struct {
 type JoinResult struct {
 	Err                    *kerr.Error
 	MemberID               string
-	Generation             int32 // -1 with an error
+	Generation             int32 // -1 with an error, but for a static member's return that could not be written
 	ProtocolType, Protocol string
 	Leader                 string
 	SkipAssignment         bool
@@ -193,16 +193,14 @@ func (g *Group) updateAndRebalance(now Now, m *member, r JoinRequest, answer fun
 	g.maybeRebalance(now)
 }
 
-// replaceStatic lets a static member that has restarted take its old self's place (KIP-345). In a stable group no rebalance
-// follows, unless another protocol would be chosen.
+// replaceStatic lets a static member that has restarted take its old self's place (KIP-345): all of it but the id and what it can do, the client's id and
+// host too. In a stable group no rebalance follows, unless another protocol would be chosen.
 //
 // Source: GroupCoordinator#updateStaticMemberAndRebalance.
 func (g *Group) replaceStatic(now Now, r JoinRequest, oldID string, answer func(JoinResult)) {
 	m, leaderBefore := g.member(oldID), g.leader
 	before := *m
 	g.rename(m, r.NewID)
-	// DEVIATION(KIP-345): with Kafka the client's id and host, which are written and described, stay those of the old self.
-	m.clientID, m.clientHost = r.ClientID, r.ClientHost
 	g.update(m, r, answer)
 	g.beat(m, now)
 	switch g.state {
@@ -233,11 +231,11 @@ func (g *Group) replacedStatic(now Now, m *member, before member, leaderBefore s
 	}
 	if err != nil {
 		markStaticMemberNotWritten.Hit()
-		// DEVIATION(KIP-345): Kafka tells the group's generation, protocol and leader along with the error; and the member is left with its new
-		// self's protocols, which it takes for the old ones.
-		m.answerJoin(refuseJoin("", err))
+		result := g.joined(m, false)
+		result.Err, result.MemberID, result.Leader = err, "", leaderBefore
+		m.answerJoin(result)
+		// DEVIATION(KIP-345): Kafka leaves the member with its new self's protocols, which it takes for the old ones.
 		m.protocols, m.session, m.rebalance = before.protocols, before.session, before.rebalance
-		m.clientID, m.clientHost = before.clientID, before.clientHost
 		g.rename(m, before.id)
 		g.beat(m, now)
 		return
