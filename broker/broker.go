@@ -91,6 +91,7 @@ type Broker struct {
 	channel    *controllerChannel
 	api        *api.API
 	server     *server.Server
+	listening  atomic.Pointer[server.Server] // the same, for those who may ask before it is there
 
 	clusterID  string
 	host       string // advertised
@@ -277,12 +278,22 @@ func (b *Broker) start() (*zookeeper.Store, error) {
 
 // listen binds the address. A known port is bound last, when requests can be served: who connects to a broker that is
 // still starting, or waits for its old registration to go, is refused and turns to another at once (SocketServer).
-func (b *Broker) listen() (err error) {
-	b.server, err = server.Listen(server.Options{
+func (b *Broker) listen() error {
+	s, err := server.Listen(server.Options{
 		Env: b.e, Addr: b.cfg.ListenAddr, Handle: b.api.Handle, FrameBytesMax: b.cfg.RequestBytesMax,
-		InFlightMax: b.cfg.RequestsInFlightMax, IdleMax: b.cfg.ConnectionsIdleMax,
+		InFlightMax: b.cfg.RequestsInFlightMax, IdleMax: b.cfg.ConnectionsIdleMax, Limits: b.connectionLimits, RateWindows: quota.Windows(b.cfg.Quotas),
 	})
+	if err == nil {
+		b.server = s
+		b.listening.Store(s)
+	}
 	return err
+}
+
+// connectionLimits are the bounds of connections as they are now.
+func (b *Broker) connectionLimits() server.Limits {
+	c := b.cfg.Live()
+	return server.Limits{Connections: c.ConnectionsMax, PerAddress: c.ConnectionsPerAddressMax, Overrides: c.AddressOverrides(), Rate: c.ConnectionRateMax}
 }
 
 // identify finds out which cluster and, if the configuration does not tell, which broker this is, and holds the log directories to it.

@@ -177,6 +177,12 @@ func (b *Broker) obeyBrokerConfig(store *zookeeper.Store, own, cluster map[strin
 	if b.cfg.Live().NumReplicaFetchers != was.NumReplicaFetchers {
 		b.replicas.ResizeFetchers()
 	}
+	if live := b.cfg.Live(); live.ConnectionsMax != was.ConnectionsMax || live.ConnectionsPerAddressMax != was.ConnectionsPerAddressMax ||
+		live.ConnectionsPerAddress != was.ConnectionsPerAddress || live.ConnectionRateMax != was.ConnectionRateMax {
+		if s := b.listening.Load(); s != nil { // else it begins with them
+			s.LimitsChanged()
+		}
+	}
 	now := b.cfg.TopicDefaults()
 	if now == before {
 		return nil

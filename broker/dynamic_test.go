@@ -123,7 +123,7 @@ func TestBrokerConfigsTakeEffectAtRunTime(t *testing.T) {
 			broker      int32
 			name, value string
 		}{
-			{1, "broker.id", "7"}, {-1, "zookeeper.connect", "other:2181"}, {-1, "listeners", "PLAINTEXT://x:1"}, {1, "max.connections", "5"},
+			{1, "broker.id", "7"}, {-1, "zookeeper.connect", "other:2181"}, {-1, "listeners", "PLAINTEXT://x:1"}, {1, "max.connections", "0"}, {-1, "max.connection.creation.rate", "0"}, {1, "max.connections.per.ip", "0"},
 			{1, "no.such.key", "1"}, {1, "num.replica.fetchers", "0"}, {1, "num.replica.fetchers", "3"}, {-1, "num.replica.fetchers", "x"},
 			{1, "log.cleaner.threads", "9"}, {-1, "num.io.threads", "3"}, {1, "log.cleaner.dedupe.buffer.size", "1000"}, {1, "min.insync.replicas", "0"},
 		} {
@@ -284,4 +284,53 @@ func TestFetchersAreResizedAtRunTime(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Goal: bounds of connections, set at run time for one broker, hold at once for those that are open, and for new ones. Method: idle connections of a
+// node of its own; the broker may have a few, then one of that address, then any number.
+func TestConnectionBoundsAtRunTime(t *testing.T) {
+	h := newHarness(t, 15, func(*config.Broker) {})
+	h.client("admin", func(e env.Env, c *client.Client) {
+		create(t, c)
+		addr := name(2) + ":9092"
+		open := func(conn env.Conn) bool {
+			conn.SetReadDeadline(e.Mono().Add(100 * time.Millisecond))
+			_, err := conn.Read(make([]byte, 1))
+			return errors.Is(err, env.ErrTimeout)
+		}
+		dial := func() env.Conn {
+			conn, err := e.Dial(addr, time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			e.Sleep(100 * time.Millisecond)
+			return conn
+		}
+		first, second := dial(), dial()
+		if err := set(t, e, c, 2, "max.connections.per.ip.overrides", "127.0.0.1:1"); err != nil {
+			t.Fatal(err)
+		}
+		if err := set(t, e, c, 2, "max.connections.per.ip", "1"); err != nil {
+			t.Fatal(err)
+		}
+		if !open(first) || !open(second) {
+			t.Error("a bound of addresses closes what was there before")
+		}
+		if open(dial()) {
+			t.Error("more connections of an address than there may be")
+		}
+		if err := set(t, e, c, 2, "max.connections.per.ip", ""); err != nil {
+			t.Fatal(err)
+		}
+		third := dial()
+		if !open(third) {
+			t.Error("the bound was taken back, and holds")
+		}
+		if err := set(t, e, c, 2, "max.connections", "1"); err != nil {
+			t.Fatal(err)
+		}
+		if open(first) || open(second) {
+			t.Error("connections that nobody has used stay open beyond max.connections")
+		}
+	})
 }

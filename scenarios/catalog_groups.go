@@ -80,19 +80,18 @@ var groupCatalog = []*Scenario{
 			p.Members = 2
 			p.brokers(3)
 			kept := time.Duration(5000+r.IntN(1500)) * time.Millisecond
-			g := &p.Load.Groups
-			g.On, g.Off = time.Duration(2000+r.IntN(1500))*time.Millisecond, []time.Duration{kept / 2, kept / 2, kept*2 + g.Session}
-			p.Load.OffsetsRetention = kept
-			p.Configure = append(p.Configure, func(c *config.Broker) {
-				c.OffsetsRetention, c.OffsetsRetentionCheckInterval = kept, 300*time.Millisecond
-			})
+			p.Load.Groups.On = time.Duration(2000+r.IntN(1500)) * time.Millisecond
+			p.keepOffsets(kept)
 			p.weigh(map[faults.Kind]int{faults.Crash: 6, faults.Pause: 2, faults.ZooKeeperExpire: 1})
 			p.Faults.Must = []faults.Kind{faults.Crash}
 			p.Faults.Gap = 1500 * time.Millisecond
 			p.HealAt = 34 * time.Second
 			p.Faults.End = p.HealAt
-			p.Settled = 3*g.On + kept*3 + g.Session + time.Second // a whole round
 			p.Least.Expired = 1
+		},
+		Real: func(p *Plan) { // offsets.retention.minutes knows nothing shorter than one, and minutes of load at full speed are a long history
+			p.keepOffsets(time.Minute)
+			p.Load.Pause *= 10
 		},
 	},
 	{
@@ -108,6 +107,17 @@ var groupCatalog = []*Scenario{
 			p.Least.FiredAny = 1
 		},
 	},
+}
+
+// keepOffsets has offsets expire after a time: the group is empty for less than that, twice, and then for more; the run ends with a whole round.
+func (p *Plan) keepOffsets(kept time.Duration) {
+	g := &p.Load.Groups
+	g.Off = []time.Duration{kept / 2, kept / 2, kept*2 + g.Session}
+	p.Load.OffsetsRetention = kept
+	p.Configure = append(p.Configure, func(c *config.Broker) {
+		c.OffsetsRetention, c.OffsetsRetentionCheckInterval = kept, 300*time.Millisecond
+	})
+	p.Settled = 3*g.On + kept*3 + g.Session + time.Second
 }
 
 // group makes the plan that of a group: its members take the place of the consumers, sessions are short, and one partition holds all

@@ -8,6 +8,7 @@ import (
 	"barnabas/broker/partition"
 	"barnabas/broker/wire"
 	"barnabas/broker/zookeeper"
+	zkserver "barnabas/broker/zookeeper/server"
 	"barnabas/faults"
 	"barnabas/faults/schedule"
 	"barnabas/reports"
@@ -19,6 +20,7 @@ import (
 type registry struct {
 	c               *simCluster
 	partitions      []registeredPartition
+	read            readUpTo
 	history         []reports.Leadership
 	elections       int
 	heirsLed        int // elections of eligible leader replicas
@@ -38,6 +40,12 @@ type registry struct {
 	watched map[string]bool       // the topics of partitions
 	named   map[string]namedTopic // other topics, as their znodes were last read
 	gone    map[[16]byte]bool     // ids of topics that were asked to be deleted
+}
+
+// readUpTo is how far the tree of a life of ZooKeeper was read.
+type readUpTo struct {
+	server *zkserver.Server
+	zxid   int64
 }
 
 type registeredPartition struct {
@@ -67,6 +75,11 @@ func (r *registry) look() {
 	if r.c.zk == nil {
 		return
 	}
+	now := readUpTo{r.c.zk, r.c.zk.Zxid()}
+	if now == r.read {
+		return
+	}
+	r.read = now
 	for i := range r.partitions {
 		r.lookPartition(&r.partitions[i])
 	}

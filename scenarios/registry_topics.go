@@ -1,8 +1,6 @@
 package scenarios
 
 import (
-	"slices"
-
 	"barnabas/broker/metadata"
 	"barnabas/broker/zookeeper"
 	"barnabas/scenarios/oracle"
@@ -21,10 +19,17 @@ type namedTopic struct {
 //
 // While ZooKeeper is down nobody can tell, and all topics that may come and go are left out.
 func (r *registry) promised(v oracle.View) oracle.View {
-	v.Replicas = slices.DeleteFunc(v.Replicas, func(one oracle.Replica) bool {
-		topic := one.State.TP.Topic
-		return !r.watched[topic] && !metadata.IsInternal(topic) && !r.lives(topic, one.State.TopicID)
-	})
+	kept := 0
+	for i := range v.Replicas {
+		if s := &v.Replicas[i].State; !r.watched[s.TP.Topic] && !metadata.IsInternal(s.TP.Topic) && !r.lives(s.TP.Topic, s.TopicID) {
+			continue
+		}
+		if kept < i { // each is large: slices.DeleteFunc hands them over by value
+			v.Replicas[kept] = v.Replicas[i]
+		}
+		kept++
+	}
+	v.Replicas = v.Replicas[:kept]
 	return v
 }
 

@@ -19,6 +19,7 @@ import (
 	"barnabas/scenarios/oracle"
 	"barnabas/scenarios/workload"
 	"barnabas/sim/cluster"
+	"barnabas/sim/disk"
 	"barnabas/sim/rng"
 	"barnabas/sim/trace"
 
@@ -120,7 +121,7 @@ func (r *run) prepare() {
 	r.plan.Load.Groups.CommitFetched = r.o.Bugs.Has(bug.CommitUnread)
 	r.load = workload.New(r.plan.Load, &r.recorder, r.observe)
 	r.view = newRegistry(r.c)
-	r.oracle = oracle.New(disks{r.c, map[file]string{}})
+	r.oracle = oracle.New(disks{r.c})
 	clients := r.addClients()
 	r.world = newFaultWorld(r.c, r.view, r.load, clients)
 	r.nemesis = nemesis.New(nemesis.Options{World: r.world, Timers: timers{r.w}, Schedule: r.schedule, End: env.Instant(r.plan.HealAt), Admit: r.view.admit})
@@ -458,23 +459,17 @@ type timers struct{ *cluster.World }
 func (t timers) At(at env.Instant, f func()) { t.World.At(at, f) }
 
 // disks lets the oracle read the brokers' files.
-type disks struct {
-	c     *simCluster
-	names map[file]string // paths, which cost more to join than to keep
+type disks struct{ c *simCluster }
+
+func (d disks) Find(broker int32, dir string, tp wire.TopicPartition, name string) oracle.File {
+	return &file{d.c.w, d.c.node(broker).name, disk.NewPeeker(path.Join(dir, tp.String(), name))}
 }
 
+// file is a file of the disk that is in a node at the time.
 type file struct {
-	dir  string
-	tp   wire.TopicPartition
-	name string
+	w      *cluster.World
+	node   string
+	peeker *disk.Peeker
 }
 
-func (d disks) Peek(broker int32, dir string, tp wire.TopicPartition, name string, p []byte, offset int64) int {
-	f := file{dir, tp, name}
-	where, ok := d.names[f]
-	if !ok {
-		where = path.Join(dir, tp.String(), name)
-		d.names[f] = where
-	}
-	return d.c.w.Disk(d.c.node(broker).name).Peek(where, p, offset)
-}
+func (f *file) Peek(p []byte, offset int64) int { return f.peeker.Peek(f.w.Disk(f.node), p, offset) }

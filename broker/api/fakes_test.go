@@ -35,6 +35,7 @@ type desk struct {
 	partitions map[wire.TopicPartition]*fakePartition
 	real       map[wire.TopicPartition]*partition.Partition // those that are no fakes (txn_test.go)
 	lost       bool                                         // nobody is reached
+	intercept  func(kmsg.Request) kmsg.Response             // answers in a broker's stead, unless nil or with nil
 	unreadable bool                                         // __consumer_offsets cannot be read: its load does not end
 	unloadable bool                                         // nor can __transaction_state
 	takenOver  wire.TopicPartition                          // this one is led from its second use on

@@ -51,6 +51,7 @@ type sessionPart struct {
 	hw        int64 // -1: before the first answer, and after an error
 	lastStart int64 // log start offset
 	gone      bool  // removed from the session; an older request may still hold it
+	gave      bool  // records, in the answer that is being made
 }
 
 // tp is the partition by name, as far as the name is known.
@@ -126,20 +127,23 @@ func (p *sessionPart) told(out *kmsg.FetchResponseTopicPartition, records int32)
 	return must
 }
 
-// rotate puts the parts that gave records behind the others, in their order. The caller holds mu.
-func (s *fetchSession) rotate(gave map[*sessionPart]bool) {
-	if len(gave) == 0 {
+// rotate puts the parts that gave records behind the others, in their order; gave says how many. The caller holds mu.
+func (s *fetchSession) rotate(gave int) {
+	if gave == 0 {
 		return
 	}
-	rest, last := make([]*sessionPart, 0, len(s.parts)), make([]*sessionPart, 0, len(gave))
-	for _, p := range s.parts {
-		if gave[p] {
-			last = append(last, p)
-		} else {
-			rest = append(rest, p)
+	parts := make([]*sessionPart, 0, len(s.parts))
+	for _, last := range []bool{false, true} {
+		for _, p := range s.parts {
+			if p.gave == last {
+				parts = append(parts, p)
+			}
 		}
 	}
-	s.parts = append(rest, last...)
+	for _, p := range parts {
+		p.gave = false
+	}
+	s.parts = parts
 }
 
 // sessionCache holds the sessions of one broker, and decides who goes when there are too many.

@@ -49,6 +49,12 @@ func (d *desk) sendToBroker(_ int32, req kmsg.Request, timeout time.Duration, do
 		done(nil, env.ErrRefused)
 		return
 	}
+	if d.intercept != nil {
+		if resp := d.intercept(req); resp != nil {
+			done(resp, nil)
+			return
+		}
+	}
 	conn, err := client.Dial(d.e, d.server.Addr(), client.ConnOptions{})
 	if err != nil {
 		done(nil, err)

@@ -276,19 +276,24 @@ func (k *Consumer) poll(timeout time.Duration) ([]Fetched, error) {
 
 // handOver takes what was fetched of partitions that are not paused, and moves their positions. k.mu is held.
 func (k *Consumer) handOver() []Fetched {
-	var out, kept []Fetched
-	for _, f := range k.fetched {
-		i, found := k.find(f.TP)
-		if found && k.positions[i].paused {
-			kept = append(kept, f)
+	all := k.fetched
+	k.fetched = nil
+	out := all[:0]
+	for i := range all {
+		f := &all[i]
+		at, found := k.find(f.TP)
+		if found && k.positions[at].paused {
+			k.fetched = append(k.fetched, *f)
 			continue
 		}
 		if found && (f.Err == nil || f.Next > f.From) {
-			k.positions[i].handed = f.Next
+			k.positions[at].handed = f.Next
 		}
-		out = append(out, f)
+		if len(out) < i {
+			all[len(out)] = *f
+		}
+		out = out[:len(out)+1]
 	}
-	k.fetched = kept
 	return out
 }
 

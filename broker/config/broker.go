@@ -66,6 +66,10 @@ type Broker struct {
 	RequestBytesMax                int32         // socket.request.max.bytes
 	RequestsInFlightMax            int           // barnabas.requests.in.flight.max: replies waiting on one connection
 	ConnectionsIdleMax             time.Duration // connections.max.idle.ms
+	ConnectionsMax                 int           // max.connections
+	ConnectionsPerAddressMax       int           // max.connections.per.ip
+	ConnectionsPerAddress          string        // max.connections.per.ip.overrides; AddressOverrides takes it apart
+	ConnectionRateMax              int           // max.connection.creation.rate
 	LogFlushOffsetCheckpoint       time.Duration // log.flush.offset.checkpoint.interval.ms
 	LogFlushSchedulerInterval      time.Duration // log.flush.scheduler.interval.ms
 	LogCleanerEnable               bool          // log.cleaner.enable

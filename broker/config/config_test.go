@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"math"
 	"os"
 	"slices"
@@ -233,7 +234,7 @@ func TestLoadJudgesTheWhole(t *testing.T) {
 			t.Errorf("%q: notes %q, error %v", text, notes, err)
 		}
 	}
-	b, notes, err := Load("f", []byte(good+"listeners=PLAINTEXT://0.0.0.0:9092\nadvertised.listeners=PLAINTEXT://b:9092\nmax.connections=5\n"+
+	b, notes, err := Load("f", []byte(good+"listeners=PLAINTEXT://0.0.0.0:9092\nadvertised.listeners=PLAINTEXT://b:9092\nmetrics.num.samples=5\n"+
 		"replica.fetch.min.bytes=7\nlog.roll.jitter.hours=2\nzookeeper.session.timeout.ms=4000\ncompression.zstd.level=9\n"), "metric.reporters=")
 	if err != nil {
 		t.Fatal(err)
@@ -241,11 +242,36 @@ func TestLoadJudgesTheWhole(t *testing.T) {
 	if b.ReplicaFetchBytesMin != 7 || b.Topic.SegmentJitter != 2*time.Hour || b.ConnectTimeout() != 4*time.Second {
 		t.Errorf("min bytes %d, jitter %v, connect %v", b.ReplicaFetchBytesMin, b.Topic.SegmentJitter, b.ConnectTimeout())
 	}
-	if len(notes) != 3 || !strings.Contains(notes[0], "f:5: max.connections has no effect") || !strings.Contains(notes[2], "--override: metric.reporters has no") {
+	if len(notes) != 3 || !strings.Contains(notes[0], "f:5: metrics.num.samples has no effect") || !strings.Contains(notes[2], "--override: metric.reporters has no") {
 		t.Errorf("notes %q", notes)
 	}
 	if b, _, err = Load("f", []byte("broker.id=1\nzookeeper.connect=[::1]\nzookeeper.connection.timeout.ms=9\n")); err != nil || b.ConnectTimeout() != 9*time.Millisecond || b.ZookeeperConnect[0] != "[::1]:2181" {
 		t.Errorf("%v, %v", b, err)
+	}
+}
+
+// Goal: bounds of connections are read, those of single addresses too, and what is nonsense is refused with the reason.
+func TestConnectionBounds(t *testing.T) {
+	const good = "broker.id=1\nzookeeper.connect=z:1\n"
+	b, notes, err := Load("f", []byte(good+"max.connections=5\nmax.connections.per.ip=0\nmax.connections.per.ip.overrides=127.0.0.1:3, [::1]:4,::ffff:10.0.0.1:5\nmax.connection.creation.rate=7\n"))
+	if err != nil || len(notes) > 0 {
+		t.Fatalf("%v; notes %q", err, notes)
+	}
+	if want := map[string]int{"127.0.0.1": 3, "::1": 4, "10.0.0.1": 5}; !maps.Equal(b.AddressOverrides(), want) || b.ConnectionsMax != 5 || b.ConnectionsPerAddressMax != 0 || b.ConnectionRateMax != 7 {
+		t.Errorf("%v, %d, %d, %d", b.AddressOverrides(), b.ConnectionsMax, b.ConnectionsPerAddressMax, b.ConnectionRateMax)
+	}
+	for text, want := range map[string]string{
+		"max.connections.per.ip=0":                        "f:3: max.connections.per.ip can be 0 only if",
+		"max.connections.per.ip.overrides=127.0.0.1":      `"127.0.0.1" is not address:connections`,
+		"max.connections.per.ip.overrides=somewhere:3":    `"somewhere:3" is not address:connections`,
+		"max.connections.per.ip.overrides=127.0.0.1:many": `"127.0.0.1:many"`,
+		"max.connections.per.ip.overrides=127.0.0.1:-1":   `"127.0.0.1:-1"`,
+		"max.connections=-1":                              "max.connections",
+		"max.connection.creation.rate=a few":              "max.connection.creation.rate",
+	} {
+		if _, _, err := Load("f", []byte(good+text+"\n")); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
 	}
 }
 

@@ -20,15 +20,15 @@ type Dynamic struct {
 // dynamicKeys are the broker's own keys that can be set while it runs, besides the defaults of topics. Each of them takes effect at
 // once, but for the last four, which Kafka has and which mean nothing here.
 //
-// DEVIATION(KIP-226): of those that Kafka can set at run time, listeners, advertised.listeners, listener.security.protocol.map, max.connections and its
-// kin, metric.reporters, and all of SSL, SASL and remote storage are not settings of this broker at all, or not at run time, and
+// DEVIATION(KIP-226): of those that Kafka can set at run time, listeners, advertised.listeners, listener.security.protocol.map, metric.reporters, and all of SSL, SASL and remote storage are not settings of this broker at all, or not at run time, and
 // are refused, as are keys that nobody knows.
 //
 // Source: LogCleaner.ReconfigurableConfigs, DynamicThreadPool.ReconfigurableConfigs, DynamicProducerStateManagerConfig,
 // SocketServer.ReconfigurableConfigs.
 var dynamicKeys = []string{
 	"log.cleaner.backoff.ms", "log.cleaner.dedupe.buffer.size", "log.cleaner.io.buffer.load.factor", "log.cleaner.io.buffer.size",
-	"log.cleaner.io.max.bytes.per.second", "log.cleaner.threads", "num.replica.fetchers", "producer.id.expiration.ms",
+	"log.cleaner.io.max.bytes.per.second", "log.cleaner.threads",
+	"max.connection.creation.rate", "max.connections", "max.connections.per.ip", "max.connections.per.ip.overrides", "num.replica.fetchers", "producer.id.expiration.ms",
 	"transaction.partition.verification.enable",
 	"background.threads", "num.io.threads", "num.network.threads", "num.recovery.threads.per.data.dir",
 }
@@ -153,6 +153,15 @@ func (b *Broker) ValidateDynamic(configs map[string]string, cluster bool) error 
 		return err
 	}
 	now := b.Live()
+	switch {
+	case d.live.ConnectionsMax == 0 && now.ConnectionsMax != 0:
+		return fmt.Errorf("Invalid max.connections 0")
+	case d.live.ConnectionRateMax == 0 && now.ConnectionRateMax != 0:
+		return fmt.Errorf("Invalid max.connection.creation.rate 0")
+	}
+	if err := d.live.connectionsConflict(); err != nil {
+		return err
+	}
 	for _, k := range threadKeys {
 		was, will := k.field(now), k.field(d.live)
 		switch {

@@ -57,6 +57,11 @@ var brokerKeys = []*Key[Broker]{
 	millis("log.flush.offset.checkpoint.interval.ms", Int, 60000, 1, func(b *Broker) *time.Duration { return &b.LogFlushOffsetCheckpoint }, "Time between recovery-point checkpoints."),
 	millis("log.flush.scheduler.interval.ms", Long, math.MaxInt64, 1, func(b *Broker) *time.Duration { return &b.LogFlushSchedulerInterval }, "Time between looks for logs to flush."),
 	millis("log.retention.check.interval.ms", Long, 300000, 1, func(b *Broker) *time.Duration { return &b.LogRetentionCheck }, "Time between looks for segments that retention lets go."),
+	intKey("max.connection.creation.rate", math.MaxInt32, 0, func(b *Broker) *int { return &b.ConnectionRateMax }, "New connections a second; what comes sooner waits to be accepted."),
+	intKey("max.connections", math.MaxInt32, 0, func(b *Broker) *int { return &b.ConnectionsMax }, "Connections that are open at once; while there are so many, new ones wait to be accepted."),
+	intKey("max.connections.per.ip", math.MaxInt32, 0, func(b *Broker) *int { return &b.ConnectionsPerAddressMax }, "Connections of one address; what comes above is closed."),
+	{Name: "max.connections.per.ip.overrides", Type: String, Default: "", Doc: "The same for some addresses, address:connections, comma-separated.",
+		set: setAddressOverrides, get: func(b *Broker) string { return b.ConnectionsPerAddress }},
 	intKey("max.incremental.fetch.session.cache.slots", 1000, 0, func(b *Broker) *int { return &b.FetchSessionSlots }, "Fetch sessions that the broker keeps."),
 	intKey("num.io.threads", 8, 1, func(b *Broker) *int { return &b.NumIOThreads }, "Accepted, and without effect here: every connection has its own tasks."),
 	intKey("num.network.threads", 3, 1, func(b *Broker) *int { return &b.NumNetworkThreads }, "Accepted, and without effect here: every connection has its own tasks."),
@@ -220,6 +225,46 @@ func setLogDirs(b *Broker, text string) error {
 	}
 	b.LogDirs = dirs
 	return nil
+}
+
+func setAddressOverrides(b *Broker, text string) error {
+	if _, err := addressOverrides(text); err != nil {
+		return err
+	}
+	b.ConnectionsPerAddress = text
+	return nil
+}
+
+// AddressOverrides are the connections that single addresses may have (max.connections.per.ip.overrides).
+func (b *Broker) AddressOverrides() map[string]int {
+	overrides, _ := addressOverrides(b.ConnectionsPerAddress) // it was checked when it was set
+	return overrides
+}
+
+// addressOverrides reads "address:connections,…".
+//
+// DEVIATION(KafkaConfig): Kafka takes names of hosts, too, and looks them up once, at the start.
+func addressOverrides(text string) (map[string]int, error) {
+	overrides := map[string]int{}
+	for item := range strings.SplitSeq(text, ",") {
+		if item = strings.TrimSpace(item); item == "" {
+			continue
+		}
+		i := strings.LastIndexByte(item, ':')
+		if i < 0 {
+			return nil, fmt.Errorf("%q is not address:connections", item)
+		}
+		addr, err := netip.ParseAddr(strings.Trim(item[:i], "[]"))
+		if err != nil {
+			return nil, fmt.Errorf("%q is not address:connections: %w", item, err)
+		}
+		n, err := parseInt(strings.TrimSpace(item[i+1:]), 0, math.MaxInt32)
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", item, err)
+		}
+		overrides[addr.Unmap().String()] = int(n)
+	}
+	return overrides, nil
 }
 
 func setZookeeperConnect(b *Broker, text string) error {

@@ -179,6 +179,9 @@ func (b *Broker) complete(name string, seen map[string]int) []error {
 		errs = append(errs, fmt.Errorf("%s: replica.socket.timeout.ms must not be less than replica.fetch.wait.max.ms, or fetches that wait fail",
 			at("replica.socket.timeout.ms", "replica.fetch.wait.max.ms")))
 	}
+	if err := b.connectionsConflict(); err != nil {
+		errs = append(errs, fmt.Errorf("%s: %w", at("max.connections.per.ip", "max.connections.per.ip.overrides"), err))
+	}
 	if err := b.Topic.conflict(); err != nil {
 		errs = append(errs, fmt.Errorf("%s: log.cleaner.%w", at("log.cleaner.min.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms"), err))
 	}
@@ -186,6 +189,14 @@ func (b *Broker) complete(name string, seen map[string]int) []error {
 		errs = append(errs, fmt.Errorf("%s: listeners is %s, to which nobody can connect; set advertised.listeners", at("listeners"), host))
 	}
 	return errs
+}
+
+// connectionsConflict refuses a broker to which nobody may connect (KafkaConfig#validateValues).
+func (b *Broker) connectionsConflict() error {
+	if b.ConnectionsPerAddressMax == 0 && len(b.AddressOverrides()) == 0 {
+		return fmt.Errorf("max.connections.per.ip can be 0 only if max.connections.per.ip.overrides says who may connect")
+	}
+	return nil
 }
 
 type logicalLine struct {

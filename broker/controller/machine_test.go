@@ -281,6 +281,12 @@ func (s *stage) run(t *testing.T, d *datadriven.TestData) string {
 		state, _ := zookeeper.DecodePartitionState(tp, data, stat.Version)
 		state.ISR = idsOf(d.CmdArgs[1].Vals)
 		s.tree.Set(zookeeper.PathPartitionState(tp), zookeeper.EncodePartitionState(state))
+	case "remade": // somebody else makes a topic anew
+		name := d.CmdArgs[0].Key
+		data, _, _ := s.tree.Get(zookeeper.PathTopic(name))
+		a, _ := zookeeper.DecodeTopic(name, data)
+		a.ID = [16]byte{0xee}
+		s.tree.Set(zookeeper.PathTopic(name), zookeeper.EncodeTopic(a))
 	case "failover":
 		err = s.failover(t)
 	case "usurp": // another controller is elected, and ours does not know

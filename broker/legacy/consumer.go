@@ -17,6 +17,9 @@ import (
 type Options struct {
 	Group     string   // group.id; may not hold a slash
 	Topics    []string // what it reads, one thread each
+	Whitelist string   // or it reads the topics whose whole name this regular expression matches (TopicFilter): those that come later, too
+	Blacklist string   // or those that it does not match
+	Internal  bool     // a whitelist or a blacklist may let Kafka's own topics through (exclude.internal.topics=false)
 	Open      zookeeper.Opener
 	Servers   []string      // zookeeper.connect, host:port each
 	SessionMs int32         // zookeeper.session.timeout.ms; 0 means 6000
@@ -54,12 +57,15 @@ type Consumer struct {
 	c  *client.Client
 	id string // group_host-ms-uuid
 
-	session zookeeper.Session // nil between two
-	due     bool              // something has changed: rebalance
-	owned   []claim           // by partition
-	k       *client.Consumer
-	autoAt  env.Instant
-	closed  bool
+	filter    *filter           // nil where it names its topics
+	topics    []string          // what it reads, sorted
+	session   zookeeper.Session // nil between two
+	due       bool              // something has changed: rebalance
+	topicsDue bool              // topics may have come or gone, of which the filter lets some through
+	owned     []claim           // by partition
+	k         *client.Consumer
+	autoAt    env.Instant
+	closed    bool
 }
 
 // claim is a partition that the consumer owns.
@@ -82,8 +88,12 @@ func New(e env.Env, c *client.Client, host string, o Options) (*Consumer, error)
 	if o.Backoff == 0 {
 		o.Backoff = 2 * time.Second
 	}
+	f, err := filterOf(o)
+	if err != nil {
+		return nil, err
+	}
 	o.Topics = slices.Compact(slices.Sorted(slices.Values(o.Topics)))
-	k := &Consumer{e: e, o: o, c: c, due: true}
+	k := &Consumer{e: e, o: o, c: c, filter: f, topics: o.Topics, due: true}
 	k.id = fmt.Sprintf("%s_%s-%d-%08x", o.Group, host, e.Now().UnixMilli(), e.Rand("legacy-consumer").Uint32())
 	k.k = client.NewConsumer(c, o.Fetch)
 	k.autoAt = e.Mono().Add(o.AutoCommit)
@@ -122,6 +132,13 @@ func (k *Consumer) ready() error {
 		}
 	}
 	k.hear()
+	if k.session != nil && k.topicsDue {
+		changed, err := k.readTopics()
+		if err != nil && !passing(err) {
+			return err
+		}
+		k.due = k.due || changed
+	}
 	if k.session == nil || !k.due {
 		return nil
 	}
@@ -164,6 +181,8 @@ func (k *Consumer) hear() {
 			return
 		}
 		switch {
+		case ev.Type != zookeeper.EventSession && ev.Path == zookeeper.PathTopics:
+			k.topicsDue = true
 		case ev.Type != zookeeper.EventSession:
 			k.due = true
 		case ev.State == zookeeper.StateExpired || ev.State == zookeeper.StateClosed:
@@ -193,7 +212,7 @@ func (k *Consumer) register() error {
 	}
 	k.session = session
 	path := zookeeper.PathConsumerIDs(k.o.Group) + "/" + k.id
-	data := encodeSubscription(k.o.Topics, k.e.Now().UnixMilli())
+	data := encodeSubscription(k.topics, k.filter, k.e.Now().UnixMilli())
 	for {
 		_, _, err = session.Create(path, data, zookeeper.Ephemeral)
 		switch {
@@ -222,7 +241,7 @@ func (k *Consumer) register() error {
 		k.session = nil
 		return fmt.Errorf("register consumer %s: %w", k.id, err)
 	}
-	k.due = true
+	k.due, k.topicsDue = true, k.filter != nil
 	return nil
 }
 

@@ -72,13 +72,17 @@ func (k *Consumer) committed(tp wire.TopicPartition) (int64, error) {
 // subscription is the content of a member's node: TopicCount#getTopicCountMap.
 type subscription struct {
 	Version      int            `json:"version"`
-	Subscription map[string]int `json:"subscription"` // topic → threads
+	Subscription map[string]int `json:"subscription"` // topic, or the one expression of a filter → threads
 	Pattern      string         `json:"pattern"`
 	Timestamp    string         `json:"timestamp"` // ms
 }
 
-func encodeSubscription(topics []string, nowMs int64) []byte {
-	s := subscription{Version: 1, Subscription: map[string]int{}, Pattern: "static", Timestamp: strconv.FormatInt(nowMs, 10)}
+// encodeSubscription is the node of a member that reads the topics, or those that the filter lets through.
+func encodeSubscription(topics []string, f *filter, nowMs int64) []byte {
+	s := subscription{Version: 1, Subscription: map[string]int{}, Pattern: patternStatic, Timestamp: strconv.FormatInt(nowMs, 10)}
+	if f != nil {
+		topics, s.Pattern = []string{f.regex}, f.pattern
+	}
 	for _, t := range topics {
 		s.Subscription[t] = 1
 	}
@@ -92,18 +96,39 @@ func encodeSubscription(topics []string, nowMs int64) []byte {
 // threadsMax bounds what another's node may ask for.
 const threadsMax = 1000
 
-func decodeSubscription(data []byte) (map[string]int, error) {
+// decodeSubscription tells a member's threads by topic. all are the topics that there are; it is asked for a member with a filter alone.
+func decodeSubscription(data []byte, internal bool, all func() ([]string, error)) (map[string]int, error) {
 	var s subscription
 	if err := json.Unmarshal(data, &s); err != nil {
 		return nil, fmt.Errorf("subscription: %w", err)
 	}
-	if s.Version != 1 || s.Pattern != "static" {
-		return nil, fmt.Errorf("subscription of version %d and pattern %q: not 1 and static", s.Version, s.Pattern)
+	if s.Version != 1 || s.Pattern != patternStatic && s.Pattern != patternWhitelist && s.Pattern != patternBlacklist {
+		return nil, fmt.Errorf("subscription of version %d and pattern %q: not 1, and static, white_list or black_list", s.Version, s.Pattern)
 	}
 	for topic, n := range s.Subscription { // unordered: any error will do
 		if n < 0 || n > threadsMax {
 			return nil, fmt.Errorf("subscription: %d threads of %s", n, topic)
 		}
 	}
-	return s.Subscription, nil
+	if s.Pattern == patternStatic || len(s.Subscription) == 0 {
+		return s.Subscription, nil
+	}
+	if len(s.Subscription) > 1 {
+		return nil, fmt.Errorf("subscription: a %s of %d expressions", s.Pattern, len(s.Subscription))
+	}
+	topics, err := all()
+	if err != nil {
+		return nil, err
+	}
+	threads := map[string]int{}
+	for regex, n := range s.Subscription { // unordered: there is one
+		f, err := newFilter(s.Pattern, regex, internal)
+		if err != nil {
+			return nil, fmt.Errorf("subscription: %w", err)
+		}
+		for _, topic := range f.of(topics) {
+			threads[topic] = n
+		}
+	}
+	return threads, nil
 }

@@ -15,6 +15,12 @@ import (
 // Source: ZKRebalancerListener#rebalance.
 func (k *Consumer) rebalance() (done bool, err error) {
 	k.due = false // what changes from here on asks for another
+	if k.topicsDue {
+		if _, err := k.readTopics(); err != nil {
+			k.due = true
+			return false, err
+		}
+	}
 	if err := k.release(); err != nil {
 		k.due = true
 		return false, err
@@ -56,6 +62,13 @@ func (k *Consumer) share() ([]wire.TopicPartition, error) {
 	if err != nil {
 		return nil, err
 	}
+	var all []string // topics: read once, and only where a member has a filter
+	allTopics := func() (_ []string, err error) {
+		if all == nil {
+			all, _, err = k.session.Children(zookeeper.PathTopics, false)
+		}
+		return all, err
+	}
 	readers := map[string][]string{} // by topic: threads
 	for _, name := range names {
 		data, _, err := k.session.Get(zookeeper.PathConsumerIDs(k.o.Group)+"/"+name, false)
@@ -65,7 +78,7 @@ func (k *Consumer) share() ([]wire.TopicPartition, error) {
 		if err != nil {
 			return nil, err
 		}
-		topics, err := decodeSubscription(data)
+		topics, err := decodeSubscription(data, k.o.Internal, allTopics)
 		if err != nil {
 			return nil, fmt.Errorf("%s/%s: %w", zookeeper.PathConsumerIDs(k.o.Group), name, err)
 		}
@@ -76,7 +89,7 @@ func (k *Consumer) share() ([]wire.TopicPartition, error) {
 		}
 	}
 	var mine []wire.TopicPartition
-	for _, topic := range k.o.Topics {
+	for _, topic := range k.topics {
 		threads := readers[topic]
 		slices.Sort(threads)
 		at := slices.Index(threads, k.thread())

@@ -95,16 +95,17 @@ func BenchmarkRead(b *testing.B) {
 
 // Goal: on real threads and real files, appends, reads and truncations at once stay apart. Run with -race.
 func TestRealThreads(t *testing.T) {
-	t.Run("page cache", func(t *testing.T) { realThreads(t, small) })
+	t.Run("page cache", func(t *testing.T) { realThreads(t, small, 0) })
+	t.Run("two descriptors", func(t *testing.T) { realThreads(t, small, 2) })
 	t.Run("synced, with retention", func(t *testing.T) {
 		c := keeping(5000, forever)
 		c.FlushMessages, c.FileDeleteDelay = 1, time.Millisecond
-		realThreads(t, c)
+		realThreads(t, c, 0)
 	})
 }
 
-func realThreads(t *testing.T, c config.Topic) {
-	e := osenv.New(osenv.Options{})
+func realThreads(t *testing.T, c config.Topic, descriptors int) {
+	e := osenv.New(osenv.Options{Descriptors: descriptors})
 	cfg := brokerConfig(t.TempDir())
 	cfg.LogRetentionCheck = 2 * time.Millisecond
 	m, err := log.OpenManager(e, cfg)

@@ -64,6 +64,18 @@ func (l *Log) checkTopicID(id [16]byte, created bool) error {
 	return l.setTopicID(id)
 }
 
+// AssignTopicID writes down the topic's id, for a log that was opened when nobody knew it.
+//
+// Errors: INCONSISTENT_TOPIC_ID when another one is known, NOT_LEADER_OR_FOLLOWER, KAFKA_STORAGE_ERROR. Source: UnifiedLog#assignTopicId.
+func (l *Log) AssignTopicID(id [16]byte) error {
+	l.mu.Lock()
+	defer l.unlock()
+	if err := l.usable(); err != nil {
+		return err
+	}
+	return l.setTopicID(id)
+}
+
 // setTopicID writes the topic's id if none is known. INCONSISTENT_TOPIC_ID when another one is.
 func (l *Log) setTopicID(id [16]byte) error {
 	if id == [16]byte{} || id == l.topicID {

@@ -3,6 +3,7 @@ package log
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"barnabas/broker/config"
@@ -60,6 +61,7 @@ func OpenManager(e env.Env, cfg *config.Broker) (m *Manager, err error) {
 		futures: map[wire.TopicPartition]*held{}, wanted: map[wire.TopicPartition]*logDir{}, retiring: map[wire.TopicPartition]retiring{}, intact: newIntact(e, cfg.EligibleLeaderReplicas)}
 	defer func() {
 		if err != nil {
+			m.closeFiles()
 			m.release()
 			m = nil
 		}
@@ -230,6 +232,15 @@ func (m *Manager) closeDirs(how func(*logDir) (clean bool, epoch int64)) error {
 		d.health.tell()
 	}
 	return all
+}
+
+// closeFiles closes the logs of a manager that has come to nothing. Nobody else has it, so that no lock is needed.
+func (m *Manager) closeFiles() {
+	for _, logs := range []map[wire.TopicPartition]*held{m.logs, m.futures} {
+		for _, tp := range slices.SortedFunc(maps.Keys(logs), wire.TopicPartition.Compare) {
+			logs[tp].log.closeFiles()
+		}
+	}
 }
 
 // release unlocks the directories.

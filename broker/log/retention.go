@@ -182,6 +182,8 @@ func (l *Log) rollAfter(g *segment, cfg *config.Topic) time.Duration {
 	if cfg.SegmentJitter <= 0 {
 		return cfg.Segment
 	}
-	sum := crc32.ChecksumIEEE([]byte(fileName(l.path, g.base, "")))
-	return cfg.Segment - time.Duration(int64(sum)*int64(time.Millisecond))%min(cfg.SegmentJitter, cfg.Segment)
+	if !g.jittered { // asked for with each append, and always the same
+		g.jitter, g.jittered = crc32.ChecksumIEEE([]byte(fileName(l.path, g.base, ""))), true
+	}
+	return cfg.Segment - time.Duration(int64(g.jitter)*int64(time.Millisecond))%min(cfg.SegmentJitter, cfg.Segment)
 }

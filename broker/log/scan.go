@@ -70,7 +70,11 @@ func (s *scanner) bytes(n int64) ([]byte, error) {
 	}
 	want := min(max(n, window), s.end-s.pos)
 	if int64(cap(s.buf)) < want {
-		s.buf = make([]byte, max(want, s.window))
+		room := want // of a small file no more than there is of it
+		if s.window == walkWindow {
+			room = max(want, walkWindow) // to be kept: see done
+		}
+		s.buf = make([]byte, room)
 	}
 	s.buf = s.buf[:want]
 	s.at = s.pos

@@ -43,13 +43,15 @@ type segment struct {
 	aborted *txnIndex
 	known   [placesKnown]atomic.Pointer[place] // that readers came by
 
-	sinceEntry   int64 // bytes since the last index entry
-	firstTime    int64 // the first batch's max timestamp, ms; -1 if none: what segment.ms counts from
-	maxTime      int64 // the largest timestamp, ms; -1 if none
-	maxTimeAt    int64 // the last offset of its batch
-	maxTimeKnown bool  // false for a sealed segment whose time index was not loaded
-	createdMs    int64 // wall clock
-	reindexed    bool  // since it was opened
+	sinceEntry   int64  // bytes since the last index entry
+	firstTime    int64  // the first batch's max timestamp, ms; -1 if none: what segment.ms counts from
+	maxTime      int64  // the largest timestamp, ms; -1 if none
+	maxTimeAt    int64  // the last offset of its batch
+	maxTimeKnown bool   // false for a sealed segment whose time index was not loaded
+	createdMs    int64  // wall clock
+	jitter       uint32 // what its part of segment.jitter.ms is made of, once jittered
+	jittered     bool
+	reindexed    bool // since it was opened
 }
 
 // newSegment is a segment without its file.

@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 
 	"barnabas/broker/env"
 	"golang.org/x/sys/unix"
@@ -25,19 +24,37 @@ func (e *Env) Open(name string, mode env.OpenMode) (env.File, error) {
 		return nil, wrap("open", name, err)
 	}
 	defer call.end()
-	fd, err := openFD(name, openFlags[mode]|unix.O_CLOEXEC)
+	f, err := e.files.openFile(name, mode)
 	if err != nil {
 		return nil, wrap("open", name, err)
 	}
-	if mode == env.ReadOnly { // for the others the system refuses directories itself
-		var st unix.Stat_t
-		if err := unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR {
-			unix.Close(fd)
-			return nil, wrap("open", name, unix.EISDIR)
-		}
+	f.hook = e.hook
+	return f, nil
+}
+
+func (t *files) openFile(name string, mode env.OpenMode) (*file, error) {
+	defer t.shrink(t.most)
+	t.names.RLock() // the name stays this file's until it is known here
+	defer t.names.RUnlock()
+	fd, err := t.openFD(name, openFlags[mode])
+	if err != nil {
+		return nil, err
 	}
-	f := &file{fd: fd, name: name, hook: e.hook}
+	var st unix.Stat_t
+	err = unix.Fstat(fd, &st)
+	if mode == env.ReadOnly && st.Mode&unix.S_IFMT == unix.S_IFDIR { // for the others the system refuses directories itself
+		err = unix.EISDIR
+	}
+	if err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	f := &file{files: t, fd: fd, name: name, path: filepath.Clean(name), flags: openFlags[mode] &^ (os.O_CREATE | os.O_EXCL), dev: st.Dev, ino: st.Ino}
 	f.refs.Store(1)
+	t.mu.Lock()
+	t.place(f)
+	t.enter(f)
+	t.mu.Unlock()
 	return f, nil
 }
 
@@ -58,7 +75,7 @@ func (e *Env) Rename(oldName, newName string) error {
 		return wrap("rename", oldName+" to "+newName, err)
 	}
 	defer call.end()
-	return wrap("rename", oldName+" to "+newName, os.Rename(oldName, newName))
+	return wrap("rename", oldName+" to "+newName, e.files.rename(oldName, newName, func() error { return os.Rename(oldName, newName) }))
 }
 
 // Remove removes a file or an empty directory. See env.FS.
@@ -68,7 +85,7 @@ func (e *Env) Remove(name string) error {
 		return wrap("remove", name, err)
 	}
 	defer call.end()
-	return wrap("remove", name, os.Remove(name))
+	return wrap("remove", name, e.files.remove(name, func() error { return os.Remove(name) }))
 }
 
 // MkdirAll makes a directory and those above it. See env.FS.
@@ -180,37 +197,6 @@ type lock int
 
 func (l lock) Close() error { return wrap("close", ".lock", unix.Close(int(l))) }
 
-// file is an open file: its descriptor itself, without the poller that an os.File is introduced to with six system calls and
-// that regular files cannot use.
-type file struct {
-	fd     int
-	refs   atomic.Int64 // of the handle, and of each call in progress; the last closes the descriptor
-	closed atomic.Bool
-	name   string
-	hook   *Hook
-}
-
-// hold keeps the descriptor from being closed, and its number from being given to another file, until drop.
-func (f *file) hold() error {
-	for !f.closed.Load() {
-		n := f.refs.Load()
-		if n == 0 {
-			break
-		}
-		if f.refs.CompareAndSwap(n, n+1) {
-			return nil
-		}
-	}
-	return os.ErrClosed
-}
-
-func (f *file) drop() error {
-	if f.refs.Add(-1) == 0 {
-		return unix.Close(f.fd)
-	}
-	return nil
-}
-
 // ReadAt is pread(2) until p is full or the file ends.
 func (f *file) ReadAt(p []byte, offset int64) (int, error) {
 	call, err := f.hook.before(opRead, f.name, nil)
@@ -218,8 +204,13 @@ func (f *file) ReadAt(p []byte, offset int64) (int, error) {
 		return 0, wrap("read", f.name, err)
 	}
 	defer call.end()
+	n, err := f.read(p, offset)
+	return n, wrap("read", f.name, err)
+}
+
+func (f *file) read(p []byte, offset int64) (int, error) {
 	if err := f.hold(); err != nil {
-		return 0, wrap("read", f.name, err)
+		return 0, err
 	}
 	defer f.drop()
 	for read := 0; ; {
@@ -230,7 +221,7 @@ func (f *file) ReadAt(p []byte, offset int64) (int, error) {
 		switch {
 		case err == unix.EINTR:
 		case err != nil:
-			return read, wrap("read", f.name, err)
+			return read, err
 		case n == 0:
 			return read, io.EOF
 		default:
@@ -262,6 +253,7 @@ func (f *file) write(p []byte, offset int64) (written int, err error) {
 		return 0, err
 	}
 	defer f.drop()
+	f.dirty.Store(true)
 	for written < len(p) {
 		n, err := unix.Pwrite(f.fd, p[written:min(len(p), written+ioMax)], offset+int64(written))
 		switch {
@@ -284,7 +276,7 @@ func (f *file) Truncate(size int64) error {
 		return wrap("truncate", f.name, err)
 	}
 	defer call.end()
-	return wrap("truncate", f.name, f.do(func() error { return unix.Ftruncate(f.fd, size) }))
+	return wrap("truncate", f.name, f.do(func() error { f.dirty.Store(true); return unix.Ftruncate(f.fd, size) }))
 }
 
 // do makes a system call on the descriptor, again while signals interrupt it.
@@ -325,16 +317,14 @@ func (f *file) Sync() error {
 		return wrap("fdatasync", f.name, err)
 	}
 	defer call.end()
-	return wrap("fdatasync", f.name, f.do(func() error { return unix.Fdatasync(f.fd) }))
-}
-
-// Close ends the handle. A call in progress in another task ends as if nothing had happened; the descriptor is closed behind
-// the last of them.
-func (f *file) Close() error {
-	if f.closed.Swap(true) {
-		return wrap("close", f.name, os.ErrClosed)
-	}
-	return wrap("close", f.name, f.drop())
+	return wrap("fdatasync", f.name, f.do(func() error {
+		f.dirty.Store(false) // what is written from here on makes it so again
+		err := unix.Fdatasync(f.fd)
+		if err != nil {
+			f.dirty.Store(true)
+		}
+		return err
+	}))
 }
 
 // Name is the path given to Open.

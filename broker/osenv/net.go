@@ -93,7 +93,11 @@ type conn struct {
 	tcp           *net.TCPConn
 	raw           syscall.RawConn
 	local, remote string
-	corked        bool // by WriteMore; of the task that writes
+
+	// Of the task that writes:
+	ahead  []byte // of WriteMore, not sent yet
+	corked bool   // TCP_CORK is on
+	holds  bool   // since something went out that the kernel may hold back
 
 	in      *inbound  // under a hook; nil without one
 	peer    string    // its host, under a hook
@@ -127,13 +131,19 @@ func (c *conn) Write(p []byte) (int, error) {
 	if err := c.beforeWrite(); err != nil {
 		return 0, err
 	}
-	var n int
-	var err error
-	if len(p) > 0 {
+	n, err := len(p), error(nil)
+	if c.corked && !c.holds {
+		c.push()
+	}
+	if len(c.ahead) > 0 {
+		if err = c.sendAhead(p); err != nil {
+			n = 0
+		}
+	} else if len(p) > 0 {
 		n, err = c.tcp.Write(p)
 	}
-	if c.corked {
-		c.cork(0)
+	if c.holds {
+		c.push()
 	}
 	return n, wrap("write", c.remote, err)
 }

@@ -28,6 +28,8 @@ type Options struct {
 	Bind string
 	// Hook, if not nil, may break links, files and the wall clock.
 	Hook *Hook
+	// Descriptors is how many descriptors of files are kept; 0 for half of what the process may have, over all environments that say 0.
+	Descriptors int
 }
 
 // Env is the real world. It is safe for concurrent use.
@@ -38,6 +40,7 @@ type Env struct {
 	bind  string
 	hook  *Hook // nil: nothing is broken on purpose
 	stats counters
+	files *files
 
 	mu     sync.Mutex
 	opened map[string]int // how often each random stream was
@@ -47,7 +50,10 @@ var _ env.Env = (*Env)(nil)
 
 // New makes an Env.
 func New(o Options) *Env {
-	e := &Env{base: time.Now(), opened: map[string]int{}, bind: o.Bind, hook: o.Hook}
+	e := &Env{base: time.Now(), opened: map[string]int{}, bind: o.Bind, hook: o.Hook, files: shared()}
+	if o.Descriptors > 0 {
+		e.files = newFiles(o.Descriptors)
+	}
 	binary.LittleEndian.PutUint64(e.seed[:], o.Seed)
 	if o.Seed == 0 {
 		crand.Read(e.seed[:])

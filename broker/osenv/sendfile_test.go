@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"barnabas/broker/env"
+
+	"golang.org/x/sys/unix"
 )
 
 func must(t *testing.T, err error) {
@@ -226,5 +228,58 @@ func BenchmarkSendFile(b *testing.B) {
 		if _, err := server.SendFile(f, 0, 1<<20); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// Goal: an answer in parts of 64 KiB, wherever in the file its records lie, is one packet where packets are that large, as a
+// sendfile(2) of the records alone would be; whatever the lengths, the peer gets every part in order, and the last at once.
+// Method: loopback; the kernel counts the packets.
+func TestAnswerInPartsIsOnePacket(t *testing.T) {
+	e := New(Options{Seed: 1})
+	f, data := randomFile(t, e, 1<<20)
+	client, server := connect(t, e)
+	answer := func(head, offset, n, tail int) {
+		t.Helper()
+		want := bytes.Join([][]byte{data[:head], data[offset : offset+n], data[:tail]}, nil)
+		_, err := server.WriteMore(want[:head])
+		if err == nil {
+			_, err = server.SendFile(f, int64(offset), int64(n))
+		}
+		if err == nil {
+			_, err = server.Write(want[head+n:])
+		}
+		must(t, err)
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(client, got); err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("%d bytes, %d from %d on, %d: other bytes arrived, or %v", head, n, offset, tail, err)
+		}
+	}
+	packets := func() uint32 {
+		var info *unix.TCPInfo
+		var err error
+		server.raw.Control(func(fd uintptr) { info, err = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) })
+		must(t, err)
+		if info.Snd_mss < 65_400 {
+			t.Skipf("packets of %d bytes", info.Snd_mss)
+		}
+		return info.Data_segs_out
+	}
+	r := rand.New(rand.NewPCG(1, 1))
+	for range 300 { // also to have the windows grow
+		answer(r.IntN(3000), r.IntN(1<<19), r.IntN(200_000), r.IntN(3))
+		if r.IntN(3) == 0 {
+			_, err := server.Write([]byte("alone"))
+			must(t, err)
+			_, err = io.ReadFull(client, make([]byte, 5))
+			must(t, err)
+		}
+	}
+	const answers = 200
+	before := packets()
+	for range answers {
+		answer(67, r.IntN(1<<19), 65_213, 3)
+	}
+	if n := packets() - before; n > answers*11/10 { // a window may have been full
+		t.Errorf("%d packets for %d answers", n, answers)
 	}
 }

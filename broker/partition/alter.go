@@ -70,7 +70,7 @@ func (p *Partition) proposeEmptyELR() *Change {
 //
 // DEVIATION(KIP-903): Kafka sends -1 for all in ZooKeeper mode, and a ZooKeeper-mode controller does not look. Ours does.
 func (p *Partition) propose(isr []int32, added int32) *Change {
-	change := &Change{TP: p.tp, TopicID: p.topicID, LeaderEpoch: p.leaderEpoch, PartitionEpoch: p.partitionEpoch, Added: added}
+	change := &Change{TP: p.tp, TopicID: p.TopicID(), LeaderEpoch: p.leaderEpoch, PartitionEpoch: p.partitionEpoch, Added: added}
 	for _, id := range isr {
 		epoch := int64(-1)
 		if p.o.Bugs.Has(bug.StaleISRExpand) {

@@ -42,7 +42,7 @@ type Options struct {
 type Partition struct {
 	o       Options
 	tp      wire.TopicPartition
-	topicID [16]byte
+	topicID atomic.Pointer[[16]byte]
 	// current is the log, replaced under mu inside of a change, when the replica has moved to another log directory.
 	current atomic.Pointer[log.Log]
 
@@ -81,9 +81,11 @@ const (
 // New makes a partition without a role over its open log.
 func New(o Options) *Partition {
 	mu := o.Env.NewMutex()
-	p := &Partition{o: o, tp: o.TP, topicID: o.Log.TopicID(), mu: mu, turn: o.Env.NewCond(mu),
+	id := o.Log.TopicID()
+	p := &Partition{o: o, tp: o.TP, mu: mu, turn: o.Env.NewCond(mu),
 		leaderID: noLeader, leaderEpoch: noEpoch, leaderSince: noEpoch, epochStart: -1, partitionEpoch: noEpoch,
 		controllerEpoch: noEpoch, minISR: o.MinInsyncReplicas}
+	p.topicID.Store(&id)
 	p.current.Store(o.Log)
 	p.hw = min(max(o.HighWatermark, p.log().StartOffset()), p.log().EndOffset())
 	p.log().SetHighWatermark(p.hw)
@@ -93,8 +95,24 @@ func New(o Options) *Partition {
 // TP names the partition.
 func (p *Partition) TP() wire.TopicPartition { return p.tp }
 
-// TopicID is the topic's id, zero if it has none.
-func (p *Partition) TopicID() [16]byte { return p.topicID }
+// TopicID is the topic's id, zero if it has none. It takes no lock.
+func (p *Partition) TopicID() [16]byte { return *p.topicID.Load() }
+
+// AssignTopicID gives the partition, and its log, the id of its topic, where none is known: topics that are older than ids get theirs from a
+// controller that knows ids, and no new leader epoch comes with it (KIP-516).
+//
+// Errors: those of log.Log.AssignTopicID.
+func (p *Partition) AssignTopicID(id [16]byte) error {
+	if err := p.beginChange(); err != nil {
+		return p.fail("assign topic id", err)
+	}
+	err := p.log().AssignTopicID(id)
+	if err == nil {
+		p.topicID.Store(&id)
+	}
+	p.endChange()
+	return wrapped(p, "assign topic id", err)
+}
 
 // Log is the partition's log, for those who look at it (retention, checkers): appends and truncations go through here.
 // It is another one after the replica has moved to another log directory: do not keep it.

@@ -63,7 +63,7 @@ func (p *Partition) InSync(broker int32) bool {
 // Snapshot is the partition's state. Its slices are the partition's own, which are replaced and never changed. It takes no lock and makes no env call: it is for the simulator, which looks between
 // events, when nothing runs. In the real world it would be a data race.
 func (p *Partition) Snapshot() State {
-	return State{TP: p.tp, TopicID: p.topicID, Role: p.role, Offline: p.offline, Closed: p.closed, Changing: p.changing,
+	return State{TP: p.tp, TopicID: p.TopicID(), Role: p.role, Offline: p.offline, Closed: p.closed, Changing: p.changing,
 		LeaderID: p.leaderID, LeaderEpoch: p.leaderEpoch, PartitionEpoch: p.partitionEpoch, ControllerEpoch: p.controllerEpoch,
 		Replicas: p.replicas, ISR: p.isr.committed, ISRMaximal: p.isr.maximalSet(), ISRProposed: p.isr.proposed(),
 		MinISR: max(min(p.minISR, len(p.replicas)), p.isr.least), HighWatermark: p.hw, LastStable: p.log().LastStableOffset(p.hw), LogEndOffset: p.log().EndOffset(), LogStartOffset: p.log().StartOffset(),

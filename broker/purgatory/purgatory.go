@@ -52,7 +52,9 @@ func New[K comparable](e env.Env, name string) *Purgatory[K] {
 // ready is never asked by two tasks at once. It is called with no lock of the purgatory held, by the caller or by who
 // notifies; it may take partition locks, but must not call Notify for its own keys, nor Cancel.
 func (p *Purgatory[K]) Watch(keys []K, deadline env.Instant, ready func() bool) *Waiter {
-	w := &Waiter{room: &p.room, ready: ready}
+	own := &watch[K]{links: links[K]{purgatory: p}}
+	w := &own.waiter
+	w.room, w.ready = &p.room, ready
 	if ready() {
 		w.state.Store(stateReady)
 		return w
@@ -70,7 +72,7 @@ func (p *Purgatory[K]) Watch(keys []K, deadline env.Instant, ready func() bool) 
 	}
 	w.timer = entry{at: ceilTick(deadline), waiter: w}
 	p.enter(w, floorTick(now))
-	w.links = p.link(w, keys)
+	own.link(keys)
 	p.mu.Unlock()
 	w.check()
 	return w

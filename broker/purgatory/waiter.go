@@ -138,9 +138,21 @@ type links[K comparable] struct {
 	nodes     []node[K]
 }
 
-// link puts w at the end of the list of each key.
-func (p *Purgatory[K]) link(w *Waiter, keys []K) *links[K] {
-	in := &links[K]{purgatory: p, nodes: make([]node[K], len(keys))}
+// watch is a waiter and its places, in one piece of memory.
+type watch[K comparable] struct {
+	waiter Waiter
+	links  links[K]
+	few    [2]node[K]
+}
+
+// link puts the waiter at the end of the list of each key.
+func (o *watch[K]) link(keys []K) {
+	w, in, p := &o.waiter, &o.links, o.links.purgatory
+	if in.nodes = o.few[:]; len(keys) > len(o.few) {
+		in.nodes = make([]node[K], len(keys))
+	}
+	in.nodes = in.nodes[:len(keys)]
+	w.links = in
 	for i, key := range keys {
 		l := p.lists[key]
 		if l == nil {
@@ -156,7 +168,6 @@ func (p *Purgatory[K]) link(w *Waiter, keys []K) *links[K] {
 		}
 		l.last = n
 	}
-	return in
 }
 
 // unlink takes the waiter out of all lists, and drops those that are empty. Where Kafka leaves completed operations to

@@ -42,7 +42,13 @@ type Iterator struct {
 // first record. Errors wait in Err. The bytes are checked as they are walked: nothing that a batch holds makes an
 // iterator panic. The batch's CRC is not checked.
 func NewIterator(b Batch, limit int) *Iterator {
-	it := &Iterator{batch: b, left: b.Count(), buf: b.RecordBytes()}
+	it := new(Iterator) // inlined, this is in the caller's frame
+	it.begin(b, limit)
+	return it
+}
+
+func (it *Iterator) begin(b Batch, limit int) {
+	it.batch, it.left, it.buf = b, b.Count(), b.RecordBytes()
 	if b.Codec() != None {
 		if limit == 0 {
 			limit = DefaultUnpackedBytesMax
@@ -52,7 +58,6 @@ func NewIterator(b Batch, limit int) *Iterator {
 	if it.left < 0 && it.err == nil {
 		it.err = fmt.Errorf("%d records: %w", it.left, kerr.CorruptMessage)
 	}
-	return it
 }
 
 // Next moves to the next record and reports whether there is one.

@@ -214,9 +214,16 @@ func (m *Manager) obey(p *partition.Partition, o *order) error {
 		markObeyUnknownTopicOrPartition.Hit()
 		return fmt.Errorf("broker %d is not one of %v: %w", m.o.Config.BrokerID, o.state.Replicas, kerr.UnknownTopicOrPartition)
 	}
-	if have := p.TopicID(); o.topicID != ([16]byte{}) && have != ([16]byte{}) && have != o.topicID {
+	none := [16]byte{}
+	had := p.TopicID()
+	if o.topicID != none && had != none && had != o.topicID {
 		markObeyInconsistentTopicId.Hit()
-		return fmt.Errorf("topic id %x, not %x: %w", have, o.topicID, kerr.InconsistentTopicID)
+		return fmt.Errorf("topic id %x, not %x: %w", had, o.topicID, kerr.InconsistentTopicID)
+	}
+	if o.topicID != none && had == none && o.state.LeaderEpoch >= p.LeaderEpoch() {
+		if err := p.AssignTopicID(o.topicID); err != nil {
+			return err
+		}
 	}
 	a := partition.Assignment{Leader: o.state.Leader, LeaderEpoch: o.state.LeaderEpoch, PartitionEpoch: o.state.ZKVersion,
 		ControllerEpoch: o.state.ControllerEpoch, ISR: o.state.ISR, Replicas: o.state.Replicas, ISRMin: wire.ISRMin(&o.state.UnknownTags)}
@@ -231,8 +238,14 @@ func (m *Manager) obey(p *partition.Partition, o *order) error {
 		return nil
 	}
 	newEpoch, err := p.BecomeFollower(a)
-	if err != nil || !newEpoch {
+	if err != nil {
 		return err
+	}
+	if !newEpoch {
+		if had != o.topicID { // the controller knows ids since, or no longer
+			m.fetchAs(o.tp, o.topicID)
+		}
+		return nil
 	}
 	m.tellRole(o.tp, false, a.LeaderEpoch)
 	m.unfollow(o.tp)

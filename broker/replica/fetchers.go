@@ -84,16 +84,34 @@ func (f *fetcher) takeOthers(fetchers int) (others []*following) {
 		if fetcherNumber(n.tp, fetchers) == f.key.number {
 			return false
 		}
-		others = append(others, &following{tp: n.tp, topicID: n.topicID, p: n.p, leaderEpoch: n.leaderEpoch, due: n.due})
+		others = append(others, n.anew(n.topicID))
 		return true
 	})
 	return others
+}
+
+// setTopicID puts a new one in the partition's place: the task may be busy with the old.
+func (f *fetcher) setTopicID(tp wire.TopicPartition, topicID [16]byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if i, ok := f.find(tp); ok {
+		f.parts[i] = f.parts[i].anew(topicID)
+		f.wake.Broadcast()
+	}
 }
 
 // unfollow ends the fetching of a partition, from wherever. An answer that is on its way is not looked at.
 func (m *Manager) unfollow(tp wire.TopicPartition) {
 	for _, f := range m.sortedFetchers() {
 		f.remove(tp)
+	}
+}
+
+// fetchAs lets a partition that is being fetched be fetched by this topic id from now on, or with the zero one by its name
+// (AbstractFetcherThread#maybeUpdateTopicIds).
+func (m *Manager) fetchAs(tp wire.TopicPartition, topicID [16]byte) {
+	for _, f := range m.sortedFetchers() {
+		f.setTopicID(tp, topicID)
 	}
 }
 
@@ -144,6 +162,11 @@ type following struct {
 
 	// Of the round under way; the fetcher's task alone looks at it.
 	asked partition.FetchPosition
+}
+
+// anew is the same partition, of which nothing is under way. The caller holds the lock.
+func (n *following) anew(topicID [16]byte) *following {
+	return &following{tp: n.tp, topicID: topicID, p: n.p, leaderEpoch: n.leaderEpoch, due: n.due}
 }
 
 // add begins with a partition, in place of one of the same name.

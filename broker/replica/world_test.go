@@ -49,6 +49,7 @@ type world struct {
 	lives                               int64                                     // counts restarts
 	configure                           func(*config.Broker)                      // over configuration; may be nil
 	throttle                            func(leader, follower *quota.Replication) // of each broker; may be nil
+	handled                             func(id int32, r *server.Request)         // told of every request that a broker gets; may be nil
 	alterFails                          int                                       // so many AlterPartition calls get no answer, though they are decided
 }
 
@@ -122,7 +123,12 @@ func (w *world) broker(e env.Env, id int32) {
 		}})
 	a := api.New(api.Deps{LeaderThrottle: leaders, Env: e, Config: c, ClusterID: "c", Listener: "PLAINTEXT", Replicas: api.FromManager(m), Metadata: cache,
 		Purgatory: waiting, BrokerEpoch: func() int64 { return epoch }})
-	s, err := server.Listen(server.Options{Env: e, Addr: c.ListenAddr, Handle: a.Handle, FrameBytesMax: c.RequestBytesMax, InFlightMax: c.RequestsInFlightMax})
+	s, err := server.Listen(server.Options{Env: e, Addr: c.ListenAddr, Handle: func(r *server.Request) server.Reply {
+		if w.handled != nil {
+			w.handled(id, r)
+		}
+		return a.Handle(r)
+	}, FrameBytesMax: c.RequestBytesMax, InFlightMax: c.RequestsInFlightMax})
 	if err != nil {
 		panic(err)
 	}

@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"barnabas/broker/assert"
@@ -27,7 +28,8 @@ type conn struct {
 	env    env.Env
 	socket env.Conn
 	peer   string
-	index  int // in server.conns, under server.mu
+	index  int          // in server.conns, under server.mu
+	used   atomic.Int64 // when the last request came (env.Instant), 0 before
 	in     frameReader
 	out    sender
 	idle   idleClock
@@ -80,7 +82,9 @@ func (c *conn) read() {
 			c.abort()
 			return
 		}
-		reply := c.server.o.Handle(&Request{Header: header, Body: body, Peer: c.peer, Received: c.env.Mono(), Size: len(frame)})
+		now := c.env.Mono()
+		c.used.Store(int64(now))
+		reply := c.server.o.Handle(&Request{Header: header, Body: body, Peer: c.peer, Received: now, Size: len(frame)})
 		c.in.release()
 		if !c.push(promise{reply, header.Correlation}) {
 			return

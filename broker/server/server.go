@@ -8,6 +8,7 @@ import (
 
 	"barnabas/broker/assert"
 	"barnabas/broker/env"
+	"barnabas/broker/quota"
 )
 
 // Options configure a Server.
@@ -22,6 +23,10 @@ type Options struct {
 	InFlightMax int
 	// IdleMax is connections.max.idle.ms; ≤ 0 means never.
 	IdleMax time.Duration
+	// Limits are the bounds of connections as they are now (see LimitsChanged); nil is none.
+	Limits func() Limits
+	// RateWindows are the samples of the rate that Limits bound; the zero value is Kafka's default.
+	RateWindows quota.Windows
 }
 
 // acceptBackoff is the pause after a failed accept: most likely there are no descriptors left.
@@ -40,8 +45,10 @@ type Server struct {
 	buffers  *bufferPool
 	bad      *limiter
 	tasks    *env.Group
+	gate     *gate // nil without limits
 
 	mu      env.Mutex // guards what follows
+	changed env.Cond  // with limits: a connection is over, the limits are others, or the server is closing
 	conns   []*conn   // in no order of meaning, but the same in every run
 	closing bool
 }
@@ -54,7 +61,7 @@ func Listen(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", o.Addr, err)
 	}
-	return &Server{
+	s := &Server{
 		o:        o,
 		env:      o.Env,
 		listener: listener,
@@ -62,7 +69,12 @@ func Listen(o Options) (*Server, error) {
 		bad:      newLimiter(o.Env),
 		tasks:    env.NewGroup(o.Env),
 		mu:       o.Env.NewMutex(),
-	}, nil
+	}
+	s.changed = o.Env.NewCond(s.mu)
+	if o.Limits != nil {
+		s.gate = newGate(s)
+	}
+	return s, nil
 }
 
 // Addr is the bound address, with its real port.
@@ -78,6 +90,7 @@ func (s *Server) Start() {
 func (s *Server) StopReading() {
 	s.mu.Lock()
 	s.closing = true
+	s.gate.wake()
 	s.mu.Unlock()
 	s.listener.Close()
 	for _, c := range s.open() {
@@ -109,6 +122,9 @@ func (s *Server) accept() {
 		socket, err := s.listener.Accept()
 		switch {
 		case err == nil:
+			if s.gate != nil {
+				s.gate.wait()
+			}
 			s.serve(socket)
 		case errors.Is(err, env.ErrClosed):
 			return
@@ -123,7 +139,7 @@ func (s *Server) accept() {
 func (s *Server) serve(socket env.Conn) {
 	c := newConn(s, socket)
 	s.mu.Lock()
-	if s.closing {
+	if s.closing || s.gate != nil && !s.gate.enter(addressOf(c.peer)) {
 		s.mu.Unlock()
 		socket.Close()
 		return
@@ -144,6 +160,9 @@ func (s *Server) forget(c *conn) {
 	s.conns[c.index].index = c.index
 	s.conns[last] = nil
 	s.conns = s.conns[:last]
+	if s.gate != nil {
+		s.gate.leave(addressOf(c.peer))
+	}
 }
 
 // Connections is the number of open connections.

@@ -189,6 +189,8 @@ func (m *markerSender) answered(broker int32, list []marker, resp kmsg.Response,
 			} else {
 				m.retry(k)
 			}
+		case kerr.UnsupportedForMessageFormat, kerr.UnsupportedVersion:
+			m.c.marked(k) // of a format without producers: nothing of the transaction can be there
 		case kerr.InvalidProducerEpoch, kerr.TransactionCoordinatorFenced:
 			markMarkerFenced.Hit()
 			// Somebody else has decided meanwhile: this coordinator is one no more, or an admin has written a marker.

@@ -59,6 +59,9 @@ func ReadFrame(r interface{ Read([]byte) (int, error) }, max int32, buf []byte) 
 	if err != nil {
 		return nil, err
 	}
+	if buf == nil && size <= frameStep {
+		buf = make([]byte, 0, size) // for no frame but this one
+	}
 	return ReadBody(r, size, buf[:0])
 }
 

@@ -26,34 +26,45 @@ import (
 // the same buffer. The broker gets fetches of a session, as consumers send them; the plain server is a process of its own with a
 // socket of the same kind, that answers each request of some bytes with sendfile(2) of the same file, position and length. They
 // take turns, a quarter of a GB each, and what is compared is nanoseconds of their threads on a CPU, kernel included.
+//
+// The goal counts from plain sendfile(2). What no fetch can do without is measured beside it: the same server with a header before the
+// records and a few bytes behind them, as the protocol has them.
 
-// consume has both sides read the last topic in answers of at most size bytes, and returns the CPU seconds a GB of each, by turn, and
+const (
+	frameHead = 71 // of a fetch v12 of one partition, with the frame's size
+	frameTail = 3
+)
+
+// consume has all sides read the last topic in answers of at most size bytes, and returns the CPU seconds a GB of each, by turn, and
 // the length of an answer.
-func (b *brokerBench) consume(size int32, rounds int) (ours, plain []float64, answer int64) {
+func (b *brokerBench) consume(size int32, rounds int) (ours, plain, framed []float64, answer int64) {
 	b.t.Helper()
 	const stretch = 256 << 20
 	fetcher := b.newFetcher(size)
 	defer fetcher.conn.Close()
-	server := b.plainSendfile()
-	defer server.stop()
+	servers := []*plainServer{nil, b.plainSendfile(false), b.plainSendfile(true)}
+	for _, s := range servers[1:] {
+		defer s.stop()
+	}
 	for turn := range rounds + 1 {
-		var cost [2]float64
-		for i := range 2 {
-			if side := (turn + i) % 2; side == 0 {
+		var cost [3]float64
+		for i := range cost {
+			if side := (turn + i) % len(cost); side == 0 {
 				before := b.cpu()
 				bytes := fetcher.read(stretch)
 				cost[0] = (b.cpu() - before) / (float64(bytes) / 1e9)
 			} else {
+				server := servers[side]
 				before := threadsCPU(b.t, server.cmd.Process.Pid)
 				bytes := server.read(fetcher.answers, stretch)
-				cost[1] = (threadsCPU(b.t, server.cmd.Process.Pid) - before) / (float64(bytes) / 1e9)
+				cost[side] = (threadsCPU(b.t, server.cmd.Process.Pid) - before) / (float64(bytes) / 1e9)
 			}
 		}
-		if turn > 0 { // the first teaches the plain one how long answers are
-			ours, plain = append(ours, cost[0]), append(plain, cost[1])
+		if turn > 0 { // the first teaches the plain ones how long answers are
+			ours, plain, framed = append(ours, cost[0]), append(plain, cost[1]), append(framed, cost[2])
 		}
 	}
-	return ours, plain, fetcher.answers[0]
+	return ours, plain, framed, fetcher.answers[0]
 }
 
 // unpaced is a listening socket for a process to inherit, whose connections have no congestion control that paces: over loopback
@@ -154,19 +165,26 @@ type plainServer struct {
 	buf  []byte
 	next int
 	pos  int64
+	more int64 // bytes of an answer besides the records
 }
 
-func (b *brokerBench) plainSendfile() *plainServer {
+func (b *brokerBench) plainSendfile(framed bool) *plainServer {
 	b.t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run", "^TestServeBySendfile$", "-test.v")
 	cmd.Env = append(os.Environ(), "BARNABAS_SENDFILE="+filepath.Join(b.dir, "logs", b.topic()+"-0", fmt.Sprintf("%020d.log", 0)))
 	socket, addr := unpaced(b.t)
 	cmd.Env = append(cmd.Env, osenv.InheritEnv+"="+addr)
 	cmd.ExtraFiles = []*os.File{socket}
+	s := &plainServer{b: b, cmd: cmd, buf: make([]byte, 2<<20)}
+	if framed {
+		cmd.Env = append(cmd.Env, "BARNABAS_SENDFILE_FRAMED=1")
+		s.more = frameHead + frameTail
+	}
 	b.must(cmd.Start())
 	conn, err := net.Dial("tcp", addr)
 	b.must(err)
-	return &plainServer{b: b, cmd: cmd, conn: conn, buf: make([]byte, 2<<20)}
+	s.conn = conn
+	return s
 }
 
 func (s *plainServer) stop() { s.conn.Close(); s.cmd.Process.Kill(); s.cmd.Wait() }
@@ -180,7 +198,7 @@ func (s *plainServer) read(answers []int64, stretch int64) (bytes int64) {
 		bin.BigEndian.PutUint64(ask[8:], uint64(n))
 		_, err := s.conn.Write(ask)
 		s.b.must(err)
-		_, err = io.ReadFull(s.conn, s.buf[:n])
+		_, err = io.ReadFull(s.conn, s.buf[:n+s.more])
 		s.b.must(err)
 		bytes, s.pos = bytes+n, s.pos+n
 		if s.next++; s.next == len(answers) {
@@ -209,7 +227,8 @@ func TestServeBySendfile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ask := make([]byte, 90)
+	ask, framed := make([]byte, 90), os.Getenv("BARNABAS_SENDFILE_FRAMED") != ""
+	head, tail := make([]byte, frameHead), make([]byte, frameTail)
 	for {
 		for n := 0; n < len(ask); {
 			got, err := c.Read(ask[n:])
@@ -218,8 +237,14 @@ func TestServeBySendfile(t *testing.T) {
 			}
 			n += got
 		}
+		if framed {
+			c.WriteMore(head)
+		}
 		if _, err := c.SendFile(f, int64(bin.BigEndian.Uint64(ask)), int64(bin.BigEndian.Uint64(ask[8:]))); err != nil {
 			t.Fatal(err)
+		}
+		if framed {
+			c.Write(tail)
 		}
 	}
 }

@@ -14,7 +14,7 @@ type Recorder struct {
 }
 
 // opsUsual is how many operations there is room for from the first one on.
-const opsUsual = 4096
+const opsUsual = 8192
 
 // Op records an operation once it has ended. An operation without an id gets the next one. The recorder owns Records
 // from here on.

@@ -46,16 +46,8 @@ type cursor struct {
 	segment int64 // base offset of the segment that holds offset
 	pos     int64 // of offset in the segment's file
 
-	name  string // of that file, once it was asked for
-	named int64  // the segment that it is of
-}
-
-// file is the name of the segment's file.
-func (c *cursor) file() string {
-	if c.name == "" || c.named != c.segment {
-		c.name, c.named = segmentFile(c.segment), c.segment
-	}
-	return c.name
+	file   File  // of that segment, once it was asked for
+	fileOf int64 // the segment that it is of
 }
 
 // headerSize is the size of a record batch's header, up to and with the record count.
@@ -120,21 +112,29 @@ func (c *canonical) lookCompacted(r *Replica, bound int64, was *seen) {
 	was.cursor.offset = max(was.cursor.offset, min(bound, c.end()))
 }
 
-// peek reads from a replica's file, in the log directory that it is in now.
-func (o *Oracle) peek(r *Replica, file string, p []byte, offset int64) int {
+// find is the replica's file of the segment, in the log directory that it is in.
+func (o *Oracle) find(r *Replica, segment int64) File {
 	dir := ""
 	if r.State.Log != nil {
 		dir = r.State.Log.Dir()
 	}
-	return o.disks.Peek(r.Broker, dir, r.State.TP, file, p, offset)
+	return o.disks.Find(r.Broker, dir, r.State.TP, segmentFile(segment))
+}
+
+// peek reads from the file of the cursor's segment.
+func (o *Oracle) peek(r *Replica, c *cursor, p []byte, offset int64) int {
+	if c.file == nil || c.fileOf != c.segment {
+		c.file, c.fileOf = o.find(r, c.segment), c.segment
+	}
+	return c.file.Peek(p, offset)
 }
 
 // readBatch reads the header at the cursor, moving it to the next segment where one ends.
 func (o *Oracle) readBatch(r *Replica, c *cursor) (b batch, size int64, ok bool) {
-	var h [headerSize]byte
-	n := o.peek(r, c.file(), h[:], c.pos)
+	h := &o.header
+	n := o.peek(r, c, h[:], c.pos)
 	if n <= 0 && c.segment != c.offset {
-		if n = o.peek(r, segmentFile(c.offset), h[:], 0); n > 0 {
+		if n = o.find(r, c.offset).Peek(h[:], 0); n > 0 {
 			c.segment, c.pos = c.offset, 0
 		}
 	}
@@ -158,7 +158,7 @@ func (o *Oracle) whole(r *Replica, c *cursor, size int64) (whole, ok bool) {
 		o.buf = make([]byte, size)
 	}
 	o.buf = o.buf[:size]
-	if o.peek(r, c.file(), o.buf, c.pos) < int(size) {
+	if o.peek(r, c, o.buf, c.pos) < int(size) {
 		return false, false
 	}
 	return crc32.Checksum(o.buf[21:], castagnoli) == binary.BigEndian.Uint32(o.buf[17:]), true

@@ -13,15 +13,17 @@ import (
 // oneBatch is a disk that holds the same batch of ten records in every replica's first segment.
 type oneBatch struct{}
 
-func (oneBatch) Peek(_ int32, _ string, _ wire.TopicPartition, file string, p []byte, offset int64) int {
-	if file != segmentFile(0) || offset != 0 {
-		return -1
-	}
-	var h [headerSize]byte
-	binary.BigEndian.PutUint32(h[8:], headerSize-12) // length
-	binary.BigEndian.PutUint32(h[23:], 9)            // last offset delta
-	binary.BigEndian.PutUint32(h[17:], crc32.Checksum(h[21:], castagnoli))
-	return copy(p, h[:])
+func (oneBatch) Find(_ int32, _ string, _ wire.TopicPartition, name string) File {
+	return fileOf(func(p []byte, offset int64) int {
+		if name != segmentFile(0) || offset != 0 {
+			return -1
+		}
+		var h [headerSize]byte
+		binary.BigEndian.PutUint32(h[8:], headerSize-12) // length
+		binary.BigEndian.PutUint32(h[23:], 9)            // last offset delta
+		binary.BigEndian.PutUint32(h[17:], crc32.Checksum(h[21:], castagnoli))
+		return copy(p, h[:])
+	})
 }
 
 // Goal: a replica that was deleted and made anew between two looks is no log that was cut, and one whose log was cut is.

@@ -45,11 +45,16 @@ type View struct {
 	Partitions []Registered
 }
 
-// Disks reads the files of a broker as its page cache has them.
+// Disks finds the files of a broker.
 type Disks interface {
-	// Peek reads up to len(p) bytes of the partition's file of that name, in that log directory, from offset, and returns how many there
-	// were; -1 if there is no such file.
-	Peek(broker int32, dir string, tp wire.TopicPartition, file string, p []byte, offset int64) int
+	// Find is the partition's file of that name, in that log directory. It may be there or not.
+	Find(broker int32, dir string, tp wire.TopicPartition, name string) File
+}
+
+// File is one file of a broker as its page cache has it.
+type File interface {
+	// Peek reads up to len(p) bytes from offset, and returns how many there were; -1 if there is no such file.
+	Peek(p []byte, offset int64) int
 }
 
 // Oracle remembers what it has seen. Make one for each run.
@@ -64,6 +69,7 @@ type Oracle struct {
 	broken     map[string]bool
 	violations []Violation
 	lossy      bool
+	header     [headerSize]byte
 	buf        []byte // a batch
 }
 

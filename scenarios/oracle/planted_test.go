@@ -19,7 +19,16 @@ import (
 // batches are disks of batches of ten records, of which each broker's may differ from the second on.
 type batches struct{ sum map[int32]byte }
 
-func (d batches) Peek(broker int32, _ string, _ wire.TopicPartition, file string, p []byte, offset int64) int {
+func (d batches) Find(broker int32, _ string, _ wire.TopicPartition, name string) File {
+	return fileOf(func(p []byte, offset int64) int { return d.peek(broker, name, p, offset) })
+}
+
+// fileOf makes a file of a function that reads it.
+type fileOf func(p []byte, offset int64) int
+
+func (f fileOf) Peek(p []byte, offset int64) int { return f(p, offset) }
+
+func (d batches) peek(broker int32, file string, p []byte, offset int64) int {
 	n := offset / headerSize
 	if file != segmentFile(0) || offset%headerSize != 0 || n > 9 {
 		return -1

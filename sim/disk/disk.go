@@ -158,7 +158,10 @@ func (d *Disk) newInode(dir bool) *inode {
 	d.ids++
 	ino := &inode{id: d.ids}
 	if dir {
-		ino.dir = &directory{}
+		ino.dir = &directory{edits: new(int)}
+		if d.root != nil {
+			ino.dir.edits = d.root.dir.edits
+		}
 	}
 	return ino
 }

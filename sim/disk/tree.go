@@ -33,6 +33,7 @@ type directory struct {
 	names  []string
 	inodes []*inode
 	lost   bool // only during a power loss: this directory's later operations vanish
+	edits  *int // counts the changes of all directories below one root
 }
 
 func (dir *directory) get(name string) *inode {
@@ -44,6 +45,7 @@ func (dir *directory) get(name string) *inode {
 
 // set binds the name, or unbinds it when ino is nil.
 func (dir *directory) set(name string, ino *inode) {
+	*dir.edits++
 	i, ok := slices.BinarySearch(dir.names, name)
 	switch {
 	case ok && ino != nil:

@@ -13,7 +13,11 @@ type Mutex struct {
 const patience = 4
 
 // NewMutex makes an unlocked mutex.
-func (s *Scheduler) NewMutex() *Mutex { return &Mutex{s: s} }
+func (s *Scheduler) NewMutex() *Mutex {
+	m := take(&s.mutexes)
+	m.s = s
+	return m
+}
 
 // Lock waits until the mutex is free, and takes it. It panics if the task holds it already: that would never end.
 func (m *Mutex) Lock() {
@@ -67,7 +71,24 @@ type Cond struct {
 }
 
 // NewCond makes a condition variable on m.
-func (m *Mutex) NewCond() *Cond { return &Cond{m: m} }
+func (m *Mutex) NewCond() *Cond {
+	c := take(&m.s.conds)
+	c.m = m
+	return c
+}
+
+// slab is how many mutexes, and conds, are allocated at once: a request or two has one.
+const slab = 32
+
+// take is the next of a slab.
+func take[T any](left *[]T) *T {
+	if len(*left) == 0 {
+		*left = make([]T, slab)
+	}
+	one := &(*left)[0]
+	*left = (*left)[1:]
+	return one
+}
 
 // Wait is WaitUntil without a deadline.
 func (c *Cond) Wait() { c.WaitUntil(env.Never) }

@@ -51,6 +51,8 @@ type Scheduler struct {
 	inRun    bool
 	groups   []*Group
 	idle     []*coro // coroutines that wait for a task
+	mutexes  []Mutex // not given out yet
+	conds    []Cond
 }
 
 // New makes a scheduler without tasks, at Instant 0.

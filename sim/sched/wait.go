@@ -4,7 +4,10 @@ import "barnabas/broker/env"
 
 // WaitList holds tasks that wait for one thing. The zero value is empty. All waiting but Sleep goes through lists, so
 // that a task can be taken off when it is killed or its deadline comes.
-type WaitList struct{ tasks []*Task }
+type WaitList struct {
+	tasks []*Task
+	one   [1]*Task // room for the first: most lists never see two at once
+}
 
 // Len is the number of tasks waiting.
 func (l *WaitList) Len() int { return len(l.tasks) }
@@ -18,6 +21,9 @@ func (s *Scheduler) Wait(l *WaitList, deadline env.Instant, why string) bool {
 	t.state = waiting
 	t.timedOut = false
 	t.list, t.listPos = l, len(l.tasks)
+	if l.tasks == nil {
+		l.tasks = l.one[:0]
+	}
 	l.tasks = append(l.tasks, t)
 	if deadline != env.Never {
 		s.Arm(&t.timer, max(deadline, s.now))
