@@ -19,13 +19,13 @@ type logDir struct {
 	path   string
 	health *health
 	meta   Meta
-	clean  bool      // it was shut down cleanly
+	clean  bool // it was shut down cleanly
 	// suspect says that it failed in an earlier life of this boot, doubted that it failed in this one.
 	suspect  bool
 	doubting env.Mutex
-	doubted  bool // guarded by doubting
-	lock   io.Closer // nil before open, and after release
-	intact *intact
+	doubted  bool      // guarded by doubting
+	lock     io.Closer // nil before open, and after release
+	intact   *intact
 	// cleanEpoch is what the clean-shutdown marker says, -1 for none; vouched tells that intactFile is there. Both are looked at only if
 	// the broker keeps account of what it has lost.
 	cleanEpoch int64
