@@ -72,6 +72,23 @@ type fetching struct {
 	session      *fetchSession // that the request goes on with, nil for a full one
 	epoch        int32         // of the session once this request is answered
 	create       bool          // a full request that would like a session
+	one          onePart
+}
+
+// onePart is room for what a fetch of one partition takes, which is most fetches of a small cluster.
+type onePart struct {
+	parts   [1]fetchPart
+	filled  [1]kmsg.FetchResponseTopicPartition
+	topics  [1]kmsg.FetchResponseTopic
+	records [1]wire.Slice
+}
+
+// few is room for n things: that of one, or new.
+func few[T any](one *[1]T, n int) []T {
+	if n <= len(one) {
+		return one[:0]
+	}
+	return make([]T, 0, n)
 }
 
 // fetchPart is one partition of a fetch request.
@@ -156,7 +173,7 @@ func (f *fetching) fromRequest(req *kmsg.FetchRequest) {
 	for i := range req.Topics {
 		count += len(req.Topics[i].Partitions)
 	}
-	f.parts = make([]fetchPart, 0, count)
+	f.parts = few(&f.one.parts, count)
 	snapshot := f.api.Metadata.Snapshot()
 	for i := range req.Topics {
 		in := &req.Topics[i]
@@ -179,7 +196,7 @@ func (f *fetching) fromSession(req *kmsg.FetchRequest) int {
 	s := f.session
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f.parts = make([]fetchPart, 0, len(s.parts))
+	f.parts = few(&f.one.parts, len(s.parts))
 	for _, p := range s.parts {
 		if p.topic == "" {
 			if topic := snapshot.TopicByID(p.key.id); topic != nil {
@@ -301,7 +318,7 @@ func (f *fetching) release() {
 
 // answer puts what was read last into the response: of a session that goes on, what its fetcher does not know yet.
 func (f *fetching) answer() server.Answer {
-	filled := make([]kmsg.FetchResponseTopicPartition, len(f.parts))
+	filled := few(&f.one.filled, len(f.parts))[:len(f.parts)]
 	failed := false
 	for i := range f.parts {
 		part := &f.parts[i]
@@ -344,8 +361,8 @@ func (f *fetching) holdBack(wait time.Duration) server.Answer {
 
 // gather makes the response's topics of the parts that it names, moved together in filled, and lists their records in the same order.
 func (f *fetching) gather(filled []kmsg.FetchResponseTopicPartition) (records []wire.Slice) {
-	records = make([]wire.Slice, 0, len(f.parts))
-	f.resp.Topics = []kmsg.FetchResponseTopic{}
+	records = few(&f.one.records, len(f.parts))
+	f.resp.Topics = f.one.topics[:0]
 	first := 0 // of the last topic's partitions
 	for i := range f.parts {
 		part := &f.parts[i]

@@ -68,6 +68,7 @@ type call struct {
 	answered bool // false for acks=0, which the broker never answers
 	deadline env.Instant
 	done     func(kmsg.Response, error)
+	room     [frameBytesUsual]byte // for the frame
 }
 
 // Dial connects to addr ("host:port"). It waits up to o.DialTimeout, and, with o.Negotiate, up to o.RequestTimeout more.
@@ -113,8 +114,9 @@ func (c *Conn) Send(req kmsg.Request, timeout time.Duration, done func(kmsg.Resp
 		done(nil, c.failure(req, false, err))
 		return
 	}
-	frame := wire.AppendRequest(make([]byte, 0, frameBytesUsual), c.o.ClientID, 0, req)
-	k := &call{req: req, frame: frame, answered: isAnswered(req), deadline: c.e.Mono().Add(timeout), done: done}
+	k := &call{req: req, answered: isAnswered(req), done: done}
+	k.frame = wire.AppendRequest(k.room[:0], c.o.ClientID, 0, req)
+	k.deadline = c.e.Mono().Add(timeout)
 
 	c.mu.Lock()
 	if err := c.err; err != nil {
@@ -124,7 +126,7 @@ func (c *Conn) Send(req kmsg.Request, timeout time.Duration, done func(kmsg.Resp
 	}
 	c.correlation++
 	k.corr = c.correlation
-	setCorrelation(frame, k.corr)
+	setCorrelation(k.frame, k.corr)
 	c.out = append(c.out, k)
 	c.writable.Signal()
 	if k.deadline < c.readUntil {

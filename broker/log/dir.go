@@ -19,9 +19,13 @@ type logDir struct {
 	path   string
 	health *health
 	meta   Meta
-	clean  bool      // it was shut down cleanly
-	lock   io.Closer // nil before open, and after release
-	intact *intact
+	clean  bool // it was shut down cleanly
+	// suspect says that it failed in an earlier life of this boot, doubted that it failed in this one.
+	suspect  bool
+	doubting env.Mutex
+	doubted  bool      // guarded by doubting
+	lock     io.Closer // nil before open, and after release
+	intact   *intact
 	// cleanEpoch is what the clean-shutdown marker says, -1 for none; vouched tells that intactFile is there. Both are looked at only if
 	// the broker keeps account of what it has lost.
 	cleanEpoch int64
@@ -33,7 +37,8 @@ type logDir struct {
 }
 
 func newLogDir(e env.Env, name string, k *intact) *logDir {
-	return &logDir{env: e, path: name, intact: k, health: newHealth(e, name), meta: Meta{BrokerID: -1}, cleanEpoch: -1, writing: e.NewMutex(), written: map[string][]byte{}}
+	return &logDir{env: e, path: name, intact: k, health: newHealth(e, name), meta: Meta{BrokerID: -1}, cleanEpoch: -1, writing: e.NewMutex(), written: map[string][]byte{},
+		doubting: e.NewMutex()}
 }
 
 // deleteSuffix marks a partition's directory that is being deleted: orders-3.0123456789abcdef0123456789abcdef-delete.
@@ -86,6 +91,8 @@ func (d *logDir) open() (in inDir, err error) {
 					return in, err
 				}
 			}
+		case e.Name == doubtFile:
+			d.suspect = true
 		case e.Name == intactFile && d.intact.on:
 			d.vouched = true
 		case e.Name == intactFile: // from now on nobody keeps account

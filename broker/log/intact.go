@@ -61,8 +61,11 @@ func newIntact(e env.Env, on bool) *intact {
 // watch adds a directory that is about to be opened.
 func (k *intact) watch(d *logDir) {
 	k.dirs = append(k.dirs, d)
-	if k.on {
-		d.health.failing = k.void
+	d.health.failing = func() {
+		if k.on {
+			k.void()
+		}
+		d.doubt()
 	}
 }
 

@@ -1,7 +1,8 @@
-// Goal: Apache Kafka's own tool reads every file that we write, and we read what Apache Kafka wrote.
+// Goal: Apache Kafka's own tool reads every file that we write, we read what Apache Kafka wrote, and it goes on with what we made of it.
 // Method: with the Java libraries of Apache Kafka in the directory that BARNABAS_KAFKA_LIB names (facts in the Makefile's
 // target interop): directories with all codecs, transactions, producer snapshots and compaction through
-// DumpLogSegments; a broker of Apache Kafka on loopback, with our embedded ZooKeeper, that produces, compacts and stops.
+// DumpLogSegments; a broker of Apache Kafka on loopback, with our embedded ZooKeeper, that produces, compacts and stops; the same broker
+// started again on the directory after our log has appended, compacted, deleted and stopped there, which has it read our checkpoints too.
 package log_test
 
 import (
@@ -9,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net"
 	"os"
@@ -153,8 +155,8 @@ func freePort(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// apacheKafka starts a broker of Apache Kafka and returns its address, and how to stop it.
-func apacheKafka(t *testing.T, lib, zk, dir string) (addr string, stop func(clean bool)) {
+// apacheKafka starts a broker of Apache Kafka and returns its address, and how to stop it; what it has printed comes with that.
+func apacheKafka(t *testing.T, lib, zk, dir string) (addr string, stop func(clean bool) string) {
 	addr = freePort(t)
 	properties := strings.Join([]string{
 		"broker.id=1", "listeners=PLAINTEXT://" + addr, "log.dirs=" + dir, "zookeeper.connect=" + zk, "zookeeper.session.timeout.ms=30000",
@@ -164,16 +166,19 @@ func apacheKafka(t *testing.T, lib, zk, dir string) (addr string, stop func(clea
 	}, "\n")
 	file := filepath.Join(t.TempDir(), "server.properties")
 	check(t, os.WriteFile(file, []byte(properties), 0o600))
-	cmd := exec.Command("java", "-Xmx400m", "-cp", lib, "kafka.Kafka", file)
+	logs := filepath.Join(t.TempDir(), "log4j.properties")
+	check(t, os.WriteFile(logs, []byte("log4j.rootLogger=WARN, out\nlog4j.logger.kafka.log=INFO\nlog4j.appender.out=org.apache.log4j.ConsoleAppender\n"+
+		"log4j.appender.out.layout=org.apache.log4j.PatternLayout\nlog4j.appender.out.layout.ConversionPattern=%p %m (%c)%n\n"), 0o600))
+	cmd := exec.Command("java", "-Xmx400m", "-Dlog4j.configuration=file:"+logs, "-cp", lib, "kafka.Kafka", file)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	check(t, cmd.Start())
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	stopped := false
-	stop = func(clean bool) {
+	stop = func(clean bool) string {
 		if stopped {
-			return
+			return ""
 		}
 		stopped = true
 		how := syscall.SIGKILL
@@ -187,10 +192,11 @@ func apacheKafka(t *testing.T, lib, zk, dir string) (addr string, stop func(clea
 			_ = cmd.Process.Kill()
 			<-ended
 		}
+		text := out.String()
 		if t.Failed() {
-			text := out.String()
 			t.Log(text[max(0, len(text)-5000):])
 		}
+		return text
 	}
 	t.Cleanup(func() { stop(false) })
 	for deadline := time.Now().Add(90 * time.Second); ; time.Sleep(200 * time.Millisecond) {
@@ -255,6 +261,8 @@ func readKafka(t *testing.T, clean bool) {
 			t.Errorf("%s: recovery %+v", r.TP, r.Recovery)
 		}
 	}
+	hws := map[wire.TopicPartition]int64{}
+	left := map[string]map[string]string{} // what a reader must find behind what we do here
 	for _, name := range names {
 		compacted := 0
 		for _, topic := range []string{name, "c-" + name} {
@@ -298,13 +306,109 @@ func readKafka(t *testing.T, clean bool) {
 					}
 				}
 				t.Logf("%s: %d committed records, compacted %d, then %d by us (%+v)", topic, len(got), compacted, len(got)-len(again), stats)
+				got = map[string]string{}
+				for key, value := range last {
+					got[value] = key
+				}
 			}
+			left[topic] = appendOurs(t, l, got)
+			hws[l.TP()] = l.EndOffset()
 		}
 		if compacted <= 0 {
 			t.Errorf("c-%s was not compacted by Kafka: the test proves nothing about that", name)
 		}
 	}
+	check(t, m.CheckpointHighWatermarks(hws))
 	check(t, m.Shutdown(true))
+	if clean { // after a kill, its session would have to expire first
+		addr, stop := apacheKafka(t, lib, zk.Addr(), dir)
+		for _, topic := range slices.Sorted(maps.Keys(left)) {
+			kafkaGoesOn(t, ctx, addr, topic, left[topic])
+		}
+		said := stop(true)
+		for line := range strings.Lines(said) {
+			storage := strings.Contains(line, "(kafka.log") || strings.Contains(line, "storage.internals")
+			if strings.HasPrefix(line, "ERROR") || strings.HasPrefix(line, "WARN") && storage || strings.Contains(line, "Recovering unflushed") {
+				t.Errorf("Apache Kafka says: %s", line)
+			}
+		}
+		if !strings.Contains(said, "(kafka.log") {
+			t.Errorf("Apache Kafka says nothing of its logs, which proves nothing:\n%s", said)
+		}
+	}
+}
+
+// appendOurs appends to a log that Apache Kafka wrote: batches of each codec, in transactions, of which one is
+// aborted. In a topic that is not compacted it deletes the first records, too. It returns what is then to be read, value to key.
+func appendOurs(t *testing.T, l *log.Log, there map[string]string) map[string]string {
+	want := maps.Clone(there)
+	if topic := l.TP().Topic; !strings.HasPrefix(topic, "c-") {
+		s, err := l.Read(l.StartOffset(), 1, math.MaxInt64, true)
+		check(t, err)
+		data, err := s.Bytes()
+		s.Release()
+		check(t, err)
+		b, _, err := record.Next(data)
+		check(t, err)
+		for it := record.NewIterator(b, 0); it.Next(); {
+			delete(want, string(it.Record().Value))
+		}
+		check(t, l.AdvanceStartOffset(b.NextOffset()))
+	}
+	const producer = 1_000_000 // of nobody
+	epoch, sequence := l.LatestEpoch(), int32(0)
+	for i := range 30 {
+		var b record.Builder
+		key, value := fmt.Sprintf("ours-%d", i), fmt.Sprintf("ours-%d", i)
+		b.Append(time.Now().UnixMilli(), []byte(key), []byte(value))
+		o := record.NewBatchOptions()
+		o.Codec = record.Codec(i % 5)
+		aborted := i/5 == 4
+		if o.ProducerID, o.ProducerEpoch, o.BaseSequence, o.Transactional = producer, 0, sequence, true; !aborted {
+			want[value] = key
+		}
+		sequence++
+		raw, err := b.Build(nil, o)
+		check(t, err)
+		_, err = l.AppendAsLeader(raw, epoch, log.AppendOptions{})
+		check(t, err)
+		if i%5 == 4 {
+			kind := record.ControlCommit
+			if aborted {
+				kind = record.ControlAbort
+			}
+			_, err = l.AppendAsLeader(record.AppendEndTxn(nil, time.Now().UnixMilli(), producer, 0, record.EndTxnMarker{Type: kind, CoordinatorEpoch: 1}), epoch, log.AppendOptions{Origin: log.FromCoordinator})
+			check(t, err)
+		}
+	}
+	return want
+}
+
+// kafkaGoesOn reads a topic of Apache Kafka's broker to its end and compares, read_committed, then produces one more record.
+func kafkaGoesOn(t *testing.T, ctx context.Context, addr, topic string, want map[string]string) {
+	client, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.DefaultProduceTopic(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtStart()}}))
+	check(t, err)
+	defer client.Close()
+	check(t, client.ProduceSync(ctx, kgo.KeyStringRecord("the last", "the last")).FirstErr())
+	got := map[string]string{}
+	for got["the last"] == "" {
+		fetches := client.PollFetches(ctx)
+		for _, e := range fetches.Errors() {
+			t.Fatalf("%s: %v", topic, e.Err)
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			got[string(r.Value)] = string(r.Key)
+		})
+	}
+	for value, key := range want {
+		if got[value] != key {
+			t.Errorf("%s: Apache Kafka does not have %s", topic, value)
+		}
+	}
+	if !strings.HasPrefix(topic, "c-") && len(got) != len(want)+1 {
+		t.Errorf("%s: Apache Kafka has %d records, want %d", topic, len(got), len(want)+1)
+	}
 }
 
 // kafkaProduce writes 600 records in transactions of 20, the last one of every five of which is aborted, to a topic and its compacted

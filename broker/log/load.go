@@ -95,7 +95,7 @@ func (l *Log) load(o Options) (Recovery, error) {
 	} else {
 		r.Clean = false
 		trusted = o.RecoveryPoint
-		err = l.recover(o.RecoveryPoint, &r)
+		err = l.recover(o.RecoveryPoint, o.rewrite, &r)
 	}
 	if err != nil {
 		return r, err
@@ -214,7 +214,7 @@ func (l *Log) loadTail(r *Recovery) error {
 	// The marker said clean, the bytes say otherwise: believe the bytes.
 	r.Clean = false
 	r.CutReason = cleanMarkerWrong
-	return l.recover(g.base, r)
+	return l.recover(g.base, false, r)
 }
 
 // endOffset is the offset behind the segment's last batch, found from the last index entry on.

@@ -48,4 +48,5 @@ var (
 	markTruncatedBelowTheStart                  = env.NewMark("truncated-below-the-start")
 	markTruncatedUnderAReader                   = env.NewMark("truncated-under-a-reader")
 	markUsableNotLeaderForPartition             = env.NewMark("usable-not-leader-for-partition")
+	markRewrittenAfterAFailure                  = env.NewMark("rewritten-after-a-failure")
 )

@@ -150,6 +150,9 @@ func (m *Manager) takeOver(d *logDir) error {
 	if err := d.unmark(); err != nil {
 		return d.health.fail("remove clean-shutdown marker", err)
 	}
+	if err := d.trust(); err != nil {
+		return d.health.fail("remove "+doubtFile, err)
+	}
 	if err := m.checkpointDir(d); err != nil {
 		return err
 	}
@@ -169,7 +172,7 @@ func (m *Manager) loadLogs(d *logDir, tps []wire.TopicPartition, recoveryPoints,
 		}
 		tp := tps[i]
 		l, r, err := Open(m.env, m.options(d, tp, Options{
-			Config: m.cfg.Topic, RecoveryPoint: recoveryPoints[tp], StartOffset: starts[tp], Cleaned: cleaned[tp], CleanShutdown: d.clean,
+			Config: m.cfg.Topic, RecoveryPoint: recoveryPoints[tp], StartOffset: starts[tp], Cleaned: cleaned[tp], CleanShutdown: d.clean && !d.suspect, rewrite: d.suspect,
 		}))
 		if err == nil && m.Get(tp) != nil {
 			l.abandon()

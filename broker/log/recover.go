@@ -48,7 +48,7 @@ func (l *Log) report(r Recovery) {
 // below the offset up to which a cleaner has been, a gap is one.
 //
 // Source: LogLoader#recoverLog, LogSegment#recover.
-func (l *Log) recover(from int64, r *Recovery) error {
+func (l *Log) recover(from int64, rewrite bool, r *Recovery) error {
 	first := l.segmentFor(from)
 	r.From = max(from, l.segments[first].base)
 	next := l.segments[first].base
@@ -63,7 +63,7 @@ func (l *Log) recover(from int64, r *Recovery) error {
 			}
 			break
 		}
-		v := verifier{log: l, segment: g, next: g.base, epochs: e, report: r}
+		v := verifier{log: l, segment: g, next: g.base, epochs: e, report: r, rewrite: rewrite}
 		good, err := v.run(from)
 		if err != nil {
 			return l.fail("recover", err)
@@ -122,6 +122,7 @@ type verifier struct {
 	next    int64 // offset that the next batch must not be below
 	epochs  epochs
 	report  *Recovery
+	rewrite bool         // what is good is written over itself
 	head    record.Batch // room for a header
 }
 
@@ -167,6 +168,9 @@ func (v *verifier) run(from int64) (int64, error) {
 		err = g.seal()
 	} else if err = g.places.write(); err == nil {
 		err = g.times.write()
+	}
+	if v.rewrite && err == nil {
+		err = g.rewrite(pos, s.pos)
 	}
 	return s.pos, err
 }

@@ -6,8 +6,18 @@ import (
 	"testing"
 )
 
-// Goal: the checksum is the standard library's, for every length around the blocks and every beginning.
+// Goal: the checksum is the standard library's, for every length around the blocks and every beginning, by every way that this processor has.
 func TestCRCIsTheStandardLibrarys(t *testing.T) {
+	widest := folding
+	defer func() { folding = widest }()
+	for folding = foldNot; folding <= widest; folding++ {
+		crcIsTheStandardLibrarys(t)
+	}
+	t.Logf("ways up to %d", widest)
+}
+
+func crcIsTheStandardLibrarys(t *testing.T) {
+	t.Helper()
 	r := rand.New(rand.NewPCG(1, 1))
 	p := make([]byte, 70_000)
 	for i := range p {
