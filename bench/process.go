@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -8,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 )
@@ -91,7 +91,8 @@ func machineUse() (busy, idle float64) {
 }
 
 // listeners finds the processes of this machine that listen on addrs, if those are addresses of this machine; others may
-// listen on the same ports of other addresses. It needs to be allowed to look at the processes' descriptors: the same user, or root.
+// listen on the same ports of other addresses. A process that but keeps a socket for a child which serves it ('barnabas up', a supervisor)
+// is not one of them. It needs to be allowed to look at the processes' descriptors: the same user, or root.
 func listeners(addrs []string) []int {
 	inodes := map[string]bool{}
 	for _, addr := range addrs {
@@ -109,20 +110,42 @@ func listeners(addrs []string) []int {
 	if len(inodes) == 0 {
 		return nil
 	}
-	pids := map[int]bool{}
+	holders := map[string]map[int]bool{} // of each socket
 	links, _ := filepath.Glob("/proc/[0-9]*/fd/*")
 	for _, link := range links {
 		if target, err := os.Readlink(link); err == nil && inodes[target] {
 			pid, _ := strconv.Atoi(strings.Split(link, "/")[2])
-			pids[pid] = true
+			if holders[target] == nil {
+				holders[target] = map[int]bool{}
+			}
+			holders[target][pid] = true
 		}
 	}
 	var list []int
-	for pid := range pids {
-		list = append(list, pid)
+	for _, pids := range holders {
+		keepers := map[int]bool{}
+		for pid := range pids {
+			keepers[parent(pid)] = true
+		}
+		for pid := range pids {
+			if !keepers[pid] {
+				list = append(list, pid)
+			}
+		}
 	}
-	sort.Ints(list)
-	return list
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// parent is the process that a process is a child of, 0 if it is gone.
+func parent(pid int) int {
+	data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	f := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
+	if len(f) < 2 {
+		return 0
+	}
+	n, _ := strconv.Atoi(f[1])
+	return n
 }
 
 func isLocal(host string) bool {

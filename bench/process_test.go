@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"slices"
 	"testing"
 )
@@ -32,6 +33,28 @@ func TestListeners(t *testing.T) {
 			t.Errorf("%s: processes %v, want %v", addr, got, want)
 		}
 	}
+	t.Run("kept for a child", func(t *testing.T) {
+		l, err := net.Listen("tcp4", "127.84.3.1:0")
+		if err != nil {
+			t.Skip(err)
+		}
+		defer l.Close()
+		file, err := l.(*net.TCPListener).File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		child := exec.Command("sleep", "60")
+		child.ExtraFiles = []*os.File{file}
+		if err := child.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer child.Wait()
+		defer child.Process.Kill()
+		if got := listeners([]string{l.Addr().String()}); !slices.Equal(got, []int{child.Process.Pid}) {
+			t.Errorf("processes %v, want the child alone, %d", got, child.Process.Pid)
+		}
+	})
 	t.Run("IPv6", func(t *testing.T) {
 		six := listen("tcp6", "[::1]:0")
 		if got := listeners([]string{fmt.Sprintf("[::1]:%d", six)}); !slices.Equal(got, us) {
