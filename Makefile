@@ -44,10 +44,10 @@ zoo: build ## every bug of the zoo, found by the soak's mix: seeds it took (medi
 	bin/barnabas zoo --trials $(or $(TRIALS),3) --out $(OUT)/zoo
 
 zoo-finders: build ## every bug of the zoo, found by the scenario of its part of the broker
-	$(GO) test -count=1 -run TestZoo -v ./scenarios -zoo 500 -timeout 60m | grep -v '^=== '
+	$(GO) test -count=1 -run TestZoo -v ./scenarios -zoo 500 -timeout 60m | grep --line-buffered -v '^=== '
 
 test-checkers: ## every anomaly planted into sound histories, every weakened checker seen to fail, the gate held against porcupine; and its speed
-	$(GO) test -count=1 -v -run 'Planted|Mutated|Sound|Weaker|Agrees|Online|EveryInvariant' ./linearizability/... ./scenarios/oracle | grep -v '^=== '
+	$(GO) test -count=1 -v -run 'Planted|Mutated|Sound|Weaker|Agrees|Online|EveryInvariant' ./linearizability/... ./scenarios/oracle | grep --line-buffered -v '^=== '
 	$(GO) test -run '^$$' -bench 'Judge|Everything' -benchtime 3x -benchmem ./linearizability/...
 
 replay: build ## replay DIR=out/...
@@ -64,10 +64,10 @@ soak: build ## every scenario for FOR (10m); out/soak/index.html; then soak-log 
 	$(MAKE) soak-log soak-eligible
 
 soak-log: ## the log against its models over LOG_SEEDS (10000) seeds, and every crash state of 2,000 short histories
-	$(GO) test -count=1 -timeout 2h -run 'TestModel$$|TestCompactionModel$$|TestEveryCrashState' -v ./broker/log -model-seeds $(or $(LOG_SEEDS),10000) -state-seeds $(or $(STATE_SEEDS),2000) | grep -v '^=== '
+	$(GO) test -count=1 -timeout 2h -run 'TestModel$$|TestCompactionModel$$|TestEveryCrashState' -v ./broker/log -model-seeds $(or $(LOG_SEEDS),10000) -state-seeds $(or $(STATE_SEEDS),2000) | grep --line-buffered -v '^=== '
 
 soak-eligible: ## the rules of eligible leader replicas (decision 001) in WALK_SEEDS (50000) random walks, and everything within 9 steps
-	$(GO) test -count=1 -timeout 2h -run 'TestEligible' -v ./broker/controller -walk-seeds $(or $(WALK_SEEDS),50000) -explore-depth 9 | grep -v '^=== '
+	$(GO) test -count=1 -timeout 2h -run 'TestEligible' -v ./broker/controller -walk-seeds $(or $(WALK_SEEDS),50000) -explore-depth 9 | grep --line-buffered -v '^=== '
 
 regress: ## every failure of the past: fails with its bug, passes without
 	$(GO) test -count=1 -run TestRegressions ./scenarios
@@ -89,12 +89,12 @@ $(KAFKA_LIB)/.fetched:
 	touch $@
 
 interop: build $(KAFKA_LIB)/.fetched ## kcat, franz-go, Apache ZooKeeper and Apache Kafka's files against real processes (Debian: kcat zookeeper strace maven default-jre)
-	BARNABAS_KAFKA_LIB=$(KAFKA_LIB) $(GO) test -count=1 -timeout 10m -run 'TestKafkaReads|TestWeRead' -v ./broker/log | grep -v '^=== '
-	BARNABAS_INTEROP=1 BARNABAS_KAFKA_LIB=$(KAFKA_LIB) $(GO) test -count=1 -timeout 60m -run TestInterop -v ./cmd/barnabas | grep -v '^=== '
+	BARNABAS_KAFKA_LIB=$(KAFKA_LIB) $(GO) test -count=1 -timeout 10m -run 'TestKafkaReads|TestWeRead' -v ./broker/log | grep --line-buffered -v '^=== '
+	BARNABAS_INTEROP=1 BARNABAS_KAFKA_LIB=$(KAFKA_LIB) $(GO) test -count=1 -timeout 60m -run TestInterop -v ./cmd/barnabas | grep --line-buffered -v '^=== '
 	BARNABAS_ZK_CLASSPATH=$(ZOOKEEPER_JAR) $(GO) test -count=1 -timeout 10m ./broker/zookeeper/zktest
 
 interop-core: build ## the part of interop that every change must pass: kcat, franz-go, sendfile, both ZooKeepers
-	BARNABAS_INTEROP=1 $(GO) test -count=1 -timeout 10m -run 'TestInterop(Kcat|FranzGo|Sendfile)$$' -v ./cmd/barnabas | grep -v '^=== '
+	BARNABAS_INTEROP=1 $(GO) test -count=1 -timeout 10m -run 'TestInterop(Kcat|FranzGo|Sendfile)$$' -v ./cmd/barnabas | grep --line-buffered -v '^=== '
 	BARNABAS_ZK_CLASSPATH=$(ZOOKEEPER_JAR) $(GO) test -count=1 -timeout 10m ./broker/zookeeper/zktest
 
 bench-sim: ## speed of the simulator: virtual seconds a second, events a second, heap; two cores against one
@@ -111,15 +111,15 @@ bench-log: ## the log beside the machine's own limits (writes, sendfile, CRC-32C
 	$(GO) test -run '^$$' -bench 'Validate|CRC' -count $${COUNT:-5} ./broker/record
 
 bench-broker: ## a whole broker over loopback beside plain sendfile: CPU a GB, memory, idle, starts, 2,000 partitions
-	BARNABAS_BENCH=1 $(GO) test -count=1 -timeout 30m -run 'TestBrokerBench$$' -v ./cmd/barnabas | grep -v '^=== '
+	BARNABAS_BENCH=1 $(GO) test -count=1 -timeout 30m -run 'TestBrokerBench$$' -v ./cmd/barnabas | grep --line-buffered -v '^=== '
 
 bench-vs-kafka: build $(KAFKA_LIB)/.fetched ## Barnabas against Apache Kafka 3.9.1, interleaved (Java, Maven); report in OUT=out/vs-kafka
 	KAFKA_LIB=$(KAFKA_LIB) bench/vs-kafka/run.sh
 
 bench-control: ## controller at size: simulated with 10,000 partitions, on real processes with 2,000
-	$(GO) test -count=1 -run TestControlAtSize -v ./broker/controller -control-bench | grep -v '^=== '
-	$(GO) test -count=1 -timeout 20m -run TestControlInRealWorld -v ./cmd/barnabas -control-bench | grep -v '^=== '
+	$(GO) test -count=1 -run TestControlAtSize -v ./broker/controller -control-bench | grep --line-buffered -v '^=== '
+	$(GO) test -count=1 -timeout 20m -run TestControlInRealWorld -v ./cmd/barnabas -control-bench | grep --line-buffered -v '^=== '
 
 bench-groups: build ## groups at size: 1,000 groups of ten after their coordinator crashed (simulated); 5,000 committed offsets a second (real)
-	$(GO) test -count=1 -run TestGroupsAfterACoordinatorCrash -v ./broker -groups 1000 | grep -v '^=== '
-	$(GO) test -count=1 -run TestBenchGroups -v ./cmd/barnabas -bench-groups | grep -v '^=== '
+	$(GO) test -count=1 -run TestGroupsAfterACoordinatorCrash -v ./broker -groups 1000 | grep --line-buffered -v '^=== '
+	$(GO) test -count=1 -run TestBenchGroups -v ./cmd/barnabas -bench-groups | grep --line-buffered -v '^=== '
