@@ -58,6 +58,9 @@ func Served(transactionVersion int16) []kmsg.ApiVersionsResponseApiKey {
 }
 
 // served is indexed by API key. Its maxima are those of Kafka 3.9 in ZooKeeper mode, and those that come with transaction.version=2.
+//
+// DEVIATION(KIP-380): Kafka 3.9 reads LeaderAndIsr, StopReplica and UpdateMetadata from v0 on. Those below v2, v1 and v5 carry no broker epoch: nobody
+// can tell whether such a request is meant for an earlier life of the broker. Controllers send them that are older than Kafka 2.2.
 var served = index(
 	API{Key: int16(kmsg.Produce), Min: 0, Max: 12, request: shapeProduce, response: answerProduce},
 	API{Key: int16(kmsg.Fetch), Min: 0, Max: 17, request: shapeFetch, response: answerFetch},
