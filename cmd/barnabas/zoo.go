@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -40,8 +42,7 @@ func zooCommand() *cobra.Command {
 		Long: `Plant the bugs of the zoo one after the other and run the soak's mix of scenarios, in the soak's order and no scenario
 for one bug alone, until a run fails; several times each, with other seeds. The table tells of each bug the median and the
 worst number of seeds, the scenarios that found it, and what it was found as. A run that fails without the bug, too, is no
-find. A bug that is not found within the limit
-makes the command fail.`,
+find, and makes the command fail with that run's exit code. A bug that is not found within the limit makes it fail with 1.`,
 		Example: `  barnabas zoo --trials 3
   barnabas zoo truncate-to-hw fsync-ignored --trials 10 --limit 300`,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -70,6 +71,9 @@ type zoo struct {
 	list  []*scenarios.Scenario
 	rows  []zooRow
 	ctx   context.Context
+
+	mu    sync.Mutex
+	clean map[string]reports.Verdict // runs that failed without any bug, by title
 }
 
 // zooRow is what became of one bug.
@@ -151,7 +155,7 @@ func (z *zoo) look(a bug.Animal) zooRow {
 				return false
 			}
 			if clean := (&plan{scenario: w.scenario}).attempt(w.seed, trace.Options{}).Report; clean.Verdict != reports.Pass && clean.Verdict != reports.Vacuous {
-				fmt.Fprintf(os.Stderr, "barnabas: %s seed=%d fails without %s, too: %s\n", w.scenario.Name, w.seed, a.Name, clean.Title())
+				z.failsClean(clean)
 				return false // no find
 			}
 			results[n] = r
@@ -265,7 +269,7 @@ func (z *zoo) overall() int {
 
 func (z *zoo) found() (n int) {
 	for i := range z.rows {
-		if z.rows[i].Missed == 0 && len(z.rows[i].Seeds) > 0 {
+		if len(z.rows[i].Seeds) == z.flags.trials {
 			n++
 		}
 	}
@@ -294,8 +298,27 @@ func (z *zoo) write() error {
 	return os.WriteFile(filepath.Join(z.flags.out, "zoo.json"), data, 0o644)
 }
 
+// failsClean takes note of a run that fails without any bug: it is no find, and worse.
+func (z *zoo) failsClean(r *reports.Run) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	if z.clean == nil {
+		z.clean = map[string]reports.Verdict{}
+	}
+	if _, known := z.clean[r.Title()]; !known {
+		fmt.Fprintf(os.Stderr, "barnabas: fails without any bug: %s\n", r.Title())
+	}
+	z.clean[r.Title()] = r.Verdict
+}
+
 func (z *zoo) verdict() error {
 	fmt.Printf("%d of %d found in every trial within %d seeds; the median over the zoo is %d\ntable: %s\n", z.found(), len(z.rows), z.flags.limit, z.overall(), filepath.Join(z.flags.out, "zoo.md"))
+	for _, title := range slices.Sorted(maps.Keys(z.clean)) {
+		return &exitError{z.clean[title].ExitCode(), fmt.Errorf("%d runs fail without any bug, which goes before everything else: %s", len(z.clean), title)}
+	}
+	if z.ctx.Err() != nil {
+		return &exitError{1, fmt.Errorf("interrupted: of %d bugs %d were found in every trial, the others not yet", len(z.bugs), z.found())}
+	}
 	if z.found() < len(z.bugs) {
 		return &exitError{1, fmt.Errorf("%d bugs were not found in every trial", len(z.bugs)-z.found())}
 	}
