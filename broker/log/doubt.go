@@ -13,7 +13,8 @@ import (
 //
 // So a directory that fails gets a file that says so, doubtFile, and the next life writes what it recovers over itself, byte for byte: then
 // the page cache has it to write again. The file need not be durable. If the power goes, the page cache goes with it, and recovery sees
-// what there is. It is removed once all logs are recovered.
+// what there is. It is removed once all logs are recovered. A clean stop's
+// marker counts as ever: it was written behind syncs that did not fail, and goes before anything else is written.
 //
 // What is left is a process that is killed between a sync that fails and this file, or a device that does not let it be made.
 //

@@ -376,7 +376,7 @@ func (m *Manager) loadFutures(d *logDir, in inDir, recoveryPoints, starts map[wi
 			continue
 		}
 		l, _, err := Open(m.env, m.options(d, tp, Options{Config: m.cfg.Topic, RecoveryPoint: recoveryPoints[tp], StartOffset: starts[tp],
-			CleanShutdown: d.clean && !d.suspect, rewrite: d.suspect, future: in.futures[tp]}))
+			CleanShutdown: d.clean, rewrite: d.suspect, future: in.futures[tp]}))
 		if err != nil {
 			return err
 		}

@@ -172,7 +172,7 @@ func (m *Manager) loadLogs(d *logDir, tps []wire.TopicPartition, recoveryPoints,
 		}
 		tp := tps[i]
 		l, r, err := Open(m.env, m.options(d, tp, Options{
-			Config: m.cfg.Topic, RecoveryPoint: recoveryPoints[tp], StartOffset: starts[tp], Cleaned: cleaned[tp], CleanShutdown: d.clean && !d.suspect, rewrite: d.suspect,
+			Config: m.cfg.Topic, RecoveryPoint: recoveryPoints[tp], StartOffset: starts[tp], Cleaned: cleaned[tp], CleanShutdown: d.clean, rewrite: d.suspect,
 		}))
 		if err == nil && m.Get(tp) != nil {
 			l.abandon()
