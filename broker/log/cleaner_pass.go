@@ -185,6 +185,10 @@ func (l *Log) Clean(o CleanOptions) (CleanStats, error) {
 	}
 }
 
+var rareSmallMap = env.NewRare("cleaner-map-small")
+
+const rareMapKeys = 16
+
 func (l *Log) beginClean(o CleanOptions) (*pass, error) {
 	l.mu.Lock()
 	defer l.unlock()
@@ -201,6 +205,9 @@ func (l *Log) beginClean(o CleanOptions) (*pass, error) {
 		g.acquire()
 		p.segments, p.ends = append(p.segments, g), append(p.ends, l.segments[i+1].base)
 		p.sizes = append(p.sizes, g.size)
+	}
+	if rareSmallMap.Strikes(l.env) {
+		o.MapBytes = min(o.MapBytes, rareMapKeys*offsetSlotSize)
 	}
 	p.filter = filter{
 		keys: newOffsetMap(o.MapBytes, o.MapLoad), producers: l.producers.lastRecords(l.hw.Load()),
