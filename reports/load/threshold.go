@@ -1,13 +1,9 @@
 package load
 
 import (
-	"bytes"
 	"fmt"
 	"math"
 	"os"
-	"strings"
-
-	"github.com/goccy/go-yaml"
 )
 
 // Threshold is one line of a threshold file: what a figure must not pass. Without a label or rate it holds for every row of
@@ -60,8 +56,8 @@ func ReadThresholds(file string) ([]Threshold, error) {
 		return nil, err
 	}
 	var list []Threshold
-	if err := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict()).Decode(&list); err != nil {
-		return nil, fmt.Errorf("%s: %s", file, strings.TrimSpace(yaml.FormatError(err, false, true)))
+	if err := Strict(file, data, &list); err != nil {
+		return nil, err
 	}
 	for i, t := range list {
 		if err := t.check(); err != nil {

@@ -57,7 +57,7 @@ func TestThresholds(t *testing.T) {
 		"- {workload: w, figure: p99}":                 "give one of",
 		"- {workload: w, figure: p99, max: 1, min: 1}": "give one of",
 		"- {workload: w, figure: p99, max_ratio: 1}":   "against goes with",
-		"- {workload: w, figure: p99, maximum: 1}":     "[1:30] unknown field",
+		"- {workload: w, figure: p99, maximum: 1}":     "t.yaml:1: unknown field",
 		"- {figure: p99, max: 1}":                      "no workload",
 		"[]":                                           "no threshold",
 	} {
