@@ -291,19 +291,20 @@ func TestJudge(t *testing.T) {
 		{"sound", func(*load.Repetition) {}, ""},
 		{"late", func(r *load.Repetition) { r.Slip.RecordValues(200_000, 100) }, "late by"},
 		{"short", func(r *load.Repetition) { r.Offered = 2000 }, "sent 1000 of 2000"},
+		{"silent", func(r *load.Repetition) { r.Produce, r.Unfinished = load.NewLatency(), 1000 }, "no record was acknowledged"},
 		{"noisy", func(r *load.Repetition) { r.Others = .2 }, "other processes"},
 		{"starved", func(r *load.Repetition) { r.Idle = 0 }, "no CPU was left"},
 	} {
 		r := sound()
 		c.spoil(r)
-		judge(r, false)
+		judge(r, r.Offered*r.Seconds, false)
 		if all := strings.Join(r.Void, "; "); (all == "") != (c.void == "") || !strings.Contains(all, c.void) {
 			t.Errorf("%s: void %q", c.name, all)
 		}
 	}
 	r := sound()
 	r.Others = .2
-	judge(r, true)
+	judge(r, r.Offered*r.Seconds, true)
 	if len(r.Void) != 0 || len(r.Caveats) != 1 {
 		t.Errorf("allowed noise: void %q, caveats %q", r.Void, r.Caveats)
 	}

@@ -22,7 +22,7 @@ type CapacityOptions struct {
 // settles where it likes.) A rate passes with p99 within the goal, no error, no full buffer and consumers that keep up.
 func Capacity(ctx context.Context, w *Workload, o CapacityOptions) (*load.Run, error) {
 	if w.Load.Mode != "open" {
-		return nil, fmt.Errorf("workload %s: a capacity search needs load.mode: open, not %s", w.Name, w.Load.Mode)
+		return nil, unfit("workload %s: a capacity search needs load.mode: open, not %s", w.Name, w.Load.Mode)
 	}
 	s, err := newSession(ctx, w, o.Options)
 	if err != nil {

@@ -233,6 +233,14 @@ func (w *Workload) rate(nominal float64, lead int64) rate {
 	return constant(nominal)
 }
 
+// meant is how many records the schedule has in the first so many seconds of the measured stretch.
+func (w *Workload) meant(nominal, seconds float64) float64 {
+	if r := w.Load.Ramp; r != nil {
+		return r.From*seconds + (r.To-r.From)/time.Duration(w.Phases.Measure).Seconds()*seconds*seconds/2
+	}
+	return nominal * seconds
+}
+
 func (w *Workload) maxSize() Size {
 	size := w.Records.Size
 	for _, s := range w.Records.Sizes {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -72,7 +74,10 @@ func (c *cluster) prepare(ctx context.Context, name string, t Topic) (made bool,
 			return false, err
 		}
 		if d, ok := topics[t.Name]; ok && d.Err == nil {
-			return false, sameTopic(d, t)
+			if err := sameTopic(d, t); err != nil {
+				return false, err
+			}
+			return false, c.sameConfig(within, t)
 		}
 	}
 	configs := map[string]*string{}
@@ -95,6 +100,37 @@ func sameTopic(d kadm.TopicDetail, t Topic) error {
 	}
 	if n := d.Partitions.NumReplicas(); n != int(t.Replication) {
 		return fmt.Errorf("topic %s exists with replication %d, the workload wants %d", t.Name, n, t.Replication)
+	}
+	return nil
+}
+
+// sameConfig sees to it that a topic that exists has the settings that the workload gives.
+func (c *cluster) sameConfig(ctx context.Context, t Topic) error {
+	if len(t.Config) == 0 {
+		return nil
+	}
+	listed, err := c.adm.DescribeTopicConfigs(ctx, t.Name)
+	if err == nil && len(listed) == 1 {
+		err = listed[0].Err
+	}
+	if err != nil {
+		return fmt.Errorf("settings of topic %s: %w", t.Name, err)
+	}
+	if len(listed) != 1 {
+		return fmt.Errorf("settings of topic %s: the cluster describes %d topics", t.Name, len(listed))
+	}
+	has := map[string]string{}
+	for _, e := range listed[0].Configs {
+		if e.Value != nil {
+			has[e.Key] = *e.Value
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(t.Config)) {
+		if v, known := has[k]; !known {
+			return fmt.Errorf("topic %s exists, and knows no %s, which the workload wants to be %s", t.Name, k, t.Config[k])
+		} else if v != t.Config[k] {
+			return fmt.Errorf("topic %s exists with %s=%s, the workload wants %s", t.Name, k, v, t.Config[k])
+		}
 	}
 	return nil
 }

@@ -70,32 +70,32 @@ const simBytesMax = 8 << 30
 
 func simulable(w *Workload, o *SimOptions) error {
 	if o.Profile == nil {
-		return fmt.Errorf("a simulated run needs a profile: one of %v, or a file", ProfileNames())
+		return unfit("a simulated run needs a profile: one of %v, or a file", ProfileNames())
 	}
 	if o.Brokers == 0 {
 		o.Brokers = max(1, int(w.Topic.Replication))
 	}
 	if int(w.Topic.Replication) > o.Brokers {
-		return fmt.Errorf("replication %d needs as many brokers; there are %d (--brokers)", w.Topic.Replication, o.Brokers)
+		return unfit("replication %d needs as many brokers; there are %d (--brokers)", w.Topic.Replication, o.Brokers)
 	}
 	if w.Producers.Transaction > 0 {
-		return fmt.Errorf("workload %s: transactions cannot be simulated, the simulated world's driver has none; leave producers.transaction out", w.Name)
+		return unfit("workload %s: transactions cannot be simulated, the simulated world's driver has none; leave producers.transaction out", w.Name)
 	}
 	all := time.Duration(w.Phases.Warmup + w.Phases.Measure + w.Phases.Cooldown).Seconds()
 	for _, rate := range w.rates() {
 		if bytes := rate * all * float64(w.maxSize()) * float64(w.Topic.Replication); bytes > simBytesMax {
-			return fmt.Errorf("workload %s at %.0f/s writes up to %.1f GB, and simulated disks are memory: shorten it (--set phases.measure=2s)", w.Name, rate, bytes/1e9)
+			return unfit("workload %s at %.0f/s writes up to %.1f GB, and simulated disks are memory: shorten it (--set phases.measure=2s)", w.Name, rate, bytes/1e9)
 		}
 	}
 	if c := w.catchup(); c != nil && int64(c.Backlog)*int64(w.Topic.Replication) > simBytesMax {
-		return fmt.Errorf("workload %s: a backlog of %s is too much for simulated disks, which are memory (--set consumers=…)", w.Name, c.Backlog)
+		return unfit("workload %s: a backlog of %s is too much for simulated disks, which are memory (--set consumers=…)", w.Name, c.Backlog)
 	}
 	for _, name := range append([]string{""}, ScenarioNames...) {
 		if name == o.Scenario {
 			return nil
 		}
 	}
-	return fmt.Errorf("scenario %s: there are %v", o.Scenario, ScenarioNames)
+	return unfit("scenario %s: there are %v", o.Scenario, ScenarioNames)
 }
 
 // simCluster is a cluster in a simulated world, with the clients beside it.

@@ -146,6 +146,13 @@ func (c *Consumer) fill() {
 	}
 }
 
+// Unfit is a workload or a setting that the question which was asked makes no sense with, in a sentence.
+type Unfit string
+
+func (u Unfit) Error() string { return string(u) }
+
+func unfit(format string, args ...any) error { return Unfit(fmt.Sprintf(format, args...)) }
+
 //go:embed workloads/*.yaml
 var embedded embed.FS
 

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"os/signal"
 	"path/filepath"
 	"regexp"
@@ -153,6 +155,9 @@ func workloadsCommand() *cobra.Command {
 // workload reads and adapts one.
 func (f *benchFlags) workload(name string, more ...string) (*bench.Workload, error) {
 	w, err := bench.Read(name, append(append([]string(nil), f.sets...), more...))
+	if err == nil {
+		err = f.check()
+	}
 	if err != nil {
 		return nil, usage("%w", err)
 	}
@@ -166,13 +171,42 @@ func (f *benchFlags) workload(name string, more ...string) (*bench.Workload, err
 	return w, nil
 }
 
+// check finds flags that make no sense before anything is started.
+func (f *benchFlags) check() error {
+	if f.reps < 0 || f.reps > 1000 {
+		return fmt.Errorf("--repetitions %d: from 1 to 1000; 0 takes the workload's", f.reps)
+	}
+	if f.brokers < 0 || f.brokers > 100 {
+		return fmt.Errorf("--brokers %d: from 1 to 100; 0 takes as many as the topic has replicas", f.brokers)
+	}
+	if strings.TrimSpace(f.bootstrap) == "" {
+		return errors.New("--bootstrap is empty: HOST:PORT of one broker or of several, please")
+	}
+	for _, pid := range f.pids {
+		if pid <= 0 || syscall.Kill(pid, 0) == syscall.ESRCH {
+			return fmt.Errorf("--broker-pid %d: there is no such process", pid)
+		}
+	}
+	for _, file := range append(slices.Clone(f.gcLogs), f.otherGC...) {
+		log, err := os.Open(file)
+		if err != nil {
+			return fmt.Errorf("--gc-log: %w", err)
+		}
+		log.Close()
+	}
+	return nil
+}
+
 func (f *benchFlags) options() bench.Options {
 	return bench.Options{Bootstrap: f.bootstrap, Label: f.label, AllowNoise: f.noise, Pids: f.pids, GCLogs: f.gcLogs,
 		Say: func(format string, args ...any) { say(format, args...) }}
 }
 
+// interruptible is a context that a signal ends. A second one ends the program at once, as if nobody had asked for the first.
 func interruptible() (context.Context, context.CancelFunc) {
-	return signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
 }
 
 func (f *benchFlags) run(name string) error {
@@ -187,6 +221,9 @@ func (f *benchFlags) run(name string) error {
 	}
 	if f.scenario != "" && !slices.Contains(bench.ScenarioNames, f.scenario) {
 		return usage("--scenario %s: there are %s", f.scenario, strings.Join(bench.ScenarioNames, ", "))
+	}
+	if f.scenario != "" && w.Load.Mode == "none" {
+		return usage("--scenario %s: workload %s has no producers, and what a fault costs is told by what they send; mixed reads a backlog, too", f.scenario, w.Name)
 	}
 	if f.scenario != "" { // a fault is over in seconds
 		w.Phases.Interval = min(w.Phases.Interval, bench.Duration(250*time.Millisecond))
@@ -234,6 +271,15 @@ func (f *benchFlags) capacity(name string) error {
 	w, err := f.workload(name)
 	if err != nil {
 		return err
+	}
+	if f.p99 <= 0 {
+		return usage("--p99 %s: the goal is a time above 0", f.p99)
+	}
+	if !(f.startRate >= 1 && f.startRate <= 1e8) {
+		return usage("--start %v: from 1 to 100,000,000 records a second", f.startRate)
+	}
+	if f.confirm < 1 || f.confirm > 100 {
+		return usage("--confirm %d: from 1 to 100", f.confirm)
 	}
 	ctx, stop := interruptible()
 	defer stop()
@@ -296,38 +342,51 @@ func (f *benchFlags) sweep(name string) error {
 	return f.finish(nil, runs...)
 }
 
-var unfit = regexp.MustCompile(`[^A-Za-z0-9.=]+`)
+var unfitName = regexp.MustCompile(`[^A-Za-z0-9.=]+`)
 
-// finish saves what there is and makes the report of the directory.
+// finish saves what there is, makes the report of the directory, and says how it ended.
 func (f *benchFlags) finish(failed error, runs ...*load.Run) error {
-	var interrupted, counted bool
+	if unfit := bench.Unfit(""); errors.As(failed, &unfit) {
+		return usage("%w", failed)
+	}
+	interrupted, saved, counted := errors.Is(failed, context.Canceled), false, false
 	for _, r := range runs {
-		if r == nil || len(r.Repetitions) == 0 {
+		if r == nil {
 			continue
 		}
-		name := strings.Trim(unfit.ReplaceAllString(r.Workload+"-"+r.Label, "-"), "-")
-		if err := r.Save(filepath.Join(f.out, strings.ToLower(name)+".json")); err != nil {
-			return err
+		if r.Interrupted = r.Interrupted || failed != nil; len(r.Repetitions) > 0 {
+			name := strings.Trim(unfitName.ReplaceAllString(r.Workload+"-"+r.Label, "-"), "-")
+			if err := r.Save(filepath.Join(f.out, strings.ToLower(name)+".json")); err != nil {
+				return err
+			}
+			saved = true
 		}
-		interrupted = interrupted || r.Interrupted
+		interrupted = interrupted || r.Interrupted && failed == nil
 		counted = counted || len(r.Valid()) > 0
 	}
-	if failed != nil {
-		return failed
-	}
 	if interrupted {
+		failed = &exitError{code: 1}
+	}
+	switch {
+	case interrupted && !saved:
+		say("interrupted before anything was measured: there is no report")
+		return failed
+	case interrupted:
 		say("interrupted: what was measured so far is in %s, marked", f.out)
+	case failed != nil && !saved:
+		return failed
+	case failed != nil:
+		say("what was measured before it failed is in %s, marked", f.out)
+	case !saved:
+		return fmt.Errorf("nothing was measured")
 	}
 	if err := writeReport(f.out); err != nil {
 		return err
 	}
-	if interrupted {
-		return &exitError{code: 1}
+	if failed == nil && !counted {
+		failed = fmt.Errorf("every repetition is void: see the reasons above")
 	}
-	if !counted {
-		return fmt.Errorf("every repetition is void: see the reasons above")
-	}
-	return nil
+	return failed
 }
 
 func writeReport(dir string) error {

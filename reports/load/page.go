@@ -28,6 +28,13 @@ func Page(w io.Writer, runs []*Run, plots []Plot) error {
 	p.Title = "Load test: " + strings.Join(labels, " and ")
 	p.Sub = fmt.Sprintf("%d of %d repetitions count.", all-void, all)
 	p.OK = void == 0
+	for _, run := range runs {
+		if run.Interrupted {
+			p.OK = false
+			p.Sub += " Not all of it was done: the run ended before its end, and what is here is what was measured until then."
+			break
+		}
+	}
 	for _, plot := range plots {
 		p.Plots = append(p.Plots, picture{plot.Caption, inline(plot.SVG, "plot broad"), inline(plot.Narrow, "plot narrow")})
 	}
