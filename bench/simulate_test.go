@@ -70,6 +70,12 @@ func TestSimulatedKinds(t *testing.T) {
 	if r.Consumed.Bytes < 8<<20 || r.Seconds == 0 {
 		t.Errorf("catch-up: %+v", r)
 	}
+	r = simulated(t, "transactions", SimOptions{Seed: 1}, "load.rate=2000", "producers.transaction=50").Repetitions[0]
+	if n := r.Produce.Count(); r.EndToEnd.Count() != n || n < 1000 || r.Commit.Count() < 15 || r.Commit.Count() > 30 || len(r.Errors) > 0 {
+		t.Errorf("transactions: %d and %d of 1200 records, %d commits, %v", n, r.EndToEnd.Count(), r.Commit.Count(), r.Errors)
+	} else if ack := r.Produce.At(50); ack < 25_000/2 || ack < r.Commit.At(50) { // of two producers each has a record a ms: the middle one of fifty waits for 25 more
+		t.Errorf("transactions: a record is through after %d µs at the median, a commit takes %d", ack, r.Commit.At(50))
+	}
 	zones, err := ReadProfile("three-zones")
 	if err != nil {
 		t.Fatal(err)

@@ -78,9 +78,6 @@ func simulable(w *Workload, o *SimOptions) error {
 	if int(w.Topic.Replication) > o.Brokers {
 		return unfit("replication %d needs as many brokers; there are %d (--brokers)", w.Topic.Replication, o.Brokers)
 	}
-	if w.Producers.Transaction > 0 {
-		return unfit("workload %s: transactions cannot be simulated, the simulated world's driver has none; leave producers.transaction out", w.Name)
-	}
 	all := time.Duration(w.Phases.Warmup + w.Phases.Measure + w.Phases.Cooldown).Seconds()
 	for _, rate := range w.rates() {
 		if bytes := rate * all * float64(w.maxSize()) * float64(w.Topic.Replication); bytes > simBytesMax {
@@ -186,6 +183,8 @@ func (c *simCluster) runBroker(id int32, e env.Env) {
 	cfg.AutoCreateTopics = false
 	cfg.GroupInitialRebalanceDelay = 0
 	cfg.OffsetsTopicReplicationFactor = int16(min(3, c.o.Brokers))
+	cfg.TransactionTopicReplicationFactor = cfg.OffsetsTopicReplicationFactor
+	cfg.TransactionTopicMinISR = max(1, min(3, c.o.Brokers)-1)
 	cfg.DefaultReplicationFactor = int16(min(3, c.o.Brokers))
 	if n := c.o.Profile.Zones.Count; n > 1 {
 		cfg.Rack = fmt.Sprintf("zone-%d", int(id-1)%n+1)
