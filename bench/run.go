@@ -232,7 +232,7 @@ func (s *session) startReaders(ctx context.Context, st *stage, m *meter, tail bo
 		src, err := st.source(ctx, tail)
 		var c *consumers
 		if err == nil {
-			c, err = startConsumers(ctx, s.clock, src, o, m, &st.times)
+			c, err = startConsumers(context.WithoutCancel(ctx), s.clock, src, o, m, &st.times)
 		}
 		if err != nil {
 			for _, c := range list {

@@ -96,11 +96,15 @@ func capacityCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "capacity WORKLOAD", Short: "Find the highest rate that keeps a goal",
 		Long: `Find the highest rate at which p99 stays within --p99, with no error, consumers that keep up and a client's buffer that
-never fills: by doubling, halving the gap, and confirming the rate found. The workload is an open loop; its rate is not used.`,
+never fills: by doubling, halving the gap, and confirming the rate found. The workload is an open loop; its rate is not used.
+In the simulated world (--world sim) the cluster is one that nobody needs to have.`,
+		Example: `  barnabas bench capacity tail-5k --p99 5ms
+  barnabas bench capacity replicated-5k --world sim --profile three-zones --p99 20ms --set phases.measure=4s`,
 		Args: exactly(1, "one workload"),
 		RunE: func(_ *cobra.Command, args []string) error { return f.capacity(args[0]) },
 	}
 	f.add(cmd)
+	f.addWorld(cmd)
 	cmd.Flags().DurationVar(&f.p99, "p99", 5*time.Millisecond, "the goal")
 	cmd.Flags().Float64Var(&f.startRate, "start", 1000, "records a second to begin with")
 	cmd.Flags().IntVar(&f.confirm, "confirm", 3, "how often the found rate must pass again")
@@ -126,11 +130,13 @@ func sweepCommand() *cobra.Command {
 	var f benchFlags
 	cmd := &cobra.Command{
 		Use: "sweep WORKLOAD", Short: "A matrix of settings",
-		Example: `  barnabas bench sweep produce-1m --vary producers.batch=16KiB,64KiB,1MiB --vary producers.acks=1,all --set producers.idempotent=false`,
-		Args:    exactly(1, "one workload"),
-		RunE:    func(_ *cobra.Command, args []string) error { return f.sweep(args[0]) },
+		Example: `  barnabas bench sweep replicated-5k --world sim --profile three-zones --vary producers.linger=0s,5ms --vary load.rate=1000,20000
+  barnabas bench sweep produce-1m --vary producers.batch=16KiB,64KiB,1MiB --vary producers.acks=1,all --set producers.idempotent=false`,
+		Args: exactly(1, "one workload"),
+		RunE: func(_ *cobra.Command, args []string) error { return f.sweep(args[0]) },
 	}
 	f.add(cmd)
+	f.addWorld(cmd)
 	cmd.Flags().StringArrayVar(&f.varies, "vary", nil, "KEY=VALUE,VALUE,… with a dotted key of the workload; may be repeated")
 	cmd.MarkFlagRequired("vary")
 	return cmd
@@ -176,6 +182,9 @@ func (f *benchFlags) check() error {
 	if f.reps < 0 || f.reps > 1000 {
 		return fmt.Errorf("--repetitions %d: from 1 to 1000; 0 takes the workload's", f.reps)
 	}
+	if f.world != "" && f.world != "real" && f.world != "sim" {
+		return fmt.Errorf("--world %s: real or sim", f.world)
+	}
 	if f.brokers < 0 || f.brokers > 100 {
 		return fmt.Errorf("--brokers %d: from 1 to 100; 0 takes as many as the topic has replicas", f.brokers)
 	}
@@ -216,9 +225,6 @@ func (f *benchFlags) run(name string) error {
 	}
 	ctx, stop := interruptible()
 	defer stop()
-	if f.world != "real" && f.world != "sim" {
-		return usage("--world %s: real or sim", f.world)
-	}
 	if f.scenario != "" && !slices.Contains(bench.ScenarioNames, f.scenario) {
 		return usage("--scenario %s: there are %s", f.scenario, strings.Join(bench.ScenarioNames, ", "))
 	}
@@ -259,12 +265,20 @@ func missedRate(w *bench.Workload, run *load.Run) error {
 
 // simulate runs in the simulated world.
 func (f *benchFlags) simulate(ctx context.Context, w *bench.Workload) (*load.Run, error) {
+	o, err := f.simOptions()
+	if err != nil {
+		return nil, err
+	}
+	return bench.Simulate(ctx, w, o)
+}
+
+func (f *benchFlags) simOptions() (bench.SimOptions, error) {
 	p, err := bench.ReadProfile(f.profile)
 	if err != nil {
-		return nil, usage("%w", err)
+		return bench.SimOptions{}, usage("%w", err)
 	}
-	return bench.Simulate(ctx, w, bench.SimOptions{Profile: p, Brokers: f.brokers, Seed: f.seed, Label: f.label, Scenario: f.scenario,
-		Say: func(format string, args ...any) { say(format, args...) }})
+	return bench.SimOptions{Profile: p, Brokers: f.brokers, Seed: f.seed, Label: f.label, Scenario: f.scenario,
+		Say: func(format string, args ...any) { say(format, args...) }}, nil
 }
 
 func (f *benchFlags) capacity(name string) error {
@@ -283,7 +297,17 @@ func (f *benchFlags) capacity(name string) error {
 	}
 	ctx, stop := interruptible()
 	defer stop()
-	run, err := bench.Capacity(ctx, w, bench.CapacityOptions{Options: f.options(), P99: f.p99, Start: f.startRate, Confirm: f.confirm})
+	o := bench.CapacityOptions{Options: f.options(), P99: f.p99, Start: f.startRate, Confirm: f.confirm}
+	var run *load.Run
+	if f.world == "sim" {
+		sim, err2 := f.simOptions()
+		if err2 != nil {
+			return err2
+		}
+		run, err = bench.SimulatedCapacity(ctx, w, sim, o)
+	} else {
+		run, err = bench.Capacity(ctx, w, o)
+	}
 	if run != nil && run.Goal != nil && err == nil && !run.Interrupted {
 		if run.Goal.Rate == 0 {
 			say("no rate keeps p99 <= %s: %s", f.p99, run.Goal.Note)
@@ -330,7 +354,12 @@ func (f *benchFlags) sweep(name string) error {
 	var runs []*load.Run
 	for i, w := range all {
 		say("%s", matrix[i].Name)
-		run, err := bench.Run(ctx, w, f.options())
+		var run *load.Run
+		if f.world == "sim" {
+			run, err = f.simulate(ctx, w)
+		} else {
+			run, err = bench.Run(ctx, w, f.options())
+		}
 		if run != nil {
 			run.Label = strings.TrimSpace(f.label + " " + matrix[i].Name)
 			runs = append(runs, run)
