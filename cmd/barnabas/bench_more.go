@@ -51,7 +51,7 @@ the slope by Theil and Sen's median, whether there is a trend at all by Mann and
 				} else if d.Trend {
 					word = "a trend within the limit, or for the better"
 				}
-				say("%-16s first quarter %.4g, last %.4g, %+.1f %% an hour: %s", d.Figure, d.First, d.Last, 100*d.PerHour, word)
+				say("%-16s first quarter %s, last %s, %+.1f %% an hour: %s", d.Figure, load.Number(d.First), load.Number(d.Last), 100*d.PerHour, word)
 			}
 			if drifts > 0 {
 				return fmt.Errorf("%d figures drift by more than %.0f %% an hour", drifts, 100*o.Limit)

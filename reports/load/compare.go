@@ -24,7 +24,7 @@ type Ratio struct {
 }
 
 func (r Ratio) String() string {
-	return fmt.Sprintf("%s: %s %.3g, %s %.3g, ratio %s", r.Figure, r.A, r.ValueA, r.B, r.ValueB, r.Text())
+	return fmt.Sprintf("%s: %s %s, %s %s, ratio %s", r.Figure, r.A, Number(r.ValueA), r.B, Number(r.ValueB), r.Text())
 }
 
 // Text is the ratio with its interval.

@@ -84,7 +84,7 @@ var pageTemplate = sync.OnceValue(func() *template.Template {
 		"percent": func(v float64) string { return fmt.Sprintf("%+.0f %%", 100*v) },
 		"share":   func(v float64) string { return fmt.Sprintf("%.2f %%", 100*v) },
 		"next":    func(i int) int { return i + 1 },
-		"g4":      func(v float64) string { return fmt.Sprintf("%.4g", v) },
+		"g4":      Number,
 		"ns":      func(v int64) string { return fmt.Sprintf("%.1f µs", float64(v)/1000) },
 	}).Parse(pageHTML))
 })

@@ -146,7 +146,7 @@ func (t Threshold) judge(r Row, rows, old []Row) Verdict {
 		if !ok {
 			word = "BREAKS"
 		}
-		return Verdict{ok, fmt.Sprintf("%s %.4g %s %s %s %.4g", what, v, f.unit, word, bound, b)}
+		return Verdict{ok, fmt.Sprintf("%s %s %s %s %s %s", what, Number(v), f.unit, word, bound, Number(b))}
 	}
 	other := func(from []Row, label string) (Row, bool) {
 		for _, o := range from {
@@ -172,7 +172,7 @@ func (t Threshold) judge(r Row, rows, old []Row) Verdict {
 			bound = was * (1 - *t.WorseBy)
 		}
 		ok = v <= bound == f.less || v == bound
-		return say(ok, fmt.Sprintf("the baseline's %.4g with a margin:", was), bound)
+		return say(ok, fmt.Sprintf("the baseline's %s with a margin:", Number(was)), bound)
 	}
 	o, ok := other(rows, t.Against)
 	if !ok || f.of(o) == 0 {

@@ -207,7 +207,7 @@ func Markdown(w io.Writer, runs []*Run, plots []Plot) error {
 	if ratios := Comparisons(runs); len(ratios) > 0 {
 		b.WriteString("\n| workload | figure | A | B | A/B, 95 % | pairs | |\n|---|---|--:|--:|--:|--:|---|\n")
 		for _, r := range ratios {
-			fmt.Fprintf(&b, "| %s | %s | %s %.4g | %s %.4g | %s | %d | %s |\n", r.Workload, r.Figure, r.A, r.ValueA, r.B, r.ValueB, r.Text(), r.Pairs, r.Verdict())
+			fmt.Fprintf(&b, "| %s | %s | %s %s | %s %s | %s | %d | %s |\n", r.Workload, r.Figure, r.A, Number(r.ValueA), r.B, Number(r.ValueB), r.Text(), r.Pairs, r.Verdict())
 		}
 	}
 	for _, p := range plots {
