@@ -361,7 +361,11 @@ func (f *benchFlags) sweep(name string) error {
 			run, err = bench.Run(ctx, w, f.options())
 		}
 		if run != nil {
-			run.Label = strings.TrimSpace(f.label + " " + matrix[i].Name)
+			label := f.label
+			if label == "" && f.world == "sim" {
+				label = run.Label // the profile's name
+			}
+			run.Label = strings.TrimSpace(label + " " + matrix[i].Name)
 			runs = append(runs, run)
 		}
 		if err != nil || run.Interrupted {

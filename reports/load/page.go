@@ -22,12 +22,21 @@ func Page(w io.Writer, runs []*Run, plots []Plot) error {
 			labels = append(labels, run.Label)
 		}
 	}
-	if len(labels) > 4 {
-		labels = append(labels[:4], "…")
-	}
 	p.Title = "Load test: " + strings.Join(labels, " and ")
+	if len(labels) > 3 { // a sweep
+		p.Title = fmt.Sprintf("Load test: %s, %d variants", runs[0].Workload, len(labels))
+	}
 	p.Sub = fmt.Sprintf("%d of %d repetitions count.", all-void, all)
 	p.OK = void == 0
+	for _, run := range runs {
+		if run.World == "sim" {
+			p.Sub += " What bears the name of a profile was simulated, not measured."
+			if len(runs) == 1 {
+				p.Sub = strings.Replace(p.Sub, "What bears the name of a profile", "It", 1)
+			}
+			break
+		}
+	}
 	for _, run := range runs {
 		if run.Interrupted {
 			p.OK = false
