@@ -196,6 +196,7 @@ func (s *session) measure(ctx context.Context, rate float64) (*load.Repetition, 
 	s.sleepUntil(ctx, from)
 	times.fetch.reset()
 	times.commit.reset()
+	traces := goTraces(s.cluster.pids)
 	watch := newWatch(s, r, g.acked, seen)
 	watch.times = times
 	behind, err := s.startReaders(ctx, st, seen, false) // those that catch up do so while it is measured
@@ -217,7 +218,7 @@ func (s *session) measure(ctx context.Context, rate float64) (*load.Repetition, 
 	st.endTransactions()
 	r.Unfinished = g.drain(15 * time.Second)
 	fault.wait()
-	r.Events = append(append(stopEvents(), fault.take()...), collections(s.o.GCLogs, watch.began, r.Seconds)...)
+	r.Events = append(append(stopEvents(), fault.take()...), brokerCollections(s.o.GCLogs, traces, watch.began, r.Seconds)...)
 	sort.SliceStable(r.Events, func(i, j int) bool { return r.Events[i].At < r.Events[j].At })
 	s.finish(r, stretch, g, seen, readers, times)
 	return r, nil
@@ -300,6 +301,7 @@ func (s *session) readBacklog(ctx context.Context, st *stage) (*load.Repetition,
 	seen.begin(from, 1<<62)
 	st.times.fetch.reset()
 	st.times.commit.reset()
+	traces := goTraces(s.cluster.pids)
 	watch := newWatch(s, r, nil, seen)
 	watch.times = &st.times
 	src, err := st.source(ctx, false)
@@ -328,6 +330,7 @@ func (s *session) readBacklog(ctx context.Context, st *stage) (*load.Repetition,
 	}
 	watch.cut()
 	watch.end()
+	r.Events = brokerCollections(s.o.GCLogs, traces, watch.began, r.Seconds)
 	r.Consumed, _ = seen.total(r.Seconds)
 	r.Fetch, r.Commit = st.times.fetch.total(), st.times.commit.total()
 	r.Errors = seen.errorCounts()

@@ -158,7 +158,7 @@ const pageHTML = `<!DOCTYPE html>
 {{if .Scenario}}<section><h2>Through a fault: {{.Scenario}}, {{.Label}}</h2><table class="cards">
 <tr><th>#</th><th class="n">Fault at</th><th class="n">p99 before</th><th class="n">Worst</th><th class="n">Silent</th><th class="n">Back after</th><th class="n">Late records</th><th class="n">Given up</th></tr>
 {{range $i, $r := .Repetitions}}{{with .Fault}}<tr><td>{{next $i}}</td><td class="n" data-l="fault at">{{f1 .At}} s</td><td class="n" data-l="p99 before">{{micros .Before}}</td><td class="n" data-l="worst">{{micros .Worst}}</td><td class="n" data-l="silent">{{f1 .Silent}} s</td><td class="n" data-l="back after">{{if lt .Recovered 0.0}}not within the run{{else}}{{printf "%.1f" .Recovered}} s{{end}}</td><td class="n" data-l="late">{{share .LostBudget}}</td><td class="n" data-l="given up">{{.Failed}}</td></tr>{{end}}{{end}}
-</table>{{range $i, $r := .Repetitions}}{{if .Events}}<p class="small">#{{next $i}}: {{range $n, $e := .Events}}{{if $n}}; {{end}}{{printf "%.2f" .At}} s {{.Text}}{{end}}</p>{{end}}{{end}}
+</table>{{range $i, $r := .Repetitions}}{{with .Happened}}<p class="small">#{{next $i}}: {{range $n, $e := .}}{{if $n}}; {{end}}{{printf "%.2f" .At}} s {{.Text}}{{end}}</p>{{end}}{{end}}
 <p class="small">Silent is the longest time without an acknowledgement. Back: three intervals in a row with nine tenths of the throughput and at most twice the p99 from before. Late: over ten times that p99.</p></section>{{end}}{{end}}
 {{if .Ratios}}<section><h2>Compared</h2><table class="cards">
 <tr><th>Workload</th><th>Figure</th><th class="n">A</th><th class="n">B</th><th class="n">A / B (95 %)</th><th class="n">Pairs</th><th></th></tr>

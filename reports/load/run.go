@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"time"
 )
@@ -159,6 +160,11 @@ type Event struct {
 	At   float64 `json:"at"`   // seconds from the start of the stretch
 	Kind string  `json:"kind"` // fault, heal, leader or gc
 	Text string  `json:"text"`
+}
+
+// Happened is the events but for collections of garbage, of which there are many.
+func (r *Repetition) Happened() []Event {
+	return slices.DeleteFunc(slices.Clone(r.Events), func(e Event) bool { return e.Kind == "gc" })
 }
 
 // FaultCost is what a fault cost.
