@@ -29,7 +29,7 @@ type cluster struct {
 // connect finds the cluster. Errors say in a sentence that it cannot be reached.
 func connect(ctx context.Context, bootstrap string) (*cluster, error) {
 	seeds := strings.Split(bootstrap, ",")
-	client, err := kgo.NewClient(kgo.SeedBrokers(seeds...), kgo.DialTimeout(3*time.Second), kgo.RetryTimeout(10*time.Second))
+	client, err := kgo.NewClient(kgo.SeedBrokers(seeds...), kgo.DialTimeout(3*time.Second), kgo.RetryTimeout(10*time.Second), kgo.MetadataMinAge(20*time.Millisecond)) // it would answer from a cache else, and leader changes be seen 5 s late
 	if err != nil {
 		return nil, fmt.Errorf("--bootstrap %s: %w", bootstrap, err)
 	}
