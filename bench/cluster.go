@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"barnabas/reports/load"
 )
@@ -54,12 +55,38 @@ func connect(ctx context.Context, bootstrap string) (*cluster, error) {
 	for _, pid := range c.pids {
 		c.info.Local = append(c.info.Local, commandLine(pid))
 	}
+	if len(meta.Brokers) > 0 {
+		c.info.Config = c.brokerConfig(within, meta.Brokers[0].NodeID)
+	}
 	if versions, err := c.adm.ApiVersions(within); err == nil {
 		for _, v := range versions.Sorted() {
-			c.info.Software = v.VersionGuess()
+			if c.info.Software = v.VersionGuess(); !strings.HasPrefix(c.info.Software, "v") && !strings.HasPrefix(c.info.Software, "at least") { // "between v0.9.0 and v0.10.0" of what serves Fetch v17 says nothing true
+				produce, _ := v.KeyMaxVersion(int16(kmsg.Produce))
+				fetch, _ := v.KeyMaxVersion(int16(kmsg.Fetch))
+				c.info.Software = fmt.Sprintf("no release of Kafka has exactly (Produce to v%d, Fetch to v%d)", produce, fetch)
+			}
 		}
 	}
 	return c, nil
+}
+
+// brokerConfig is what a broker's configuration has that is not the default, but for where it stands and keeps its files. A cluster that
+// does not tell has none: it is for the reader of the report, and decides nothing.
+func (c *cluster) brokerConfig(ctx context.Context, id int32) (list []string) {
+	within, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	described, err := c.adm.DescribeBrokerConfigs(within, id)
+	if err != nil || len(described) != 1 || described[0].Err != nil {
+		return nil
+	}
+	for _, e := range described[0].Configs {
+		where := strings.HasPrefix(e.Key, "log.dir") || strings.Contains(e.Key, "listeners") || strings.HasSuffix(e.Key, ".location") || strings.HasSuffix(e.Key, ".path") || e.Key == "zookeeper.connect" || e.Key == "broker.id"
+		if e.Value != nil && !e.Sensitive && !where && e.Source != kmsg.ConfigSourceDefaultConfig && e.Source != kmsg.ConfigSourceUnknown {
+			list = append(list, e.Key+"="+*e.Value)
+		}
+	}
+	slices.Sort(list)
+	return list
 }
 
 func (c *cluster) close() { c.adm.Close() }

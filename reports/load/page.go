@@ -171,7 +171,8 @@ const pageHTML = `<!DOCTYPE html>
 {{range .Runs}}<details><summary><b>{{.Workload}}</b>, {{.Label}}, {{.Started.Format "2006-01-02 15:04 UTC"}}</summary>
 <p>{{.Title}} <span class="small">{{.Question}}</span></p>
 <table class="kv">
-<tr><td class="small">Cluster</td><td>{{.Target.Bootstrap}}, id {{.Target.ClusterID}}{{range .Target.Brokers}}<br>broker {{.}}{{end}}{{range .Target.Local}}<br><code>{{.}}</code>{{end}}<br><span class="small">API versions like {{.Target.Software}}</span></td></tr>
+<tr><td class="small">Cluster</td><td>{{.Target.Bootstrap}}, id {{.Target.ClusterID}}{{range .Target.Brokers}}<br>broker {{.}}{{end}}{{range .Target.Local}}<br><code>{{.}}</code>{{end}}<br><span class="small">API versions as {{.Target.Software}}</span></td></tr>
+{{if .Target.Config}}<tr><td class="small">Broker's configuration</td><td>{{range $i, $c := .Target.Config}}{{if $i}}<br>{{end}}<code>{{$c}}</code>{{end}}<br><span class="small">what is not the default, of the first broker</span></td></tr>{{end}}
 <tr><td class="small">Client's machine</td><td>{{.Machine.Host}}: {{.Machine.Cores}} × {{.Machine.CPU}}, {{f1 .Machine.MemoryGB}} GiB, {{.Machine.Kernel}}, clock {{.Machine.Clock}}, {{.Machine.Go}}, {{.Machine.Client}}{{if .Machine.Commit}}, commit {{.Machine.Commit}}{{end}}; load average {{.Machine.LoadAtRun}}{{range .Machine.Notes}}<br>{{.}}{{end}}</td></tr>
 </table>
 <div class="scroll"><table class="wide"><tr><th>#</th><th class="n">offered/s</th><th class="n">MB/s in</th><th class="n">MB/s out</th><th class="n">ack p50</th><th class="n">ack p99</th><th class="n">e2e p50</th><th class="n">e2e p99</th><th class="n">fetch p50</th><th class="n">fetch p99</th><th class="n">commit p50</th><th class="n">commit p99</th><th class="n">s/GB</th><th class="n">net MB/s</th><th class="n">disk MB/s</th><th class="n">client cores</th><th class="n">others</th><th class="n">idle</th><th class="n">slip p50</th><th class="n">slip p99</th><th></th></tr>

@@ -78,6 +78,7 @@ type Target struct {
 	Brokers   []string `json:"brokers"`            // id host:port
 	Local     []string `json:"local,omitempty"`    // pid, command line of broker processes on the client's machine
 	Software  string   `json:"software,omitempty"` // as the API versions tell
+	Config    []string `json:"config,omitempty"`   // KEY=VALUE of the first broker's configuration, where it is not the default
 }
 
 // Machine is where the client ran, and with a cluster on loopback the brokers too.
