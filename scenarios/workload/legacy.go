@@ -54,7 +54,7 @@ func (m *memberRun) legacy(c *client.Client, zk, host string, until env.Instant,
 					m.revoking([]wire.TopicPartition{tp})
 				}
 			},
-			Fetched:  m.fetched,
+			Fetched: m.fetched,
 			Committed: func(tp wire.TopicPartition, offset int64, called, returned env.Instant, err error) {
 				m.committed(-1, []client.CommitOffset{{TP: tp, Offset: offset}}, called, returned, err)
 				m.commits = nil
