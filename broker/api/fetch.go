@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"barnabas/broker/partition"
+	"barnabas/broker/purgatory"
 	"barnabas/broker/quota"
 	"barnabas/broker/server"
 	"barnabas/broker/wire"
@@ -101,6 +102,8 @@ type fetchPart struct {
 	invalid   bool                             // err was known before the read
 	read      partition.ReadOptions
 	result    partition.ReadResult
+	available int64 // bytes, when enough asked last
+	held      bool  // they do not count: the throttle of replication says no, at present
 	out       *kmsg.FetchResponseTopicPartition
 	elsewhere int32 // the replica that the consumer should rather read from, -1 for none
 	silent    bool  // the answer does not name it: its fetcher knows all there is
@@ -283,25 +286,30 @@ func (f *fetching) partition(part *fetchPart) (Partition, error) {
 	return target, nil
 }
 
-// enough asks again, without recording or holding anything, whether the request can be answered.
-func (f *fetching) enough() bool {
+// enough asks again, without recording or holding anything, whether the request can be answered. Only partitions that have changed since
+// it was asked last can say something else than they did then: that keeps a fetch of many partitions, of which few change at once, cheap.
+// (Kafka asks all of them each time: DelayedFetch#tryComplete.)
+func (f *fetching) enough(changed purgatory.Set) bool {
 	var total int64
 	for i := range f.parts {
 		part := &f.parts[i]
-		target, err := f.partition(part)
-		if err != nil {
-			return true
+		if changed.Has(i) || part.held {
+			target, err := f.partition(part)
+			if err != nil {
+				return true
+			}
+			o := part.read
+			o.Again, o.MinOne = true, true
+			bytes, done := target.Available(o)
+			if done {
+				return true
+			}
+			if part.held = f.held(part, target); part.held {
+				bytes = 0 // for now
+			}
+			part.available = bytes
 		}
-		o := part.read
-		o.Again, o.MinOne = true, true
-		bytes, done := target.Available(o)
-		if done {
-			return true
-		}
-		if f.held(part, target) {
-			continue
-		}
-		if total += bytes; total >= f.minBytes {
+		if total += part.available; total >= f.minBytes {
 			return true
 		}
 	}

@@ -18,19 +18,23 @@ import (
 // Errors: NOT_LEADER_OR_FOLLOWER, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH, OFFSET_OUT_OF_RANGE, KAFKA_STORAGE_ERROR.
 // Source: Partition#fetchRecords.
 func (p *Partition) Read(o ReadOptions) (ReadResult, error) {
-	now := p.o.Env.Mono()
-	base, err := p.enterRead(o)
-	if err != nil {
-		return ReadResult{}, p.fail("read", err)
+	news := o.ReplicaID >= 0 && !o.Again
+	var now env.Instant
+	if news {
+		now = p.o.Env.Mono()
 	}
-	res, err := p.readLog(o, base)
-
 	p.mu.Lock()
+	res, nothing, err := p.enterRead(o)
+	if err == nil && !nothing {
+		p.mu.Unlock()
+		res, err = p.readLog(o, res)
+		p.mu.Lock()
+		p.leave()
+	}
 	var told fetchNews
-	if err == nil && o.ReplicaID >= 0 && !o.Again && res.Diverging == nil {
+	if err == nil && news && res.Diverging == nil {
 		told = p.recordFetch(o, res.LogEndOffset, now)
 	}
-	p.leave()
 	p.mu.Unlock()
 	if told.wake {
 		p.o.Notify(p.tp)
@@ -65,11 +69,13 @@ func (p *Partition) ReadOwn(offset int64, bytesMax int32, upper int64) (log.Slic
 // Available tells for a purgatory how many bytes Read would return now, without recording anything. done reports whether
 // the reader must be answered at once whatever its minimum: an error, or a diverging epoch.
 func (p *Partition) Available(o ReadOptions) (bytes int64, done bool) {
-	base, err := p.enterRead(o)
-	if err != nil {
-		return 0, true
+	p.mu.Lock()
+	res, nothing, err := p.enterRead(o)
+	p.mu.Unlock()
+	if err != nil || nothing {
+		return 0, err != nil
 	}
-	res, err := p.readLog(o, base)
+	res, err = p.readLog(o, res)
 	p.mu.Lock()
 	p.leave()
 	p.mu.Unlock()
@@ -77,24 +83,40 @@ func (p *Partition) Available(o ReadOptions) (bytes int64, done bool) {
 	return int64(res.Slice.Len), err != nil || res.Diverging != nil
 }
 
-// enterRead enters the role for a read. The offsets in its result are those of this moment, before the read: an append that
-// comes in between must not keep a follower from being caught up.
-func (p *Partition) enterRead(o ReadOptions) (ReadResult, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err := p.enter(); err != nil {
-		return ReadResult{}, err
+// enterRead enters the role for a read, but not if that would find nothing: then its result is the whole answer. The offsets in it are
+// those of this moment, before the read: an append that comes in between must not keep a follower from being caught up. The caller holds
+// the lock.
+func (p *Partition) enterRead(o ReadOptions) (res ReadResult, nothing bool, err error) {
+	if err := p.await(); err != nil {
+		return ReadResult{}, false, err
 	}
-	err := p.checkRole(o.CurrentLeaderEpoch, o.AllowFollower && o.ReplicaID < 0)
+	err = p.checkRole(o.CurrentLeaderEpoch, o.AllowFollower && o.ReplicaID < 0)
 	if err == nil && o.ReplicaID >= 0 {
 		err = p.checkReplica(o)
 	}
 	if err != nil {
-		p.leave()
-		return ReadResult{}, err
+		return ReadResult{}, false, err
 	}
-	return ReadResult{HighWatermark: p.hw, LogStartOffset: p.log().StartOffset(), LogEndOffset: p.log().EndOffset(),
-		LeaderEpoch: p.leaderEpoch}, nil
+	l := p.log()
+	res = ReadResult{HighWatermark: p.hw, LastStableOffset: l.LastStableOffset(p.hw), LogStartOffset: l.StartOffset(), LogEndOffset: l.EndOffset(),
+		LeaderEpoch: p.leaderEpoch, Config: l.TopicConfig()}
+	if nothing = p.nothing(o, &res); !nothing {
+		p.users++
+	}
+	return res, nothing, nil
+}
+
+// nothing reports whether a reader is where it may read up to, or asks for no bytes, and is told nothing else. Most partitions of most
+// fetches are such.
+func (p *Partition) nothing(o ReadOptions, res *ReadResult) bool {
+	if o.Offset < res.LogStartOffset || o.Offset > res.LogEndOffset || o.Offset < res.bound(o) && (o.MaxBytes > 0 || o.MinOne) || p.o.Bugs&(bug.LSORace|bug.ReadAboveHW) != 0 {
+		return false
+	}
+	if o.LastFetchedEpoch < 0 {
+		return true
+	}
+	diverging, err := p.divergence(o, res.LogStartOffset)
+	return err == nil && diverging == nil
 }
 
 // checkReplica checks that a fetching replica is assigned, and not an earlier life of itself. The caller holds the lock.
@@ -122,7 +144,6 @@ func (p *Partition) checkReplica(o ReadOptions) error {
 
 // readLog does the reading, with no lock.
 func (p *Partition) readLog(o ReadOptions, res ReadResult) (ReadResult, error) {
-	res.LastStableOffset, res.Config = p.log().LastStableOffset(res.HighWatermark), p.log().TopicConfig()
 	if p.o.Bugs.Has(bug.LSORace) && res.LastStableOffset == res.HighWatermark { // nothing is open below it: it is asked for again
 		res.LastStableOffset = p.HighWatermark()
 	}
