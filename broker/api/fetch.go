@@ -126,18 +126,17 @@ func (f *fetching) begin(req *kmsg.FetchRequest) *kerr.Error {
 		f.create = true
 		f.fromRequest(req)
 	default:
-		s, err := sessions.sessionOf(req)
+		s, err := sessions.sessionOf(req, f.fromSession)
 		if err != nil {
 			return err
 		}
 		f.session, f.epoch = s, nextSessionEpoch(req.SessionEpoch)
-		size := f.fromSession(req)
-		if size == 0 { // the fetcher has forgotten all of it
+		if len(f.parts) == 0 { // the fetcher has forgotten all of it
 			sessions.remove(s.id)
 			f.session = nil
 			break
 		}
-		sessions.touch(s, size)
+		s.touch(f.api.Env.Mono(), len(f.parts))
 	}
 	return nil
 }
@@ -193,12 +192,9 @@ func (f *fetching) fromRequest(req *kmsg.FetchRequest) {
 	}
 }
 
-// fromSession takes all partitions of the session, and returns how many there are.
-func (f *fetching) fromSession(req *kmsg.FetchRequest) int {
+// fromSession takes all partitions of the session, whose lock the caller holds.
+func (f *fetching) fromSession(s *fetchSession) {
 	snapshot := f.api.Metadata.Snapshot()
-	s := f.session
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	f.parts = few(&f.one.parts, len(s.parts))
 	for _, p := range s.parts {
 		if p.topic == "" {
@@ -208,7 +204,6 @@ func (f *fetching) fromSession(req *kmsg.FetchRequest) int {
 		}
 		f.addPart(p.topic, p.key.id, &p.asked, p)
 	}
-	return len(s.parts)
 }
 
 // addPart sets down one partition to read. cached is its place in the session, whose later requests may change p. A topic id that nobody knows, zero among them, has no name.
@@ -300,7 +295,11 @@ func (f *fetching) enough(changed purgatory.Set) bool {
 			}
 			o := part.read
 			o.Again, o.MinOne = true, true
-			bytes, done := target.Available(o)
+			wanted := f.minBytes
+			if part.result.Bound(o) > o.Offset {
+				wanted = math.MaxInt64 // there was something to read already, and the read found nothing: compaction has left a gap at the end
+			}
+			bytes, done := target.Available(o, wanted)
 			if done {
 				return true
 			}

@@ -24,8 +24,9 @@ func (p *Partition) Read(o ReadOptions) (ReadResult, error) {
 		now = p.o.Env.Mono()
 	}
 	p.mu.Lock()
-	res, nothing, err := p.enterRead(o)
-	if err == nil && !nothing {
+	res, found, err := p.beginRead(o)
+	if err == nil && found != nothing {
+		p.users++
 		p.mu.Unlock()
 		res, err = p.readLog(o, res)
 		p.mu.Lock()
@@ -66,15 +67,22 @@ func (p *Partition) ReadOwn(offset int64, bytesMax int32, upper int64) (log.Slic
 	return slice, err
 }
 
-// Available tells for a purgatory how many bytes Read would return now, without recording anything. done reports whether
-// the reader must be answered at once whatever its minimum: an error, or a diverging epoch.
-func (p *Partition) Available(o ReadOptions) (bytes int64, done bool) {
+// Available tells for a purgatory how many bytes Read would return now, without recording anything: 1 if there are any and no more than
+// that is wanted, which saves looking them up. done reports whether the reader must be answered at once whatever its minimum: an error,
+// or a diverging epoch.
+func (p *Partition) Available(o ReadOptions, wanted int64) (bytes int64, done bool) {
 	p.mu.Lock()
-	res, nothing, err := p.enterRead(o)
-	p.mu.Unlock()
-	if err != nil || nothing {
+	res, found, err := p.beginRead(o)
+	switch {
+	case err != nil || found == nothing:
+		p.mu.Unlock()
 		return 0, err != nil
+	case found == records && wanted <= 1:
+		p.mu.Unlock()
+		return 1, false
 	}
+	p.users++
+	p.mu.Unlock()
 	res, err = p.readLog(o, res)
 	p.mu.Lock()
 	p.leave()
@@ -83,40 +91,49 @@ func (p *Partition) Available(o ReadOptions) (bytes int64, done bool) {
 	return int64(res.Slice.Len), err != nil || res.Diverging != nil
 }
 
-// enterRead enters the role for a read, but not if that would find nothing: then its result is the whole answer. The offsets in it are
-// those of this moment, before the read: an append that comes in between must not keep a follower from being caught up. The caller holds
-// the lock.
-func (p *Partition) enterRead(o ReadOptions) (res ReadResult, nothing bool, err error) {
-	if err := p.await(); err != nil {
-		return ReadResult{}, false, err
+// found is what a read will find, as far as that can be told without the log.
+type found uint8
+
+const (
+	other   found = iota // the log must be asked
+	records              // at least one batch
+	nothing              // the reader is where it may read up to, or wants no bytes: most partitions of most fetches are such
+)
+
+// beginRead checks whether the reader may read. The offsets in its result are those of this moment, before the read: an append that comes
+// in between must not keep a follower from being caught up. If found is nothing, the result is the whole answer. The caller holds the lock.
+func (p *Partition) beginRead(o ReadOptions) (res ReadResult, _ found, err error) {
+	if err = p.await(); err == nil {
+		err = p.checkRole(o.CurrentLeaderEpoch, o.AllowFollower && o.ReplicaID < 0)
 	}
-	err = p.checkRole(o.CurrentLeaderEpoch, o.AllowFollower && o.ReplicaID < 0)
 	if err == nil && o.ReplicaID >= 0 {
 		err = p.checkReplica(o)
 	}
 	if err != nil {
-		return ReadResult{}, false, err
+		return ReadResult{}, other, err
 	}
 	l := p.log()
 	res = ReadResult{HighWatermark: p.hw, LastStableOffset: l.LastStableOffset(p.hw), LogStartOffset: l.StartOffset(), LogEndOffset: l.EndOffset(),
 		LeaderEpoch: p.leaderEpoch, Config: l.TopicConfig()}
-	if nothing = p.nothing(o, &res); !nothing {
-		p.users++
-	}
-	return res, nothing, nil
+	return res, p.foretell(o, &res), nil
 }
 
-// nothing reports whether a reader is where it may read up to, or asks for no bytes, and is told nothing else. Most partitions of most
-// fetches are such.
-func (p *Partition) nothing(o ReadOptions, res *ReadResult) bool {
-	if o.Offset < res.LogStartOffset || o.Offset > res.LogEndOffset || o.Offset < res.bound(o) && (o.MaxBytes > 0 || o.MinOne) || p.o.Bugs&(bug.LSORace|bug.ReadAboveHW) != 0 {
-		return false
+func (p *Partition) foretell(o ReadOptions, res *ReadResult) found {
+	if o.Offset < res.LogStartOffset || o.Offset > res.LogEndOffset || p.o.Bugs&(bug.LSORace|bug.ReadAboveHW) != 0 {
+		return other
 	}
-	if o.LastFetchedEpoch < 0 {
-		return true
+	if o.LastFetchedEpoch >= 0 {
+		if diverging, err := p.divergence(o, res.LogStartOffset); err != nil || diverging != nil {
+			return other
+		}
 	}
-	diverging, err := p.divergence(o, res.LogStartOffset)
-	return err == nil && diverging == nil
+	switch {
+	case o.Offset >= res.Bound(o) || o.MaxBytes <= 0 && !o.MinOne:
+		return nothing
+	case o.MinOne:
+		return records
+	}
+	return other
 }
 
 // checkReplica checks that a fetching replica is assigned, and not an earlier life of itself. The caller holds the lock.
@@ -158,7 +175,7 @@ func (p *Partition) readLog(o ReadOptions, res ReadResult) (ReadResult, error) {
 		markReadLogOffsetOutOfRange.Hit()
 		return res, fmt.Errorf("offset %d is not in [%d, %d]: %w", o.Offset, res.LogStartOffset, res.LogEndOffset, kerr.OffsetOutOfRange)
 	}
-	upper := res.bound(o)
+	upper := res.Bound(o)
 	if o.ReplicaID < 0 && p.o.Bugs.Has(bug.ReadAboveHW) {
 		upper = res.LogEndOffset
 	}
@@ -176,8 +193,8 @@ func (p *Partition) readLog(o ReadOptions, res ReadResult) (ReadResult, error) {
 	return res, err
 }
 
-// bound is the offset below which the reader may read (FetchIsolation).
-func (r *ReadResult) bound(o ReadOptions) int64 {
+// Bound is the offset below which the reader may read (FetchIsolation).
+func (r *ReadResult) Bound(o ReadOptions) int64 {
 	switch {
 	case o.ReplicaID >= 0:
 		return r.LogEndOffset
