@@ -92,6 +92,26 @@ func few[T any](one *[1]T, n int) []T {
 	return make([]T, 0, n)
 }
 
+// partsKept is the most parts that a session keeps room for between requests.
+const partsKept = 1024
+
+// takeRoom is room for the parts of a request, kept from the one before.
+func (s *fetchSession) takeRoom() []fetchPart {
+	if kept := s.room.Swap(nil); kept != nil && cap(*kept) >= len(s.parts) {
+		return *kept
+	}
+	return make([]fetchPart, 0, len(s.parts))
+}
+
+// giveRoom takes back the parts of a request that is answered.
+func (s *fetchSession) giveRoom(parts []fetchPart) {
+	if cap(parts) <= partsKept {
+		clear(parts)
+		parts = parts[:0]
+		s.room.Store(&parts)
+	}
+}
+
 // fetchPart is one partition of a fetch request.
 type fetchPart struct {
 	tp        wire.TopicPartition
@@ -195,7 +215,7 @@ func (f *fetching) fromRequest(req *kmsg.FetchRequest) {
 // fromSession takes all partitions of the session, whose lock the caller holds.
 func (f *fetching) fromSession(s *fetchSession) {
 	snapshot := f.api.Metadata.Snapshot()
-	f.parts = few(&f.one.parts, len(s.parts))
+	f.parts = s.takeRoom()
 	for _, p := range s.parts {
 		if p.topic == "" {
 			if topic := snapshot.TopicByID(p.key.id); topic != nil {
@@ -348,7 +368,12 @@ func (f *fetching) answer() server.Answer {
 	if f.create {
 		f.resp.SessionID = f.makeSession()
 	}
-	return server.Answer{Message: f.resp, Records: f.gather(filled)}
+	answer := server.Answer{Message: f.resp, Records: f.gather(filled)}
+	if f.session != nil {
+		f.session.giveRoom(f.parts)
+		f.parts = nil
+	}
+	return answer
 }
 
 // holdBack answers with nothing but the time to wait. A session stays as it was, and its epoch goes on

@@ -29,6 +29,7 @@ type fetchSession struct {
 	created    env.Instant
 	lastUsed   atomic.Int64 // env.Instant
 	size       atomic.Int32 // partitions when it was last used
+	room       atomic.Pointer[[]fetchPart]
 
 	mu    env.Mutex
 	epoch int32 // that the next request must bring
