@@ -83,6 +83,7 @@ type Broker struct {
 	purgatory  *purgatory.Purgatory[wire.TopicPartition]
 	replicas   *replica.Manager
 	quotas     *quota.Clients
+	addresses  atomic.Pointer[quota.Addresses]                      // nil before ZooKeeper was asked
 	throttles  struct{ leader, follower, moves *quota.Replication } // of replication
 	groups     *group.Coordinator
 	txns       *txn.Coordinator
@@ -293,7 +294,8 @@ func (b *Broker) listen() error {
 // connectionLimits are the bounds of connections as they are now.
 func (b *Broker) connectionLimits() server.Limits {
 	c := b.cfg.Live()
-	return server.Limits{Connections: c.ConnectionsMax, PerAddress: c.ConnectionsPerAddressMax, Overrides: c.AddressOverrides(), Rate: c.ConnectionRateMax}
+	return server.Limits{Connections: c.ConnectionsMax, PerAddress: c.ConnectionsPerAddressMax, Overrides: c.AddressOverrides(), Rate: c.ConnectionRateMax,
+		AddressRate: func(address string) int { return b.addresses.Load().Bound(address) }}
 }
 
 // identify finds out which cluster and, if the configuration does not tell, which broker this is, and holds the log directories to it.

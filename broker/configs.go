@@ -61,7 +61,8 @@ func (b *Broker) withStore(op func(*zookeeper.Store) error) error {
 	}
 }
 
-// keepConfigs obeys changes of configs, and of finalized features, for as long as the session lives. It is called before the session's events are read.
+// keepConfigs obeys configs, and finalized features, as they are now, and their changes for as long as the session lives. It is called before
+// the session's events are read.
 func (b *Broker) keepConfigs(store *zookeeper.Store) {
 	looks := env.NewQueue[struct{}](b.e, 0)
 	store.Listen(func(ev zookeeper.Event) {
@@ -72,24 +73,29 @@ func (b *Broker) keepConfigs(store *zookeeper.Store) {
 			looks.Put(struct{}{})
 		}
 	})
-	looks.Put(struct{}{})
+	first := true
+	look := func() (over bool) {
+		err := b.lookAtConfigs(store, first)
+		if err == nil {
+			first = false
+			err = b.obeyFeatures(store)
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, zookeeper.ErrSessionExpired), errors.Is(err, zookeeper.ErrSessionClosed), errors.Is(err, errFeature):
+			return true
+		default: // a malformed znode; somebody may mend it
+			b.e.Emit(env.Event{Kind: evConfigTrouble, Text: err.Error()})
+		}
+		return false
+	}
+	if look() { // before anybody is served
+		return
+	}
 	b.e.Go("configs", func() {
-		first := true
 		for {
-			if _, ok := looks.Get(); !ok {
+			if _, ok := looks.Get(); !ok || look() {
 				return
-			}
-			err := b.lookAtConfigs(store, first)
-			if err == nil {
-				first = false
-				err = b.obeyFeatures(store)
-			}
-			switch {
-			case err == nil:
-			case errors.Is(err, zookeeper.ErrSessionExpired), errors.Is(err, zookeeper.ErrSessionClosed), errors.Is(err, errFeature):
-				return
-			default: // a malformed znode; somebody may mend it
-				b.e.Emit(env.Event{Kind: evConfigTrouble, Text: err.Error()})
 			}
 		}
 	})
@@ -128,7 +134,7 @@ func (b *Broker) obeyConfig(store *zookeeper.Store, entity string) error {
 			return err
 		}
 		b.obeyTopicConfig(name, overrides)
-	case entityType == zookeeper.ConfigUsers || entityType == zookeeper.ConfigClients:
+	case entityType == zookeeper.ConfigUsers, entityType == zookeeper.ConfigClients, entityType == zookeeper.ConfigIPs:
 		return b.obeyQuotas(store)
 	case entityType == zookeeper.ConfigBrokers && (name == id || name == zookeeper.ConfigDefaultEntity):
 		own, err := store.EntityConfig(entityType, id, false)

@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"barnabas/broker/env"
 	"barnabas/broker/wire"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -48,6 +50,10 @@ func TestInternalTopicsAreMadeAsKafkas(t *testing.T) {
 				t.Errorf("%+v", topic)
 			}
 			entries, err := client.NewAdmin(c).DescribeTopicConfigs(want.topic, 5*time.Second)
+			for deadline := e.Mono().Add(20 * time.Second); errors.Is(err, kerr.UnknownTopicOrPartition) && e.Mono() < deadline; {
+				e.Sleep(100 * time.Millisecond) // another broker, which has not heard of it yet
+				entries, err = client.NewAdmin(c).DescribeTopicConfigs(want.topic, 5*time.Second)
+			}
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -90,6 +90,76 @@ func TestClientQuotaHoldsOnEveryBroker(t *testing.T) {
 	})
 }
 
+// Goal: how often an IP address may connect is set through one broker, holds on every broker at once, and on one that starts later; the default
+// holds for addresses without their own; what is removed bounds nobody. Method: machines of the simulator whose names are addresses; each
+// connects twelve times at once, where ten may come. What comes too soon is closed without an answer (KIP-612).
+func TestAddressQuotaHoldsOnEveryBroker(t *testing.T) {
+	h := newHarness(t, 7, func(*config.Broker) {})
+	setRate := func(node string, address *string, rate float64, remove bool) {
+		h.client(node, func(e env.Env, _ *client.Client) {
+			conn, err := client.Dial(e, "b2:9092", client.ConnOptions{ClientID: "admin", DialTimeout: time.Second, RequestTimeout: 5 * time.Second})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			req := kmsg.NewPtrAlterClientQuotasRequest()
+			req.Version = 1
+			entry := kmsg.NewAlterClientQuotasRequestEntry()
+			entity, op := kmsg.NewAlterClientQuotasRequestEntryEntity(), kmsg.NewAlterClientQuotasRequestEntryOp()
+			entity.Type, entity.Name = "ip", address
+			op.Key, op.Value, op.Remove = "connection_creation_rate", rate, remove
+			entry.Entity, entry.Ops = append(entry.Entity, entity), append(entry.Ops, op)
+			req.Entries = append(req.Entries, entry)
+			resp, err := conn.Do(req, 5*time.Second)
+			if err != nil || resp.(*kmsg.AlterClientQuotasResponse).Entries[0].ErrorCode != 0 {
+				t.Fatal(err, resp)
+			}
+			e.Sleep(time.Second) // the note in /config/changes goes around
+		})
+	}
+	served := func(address string, brokers ...int) (n []int) {
+		h.client(address, func(e env.Env, _ *client.Client) {
+			for _, id := range brokers {
+				n = append(n, 0)
+				for range 12 {
+					conn, err := client.Dial(e, name(id)+":9092", client.ConnOptions{ClientID: "often", Negotiate: true, DialTimeout: time.Second, RequestTimeout: 2 * time.Second})
+					if err != nil {
+						continue // it asks for the versions first
+					}
+					n[len(n)-1]++
+					defer conn.Close()
+				}
+			}
+		})
+		return n
+	}
+	expect := func(what string, got []int, want int) {
+		t.Helper()
+		for i, n := range got {
+			if n != want {
+				t.Errorf("%s: %d of twelve served by the %dth broker, want %d", what, n, i+1, want)
+			}
+		}
+	}
+	expect("without a quota", served("10.0.0.1", 1, 2, 3), 12)
+	one := "10.0.0.2"
+	setRate("admin-1", &one, 1, false)
+	expect("the address", served(one, 1, 2, 3), 10)
+	expect("another address", served("10.0.0.3", 1, 2, 3), 12)
+	other := "10.0.0.5"
+	setRate("admin-2", &other, 100, false)
+	setRate("admin-3", nil, 1, false)
+	expect("the default", served("10.0.0.4", 1, 2, 3), 10)
+	expect("more than the default", served(other, 1, 2, 3), 12)
+	h.w.Crash("b3")
+	h.brokers[3] = nil
+	h.w.Start("b3")
+	h.until("the broker to come again", func() bool { return h.ready(3) })
+	expect("the default, at a broker that starts", served("10.0.0.6", 3), 10)
+	setRate("admin-4", nil, 0, true)
+	expect("removed", served("10.0.0.7", 1, 2, 3), 12)
+}
+
 // Goal: the rates of throttled replication are set at run time, for one broker; what makes no sense is refused.
 func TestReplicationRatesAreDynamic(t *testing.T) {
 	h := newHarness(t, 6, func(*config.Broker) {})

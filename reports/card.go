@@ -88,7 +88,7 @@ func settingLines(r *Run) (promise string, knobs []string) {
 		switch {
 		case s.Name == "faults":
 			promise = s.Value
-		case strings.Contains(s.Name, "."):
+		case strings.Contains(s.Name, "."), s.Name == "scheduling":
 			word := s.Name + "=" + s.Value
 			if n := len(knobs); n > 0 && len(knobs[n-1])+len(word) < width {
 				knobs[n-1] += " " + word

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"barnabas/broker/env"
 	"barnabas/faults"
 	"barnabas/faults/schedule"
 	"barnabas/reports"
@@ -84,6 +85,83 @@ func TestEveryKindIsOnThePage(t *testing.T) {
 			t.Errorf("%s: the page says %q: %v", kind, lines[kind.String()], err)
 		}
 	}
+}
+
+// Goal: the page has a line for every rare point and names every knob that seeds turn, and neither more than there are; every policy of scheduling is
+// drawn. Method: the marks of the broker, and what the plans of many seeds set.
+func TestRarePointsAndKnobsAreOnThePage(t *testing.T) {
+	page, err := os.ReadFile("../docs/faults.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "**Rare points**")
+	table, _, _ := strings.Cut(rest, "**Scheduling.**")
+	points := 0
+	for _, m := range env.Marks() {
+		if name := strings.Replace(m.Name, "/rare ", "/", 1); name != m.Name {
+			points++
+			if strings.Count(table, "`"+name+"`") != 1 {
+				t.Errorf("the rare point %s is not on the page", name)
+			}
+		}
+	}
+	if lines := strings.Count(table, "/"); lines != points+strings.Count(table, "zookeeper/server/") || points < 20 {
+		t.Errorf("%d rare points, %d on the page", points, lines)
+	}
+	_, rest, _ = strings.Cut(string(page), "**Knobs.**")
+	knobs, _, _ := strings.Cut(rest, "**Rare points**")
+	turned, policies := map[string]bool{}, map[string]int{}
+	for seed := range uint64(60) {
+		for _, s := range []string{"steady", "leader-failover"} {
+			r := newRun(Options{Scenario: find(t, s), Seed: seed})
+			r.prepare()
+			for _, setting := range r.report.Settings {
+				if strings.Contains(setting.Name, ".") {
+					turned[setting.Name] = true
+				}
+				if policy, _, _ := strings.Cut(setting.Value, "/"); setting.Name == "scheduling" {
+					policies[policy]++
+				}
+			}
+			r.w.Close()
+		}
+	}
+	for name := range turned {
+		if !strings.Contains(knobs, "`"+name+"`") {
+			t.Errorf("the knob %s is not on the page", name)
+		}
+	}
+	if len(policies) != 3 || policies["random"] < policies["priority"] || policies["fifo"] < 5 {
+		t.Errorf("scheduling policies %v", policies)
+	}
+	if len(turned) < 20 {
+		t.Errorf("only %d knobs are turned", len(turned))
+	}
+}
+
+// Goal: every rare point strikes, and all that they do together is right at any time. Method: scenarios with all points on, until none is left.
+func TestEveryRarePointStrikesAndIsRight(t *testing.T) {
+	skipUnderRace(t)
+	env.CountMarks(true)
+	defer env.CountMarks(false)
+	var rest []string
+	for seed := range uint64(5) {
+		for _, name := range []string{"exactly-once", "moving-replicas", "coordinator-failover", "compaction"} {
+			if r := Run(Options{Scenario: find(t, name), Seed: seed, AllRare: true}).Report; r.Verdict != reports.Pass {
+				t.Fatalf("\n%s", describe(r))
+			}
+		}
+		rest = nil
+		for _, m := range env.Marks() {
+			if strings.Contains(m.Name, "/rare ") && m.Hits == 0 {
+				rest = append(rest, m.Name)
+			}
+		}
+		if len(rest) == 0 {
+			return
+		}
+	}
+	t.Errorf("never struck: %v", rest)
 }
 
 // Goal: what Kafka promises nothing against does not happen by itself, and with the promise left it does, and the card

@@ -39,6 +39,8 @@ type Options struct {
 	Masked []string
 	// StateAt, if not zero, asks for Result.State.
 	StateAt time.Duration
+	// AllRare has every rare point strike now and then, for the test of them.
+	AllRare bool
 }
 
 // Result is everything about one run.
@@ -92,7 +94,7 @@ func newRun(o Options) *run {
 	if o.Schedule != nil && o.Changes == (faults.Changes{}) {
 		o.Changes = o.Schedule.Header.Changes
 	}
-	return &run{o: o, w: cluster.New(cluster.Options{Seed: worldSeed(o), Trace: o.Trace, HookEvery: lookEvery, Rare: true, Redraws: o.Changes.RedrawAt > 0})}
+	return &run{o: o, w: cluster.New(cluster.Options{Seed: worldSeed(o), Trace: o.Trace, HookEvery: lookEvery, Rare: true, AllRare: o.AllRare, Redraws: o.Changes.RedrawAt > 0})}
 }
 
 // worldSeed decides everything but the plan and the schedule, which are the seed's own.
@@ -127,7 +129,7 @@ func (r *run) prepare() {
 	r.nemesis = nemesis.New(nemesis.Options{World: r.world, Timers: timers{r.w}, Schedule: r.schedule, End: env.Instant(r.plan.HealAt), Admit: r.view.admit})
 	cfg := r.c.config(1)
 	r.report = &reports.Run{Scenario: r.o.Scenario.Name, Summary: r.o.Scenario.Summary, Seed: r.o.Seed, World: "sim", Bugs: r.o.Bugs.String(),
-		Settings: r.plan.settings(cfg), Converged: -1, HealedAt: r.plan.HealAt}
+		Settings: append(r.plan.settings(cfg), reports.Setting{Name: "scheduling", Value: r.w.PolicyName()}), Converged: -1, HealedAt: r.plan.HealAt}
 	r.recorder.History.Header = history.Header{Scenario: r.o.Scenario.Name, Seed: r.o.Seed, Bugs: r.o.Bugs.String(), World: "sim",
 		Topics: r.plan.promises(), Pipelines: r.plan.pipelines()}
 	r.report.Changes = r.o.Changes.String()

@@ -61,7 +61,7 @@ type Configs interface {
 	EntityConfig(entityType, entity string) (map[string]string, error)
 	// SetEntityConfig replaces it and tells all brokers.
 	SetEntityConfig(entityType, entity string, configs map[string]string) error
-	// QuotaEntities reads the bounds of all users and clients.
+	// QuotaEntities reads the bounds of all users, clients and IP addresses.
 	QuotaEntities() (map[quota.Entity]map[string]string, error)
 }
 

@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,6 +21,7 @@ import (
 const (
 	entityUser   = "user"
 	entityClient = "client-id"
+	entityIP     = "ip"
 )
 
 // How a component of a filter matches (DescribeClientQuotasRequest).
@@ -29,7 +31,7 @@ const (
 	matchAny     = 2
 )
 
-// DescribeClientQuotas v0-v1 (KIP-546). v1 flexible. Any broker answers, from /config.
+// DescribeClientQuotas v0-v1 (KIP-546, KIP-612). v1 flexible. Any broker answers, from /config.
 //
 // Source: KafkaApis#handleDescribeClientQuotasRequest, ZkAdminManager#handleDescribeClientQuotas.
 var describeClientQuotasRoute = on(kmsg.DescribeClientQuotas, (*API).describeClientQuotas)
@@ -52,9 +54,9 @@ func (a *API) findQuotas(req *kmsg.DescribeClientQuotasRequest) ([]kmsg.Describe
 			return nil, fmt.Errorf("duplicate filter component entity type %s: %w", c.EntityType, kerr.InvalidRequest)
 		}
 		switch {
-		case c.EntityType == "ip": // DEVIATION(KIP-612): they are not there yet.
-			return nil, fmt.Errorf("quotas of IP addresses are not supported: %w", kerr.InvalidRequest)
-		case c.EntityType != entityUser && c.EntityType != entityClient:
+		case c.EntityType == "":
+			return nil, fmt.Errorf("unexpected empty filter component entity type: %w", kerr.InvalidRequest)
+		case c.EntityType != entityUser && c.EntityType != entityClient && c.EntityType != entityIP:
 			return nil, fmt.Errorf("custom entity type '%s' not supported: %w", c.EntityType, kerr.UnsupportedVersion)
 		case c.MatchType < matchExact || c.MatchType > matchAny:
 			return nil, fmt.Errorf("unexpected match type %d: %w", c.MatchType, kerr.InvalidRequest)
@@ -63,19 +65,26 @@ func (a *API) findQuotas(req *kmsg.DescribeClientQuotasRequest) ([]kmsg.Describe
 		}
 		filters[c.EntityType] = c
 	}
+	if _, ip := filters[entityIP]; ip && len(filters) > 1 {
+		return nil, fmt.Errorf("invalid entity filter component combination, IP filter component should not be used with user or clientId filter component: %w", kerr.InvalidRequest)
+	}
 	all, err := a.Configs.QuotaEntities()
 	if err != nil {
 		return nil, err
 	}
 	entries := []kmsg.DescribeClientQuotasResponseEntry{}
 	for _, e := range slices.SortedFunc(maps.Keys(all), compareEntities) {
-		if !matches(filters, entityUser, e.User, req.Strict) || !matches(filters, entityClient, e.ClientID, req.Strict) {
+		keys := quota.Keys()
+		if e.IP != "" {
+			keys = []string{quota.ConnectionRate}
+		}
+		if !describes(filters, e, req.Strict) {
 			continue
 		}
 		entry := kmsg.NewDescribeClientQuotasResponseEntry()
 		entry.Entity = describeEntity(e)
 		for _, key := range slices.Sorted(maps.Keys(all[e])) {
-			if v, err := strconv.ParseFloat(all[e][key], 64); err == nil && slices.Contains(quota.Keys(), key) {
+			if v, err := strconv.ParseFloat(all[e][key], 64); err == nil && slices.Contains(keys, key) {
 				entry.Values = append(entry.Values, kmsg.DescribeClientQuotasResponseEntryValue{Key: key, Value: v})
 			}
 		}
@@ -90,7 +99,22 @@ func compareEntities(a, b quota.Entity) int {
 	if c := strings.Compare(a.User, b.User); c != 0 {
 		return c
 	}
-	return strings.Compare(a.ClientID, b.ClientID)
+	if c := strings.Compare(a.ClientID, b.ClientID); c != 0 {
+		return c
+	}
+	return strings.Compare(a.IP, b.IP)
+}
+
+// describes reports whether an entity fits the filters. An address has nothing to do with users and clients: filters for those want none.
+func describes(filters map[string]kmsg.DescribeClientQuotasRequestComponent, e quota.Entity, strict bool) bool {
+	_, ip := filters[entityIP]
+	switch {
+	case e.IP == "":
+		return !ip && matches(filters, entityUser, e.User, strict) && matches(filters, entityClient, e.ClientID, strict)
+	case !ip && len(filters) > 0:
+		return false
+	}
+	return matches(filters, entityIP, e.IP, strict)
 }
 
 // matches reports whether an entity's part of a type fits the filter. Without one for the type, a strict filter wants no such part.
@@ -110,7 +134,7 @@ func matches(filters map[string]kmsg.DescribeClientQuotasRequestComponent, kind,
 }
 
 func describeEntity(e quota.Entity) (list []kmsg.DescribeClientQuotasResponseEntryEntity) {
-	for _, part := range []struct{ kind, name string }{{entityUser, e.User}, {entityClient, e.ClientID}} {
+	for _, part := range []struct{ kind, name string }{{entityUser, e.User}, {entityClient, e.ClientID}, {entityIP, e.IP}} {
 		if part.name == "" {
 			continue
 		}
@@ -124,7 +148,7 @@ func describeEntity(e quota.Entity) (list []kmsg.DescribeClientQuotasResponseEnt
 	return list
 }
 
-// AlterClientQuotas v0-v1 (KIP-546). v1 flexible. Any broker writes /config/… and the note in /config/changes from which all take it.
+// AlterClientQuotas v0-v1 (KIP-546, KIP-612). v1 flexible. Any broker writes /config/… and the note in /config/changes from which all take it.
 //
 // Source: KafkaApis#handleAlterClientQuotasRequest, ZkAdminManager#handleAlterClientQuotas.
 var alterClientQuotasRoute = on(kmsg.AlterClientQuotas, (*API).alterClientQuotas)
@@ -151,7 +175,7 @@ func (a *API) alterQuota(entry *kmsg.AlterClientQuotasRequestEntry, validateOnly
 	if err != nil {
 		return err
 	}
-	entityType, path := zookeeper.QuotaPath(entity.User, entity.ClientID)
+	entityType, path := zookeeper.QuotaPath(entity.User, entity.ClientID, entity.IP)
 	configs, err := a.Configs.EntityConfig(entityType, path)
 	if err != nil {
 		return err
@@ -161,25 +185,36 @@ func (a *API) alterQuota(entry *kmsg.AlterClientQuotasRequestEntry, validateOnly
 		next = map[string]string{}
 	}
 	for _, op := range entry.Ops {
-		if op.Remove {
-			if !slices.Contains(quota.Keys(), op.Key) {
-				return fmt.Errorf("invalid configuration key %s: %w", op.Key, kerr.InvalidRequest)
-			}
+		if op.Remove { // whatever it is
 			delete(next, op.Key)
 			continue
 		}
-		if err := quota.Validate(op.Key, op.Value); err != nil {
+		validate := quota.Validate
+		if entity.IP != "" {
+			validate = quota.ValidateAddress
+		}
+		if err := validate(op.Key, op.Value); err != nil {
 			return fmt.Errorf("%v: %w", err, kerr.InvalidRequest)
 		}
-		next[op.Key] = strconv.FormatFloat(op.Value, 'f', -1, 64)
-		if !strings.Contains(next[op.Key], ".") && op.Key != "producer_byte_rate" && op.Key != "consumer_byte_rate" {
-			next[op.Key] += ".0" // as Java writes a double
-		}
+		next[op.Key] = quotaText(op.Key, op.Value)
 	}
 	if validateOnly {
 		return nil
 	}
 	return a.Configs.SetEntityConfig(entityType, path, next)
+}
+
+// quotaText is a bound as it is kept: bytes and connections are whole numbers, the others written as Java writes a double.
+func quotaText(key string, value float64) string {
+	switch key {
+	case "producer_byte_rate", "consumer_byte_rate", quota.ConnectionRate:
+		return strconv.FormatInt(int64(value+1e-6), 10)
+	}
+	text := strconv.FormatFloat(value, 'f', -1, 64)
+	if !strings.Contains(text, ".") {
+		text += ".0"
+	}
+	return text
 }
 
 func entityOf(parts []kmsg.AlterClientQuotasRequestEntryEntity) (e quota.Entity, err error) {
@@ -198,6 +233,8 @@ func entityOf(parts []kmsg.AlterClientQuotasRequestEntryEntity) (e quota.Entity,
 		case entityUser:
 		case entityClient:
 			field = &e.ClientID
+		case entityIP:
+			field = &e.IP
 		default:
 			return e, fmt.Errorf("unhandled client quota entity type: %s: %w", part.Type, kerr.InvalidRequest)
 		}
@@ -205,6 +242,19 @@ func entityOf(parts []kmsg.AlterClientQuotasRequestEntryEntity) (e quota.Entity,
 			return e, fmt.Errorf("duplicate entity type %s: %w", part.Type, kerr.InvalidRequest)
 		}
 		*field = name
+	}
+	if e.IP == "" {
+		return e, nil
+	}
+	if e.User != "" || e.ClientID != "" {
+		return e, fmt.Errorf("invalid quota entity combination, IP entity should not be used with user/client ID entity: %w", kerr.InvalidRequest)
+	}
+	// As in Kafka, the name is looked at as it would be kept: an IPv6 address, of which the colons are escaped, is none.
+	if _, name := zookeeper.QuotaPath("", "", e.IP); name != quota.Default {
+		if _, err := netip.ParseAddr(name); err != nil {
+			// DEVIATION(KIP-612): names of hosts, which Kafka would look up, are refused.
+			return e, fmt.Errorf("%s is not a valid IP or resolvable host: %w", name, kerr.InvalidRequest)
+		}
 	}
 	return e, nil
 }

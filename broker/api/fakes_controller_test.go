@@ -137,6 +137,8 @@ func (f fakeConfigs) QuotaEntities() (map[quota.Entity]map[string]string, error)
 			e.User, e.ClientID = user, client
 		case kind == "users":
 			e.User = name
+		case kind == "ips":
+			e.IP = name
 		default:
 			continue
 		}

@@ -256,11 +256,17 @@ func (s *fetchSession) worth(privileged bool, size int, id int32) int {
 	return 1
 }
 
+var rareForgotten = env.NewRare("fetch-session-forgotten")
+
 // sessionOf finds what a request with a session's epoch goes on with, nil with the error to answer. use is called with its lock held.
 //
 // Errors: FETCH_SESSION_ID_NOT_FOUND, INVALID_FETCH_SESSION_EPOCH, FETCH_SESSION_TOPIC_ID_ERROR. Source: FetchManager#newContext.
 func (c *sessionCache) sessionOf(req *kmsg.FetchRequest, use func(*fetchSession)) (*fetchSession, *kerr.Error) {
 	s := c.get(req.SessionID)
+	if s != nil && rareForgotten.Strikes(c.e) { // as when another took its place
+		c.remove(s.id)
+		s = nil
+	}
 	if s == nil {
 		return nil, kerr.FetchSessionIDNotFound
 	}

@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"barnabas/broker/env"
 	"barnabas/broker/metadata"
@@ -181,6 +182,11 @@ func (p *produced) unanswered(r *server.Request) server.Reply {
 	return server.HangUp()
 }
 
+// rareLateWait lets followers fetch, and the leader lose its place, between an append and the wait for it.
+var rareLateWait = env.NewRare("produce-waited-for-late")
+
+const rareWait = 10 * time.Millisecond
+
 // await leaves the request in purgatory until every append is replicated or has failed.
 func (p *produced) await(r *server.Request, timeoutMillis int32) server.Reply {
 	if p.replicated(purgatory.All) {
@@ -191,6 +197,9 @@ func (p *produced) await(r *server.Request, timeoutMillis int32) server.Reply {
 		keys[i] = p.waiting[i].tp
 	}
 	deadline := r.Received.Add(millis(timeoutMillis))
+	if rareLateWait.Strikes(p.api.Env) {
+		p.api.Env.Sleep(rareWait)
+	}
 	waiter := p.api.Purgatory.Watch(keys, deadline, p.replicated)
 	return server.When(waiter, func(bool) server.Answer {
 		for _, w := range p.waiting { // its offsets stay in the response, as in Kafka

@@ -135,39 +135,47 @@ func TestNearestReplica(t *testing.T) {
 	})
 }
 
+// quotaAdmin sets and removes bounds, and describes them. Parts of an entity are type, name, type, name; the name "" is the default.
+func quotaAdmin(d *desk) (alter func(key string, value float64, remove bool, parts ...string) int16,
+	describe func(strict bool, components ...kmsg.DescribeClientQuotasRequestComponent) *kmsg.DescribeClientQuotasResponse,
+	any func(kind string) kmsg.DescribeClientQuotasRequestComponent) {
+	alter = func(key string, value float64, remove bool, parts ...string) int16 {
+		req := kmsg.NewPtrAlterClientQuotasRequest()
+		req.Version = 1
+		entry := kmsg.NewAlterClientQuotasRequestEntry()
+		for i := 0; i < len(parts); i += 2 {
+			e := kmsg.NewAlterClientQuotasRequestEntryEntity()
+			if e.Type = parts[i]; parts[i+1] != "" {
+				e.Name = &parts[i+1]
+			}
+			entry.Entity = append(entry.Entity, e)
+		}
+		op := kmsg.NewAlterClientQuotasRequestEntryOp()
+		op.Key, op.Value, op.Remove = key, value, remove
+		entry.Ops = append(entry.Ops, op)
+		req.Entries = append(req.Entries, entry)
+		return do[*kmsg.AlterClientQuotasResponse](d, req).Entries[0].ErrorCode
+	}
+	describe = func(strict bool, components ...kmsg.DescribeClientQuotasRequestComponent) *kmsg.DescribeClientQuotasResponse {
+		req := kmsg.NewPtrDescribeClientQuotasRequest()
+		req.Version, req.Strict, req.Components = 1, strict, components
+		return do[*kmsg.DescribeClientQuotasResponse](d, req)
+	}
+	any = func(kind string) kmsg.DescribeClientQuotasRequestComponent {
+		return kmsg.DescribeClientQuotasRequestComponent{EntityType: kind, MatchType: 2}
+	}
+	return alter, describe, any
+}
+
 // Goal: what is set is described, by each kind of filter; nonsense is refused and changes nothing.
 func TestClientQuotas(t *testing.T) {
 	onDesk(t, 1, func(d *desk) {
-		alter := func(key string, value float64, remove bool, parts ...string) int16 { // type, name, type, name; "" is the default
-			req := kmsg.NewPtrAlterClientQuotasRequest()
-			req.Version = 1
-			entry := kmsg.NewAlterClientQuotasRequestEntry()
-			for i := 0; i < len(parts); i += 2 {
-				e := kmsg.NewAlterClientQuotasRequestEntryEntity()
-				if e.Type = parts[i]; parts[i+1] != "" {
-					e.Name = &parts[i+1]
-				}
-				entry.Entity = append(entry.Entity, e)
-			}
-			op := kmsg.NewAlterClientQuotasRequestEntryOp()
-			op.Key, op.Value, op.Remove = key, value, remove
-			entry.Ops = append(entry.Ops, op)
-			req.Entries = append(req.Entries, entry)
-			return do[*kmsg.AlterClientQuotasResponse](d, req).Entries[0].ErrorCode
-		}
-		describe := func(strict bool, components ...kmsg.DescribeClientQuotasRequestComponent) *kmsg.DescribeClientQuotasResponse {
-			req := kmsg.NewPtrDescribeClientQuotasRequest()
-			req.Version, req.Strict, req.Components = 1, strict, components
-			return do[*kmsg.DescribeClientQuotasResponse](d, req)
-		}
+		alter, describe, any := quotaAdmin(d)
 		for _, code := range []int16{alter("producer_byte_rate", 1024, false, "user", "alice"), alter("consumer_byte_rate", 2048, false, "user", "alice", "client-id", "app"),
 			alter("request_percentage", 50, false, "client-id", "")} {
 			if code != 0 {
 				t.Fatalf("refused with %d", code)
 			}
-		}
-		any := func(kind string) kmsg.DescribeClientQuotasRequestComponent {
-			return kmsg.DescribeClientQuotasRequestComponent{EntityType: kind, MatchType: 2}
 		}
 		if got := describe(false); len(got.Entries) != 3 {
 			t.Errorf("all: %+v", got.Entries)
@@ -184,6 +192,9 @@ func TestClientQuotas(t *testing.T) {
 		if got := describe(false, any("user"), any("user")); got.ErrorCode != kerr.InvalidRequest.Code {
 			t.Errorf("twice the same: %d", got.ErrorCode)
 		}
+		if got := describe(false, any("")); got.ErrorCode != kerr.InvalidRequest.Code {
+			t.Errorf("no type: %d", got.ErrorCode)
+		}
 		if got := describe(false, any("planet")); got.ErrorCode != kerr.UnsupportedVersion.Code {
 			t.Errorf("an unknown type: %d", got.ErrorCode)
 		}
@@ -194,7 +205,59 @@ func TestClientQuotas(t *testing.T) {
 				t.Errorf("nonsense is answered with %d", code)
 			}
 		}
+		if alter("speed", 0, true, "user", "alice") != 0 || len(describe(false).Entries) != 3 {
+			t.Error("what is not there cannot be removed, or something else was")
+		}
 		if alter("producer_byte_rate", 0, true, "user", "alice") != 0 || len(describe(false).Entries) != 2 {
+			t.Error("removed, and still there; or nonsense was kept")
+		}
+	})
+}
+
+// Goal: the rate of connections of an IP address, and of all others, is set, described and removed; addresses and clients do not mix in an
+// entity, a filter or an answer; what is no address, no whole number, or no bound of addresses is refused (KIP-612).
+func TestAddressQuotas(t *testing.T) {
+	onDesk(t, 1, func(d *desk) {
+		alter, describe, any := quotaAdmin(d)
+		const rate = "connection_creation_rate"
+		for _, code := range []int16{alter(rate, 10, false, "ip", "10.0.0.1"), alter(rate, 0, false, "ip", ""), alter("request_percentage", 50, false, "user", "alice")} {
+			if code != 0 {
+				t.Fatalf("refused with %d", code)
+			}
+		}
+		if got := d.configs["ips/10.0.0.1"][rate]; got != "10" {
+			t.Errorf("kept as %q", got)
+		}
+		name := "10.0.0.1"
+		for i, c := range []struct {
+			strict     bool
+			components []kmsg.DescribeClientQuotasRequestComponent
+			entries    int
+		}{
+			{false, nil, 3}, {true, nil, 0}, {false, []kmsg.DescribeClientQuotasRequestComponent{any("ip")}, 2}, {true, []kmsg.DescribeClientQuotasRequestComponent{any("ip")}, 2},
+			{false, []kmsg.DescribeClientQuotasRequestComponent{{EntityType: "ip", MatchType: 1}}, 1},
+			{false, []kmsg.DescribeClientQuotasRequestComponent{{EntityType: "ip", Match: &name}}, 1},
+			{false, []kmsg.DescribeClientQuotasRequestComponent{any("user")}, 1}, {false, []kmsg.DescribeClientQuotasRequestComponent{any("client-id")}, 0},
+		} {
+			if got := describe(c.strict, c.components...); len(got.Entries) != c.entries || got.ErrorCode != 0 {
+				t.Errorf("filter %d: error %d, %+v", i, got.ErrorCode, got.Entries)
+			}
+		}
+		one := describe(false, kmsg.DescribeClientQuotasRequestComponent{EntityType: "ip", Match: &name}).Entries[0]
+		if len(one.Entity) != 1 || one.Entity[0].Type != "ip" || *one.Entity[0].Name != name || len(one.Values) != 1 || one.Values[0].Key != rate || one.Values[0].Value != 10 {
+			t.Errorf("described as %+v", one)
+		}
+		if got := describe(false, any("ip"), any("user")); got.ErrorCode != kerr.InvalidRequest.Code {
+			t.Errorf("addresses of users: %d", got.ErrorCode)
+		}
+		for i, code := range []int16{alter(rate, 1, false, "ip", "somewhere.invalid"), alter(rate, 1, false, "ip", "::1"), alter(rate, 1.5, false, "ip", name),
+			alter(rate, -1, false, "ip", name), alter("producer_byte_rate", 1, false, "ip", name), alter(rate, 1, false, "user", "bob"),
+			alter(rate, 1, false, "ip", name, "user", "bob"), alter(rate, 1<<40, false, "ip", name)} {
+			if code != kerr.InvalidRequest.Code {
+				t.Errorf("nonsense %d is answered with %d", i, code)
+			}
+		}
+		if alter(rate, 0, true, "ip", name) != 0 || len(describe(false, any("ip")).Entries) != 1 {
 			t.Error("removed, and still there; or nonsense was kept")
 		}
 	})

@@ -1,6 +1,9 @@
 package api
 
 import (
+	"time"
+
+	"barnabas/broker/env"
 	"barnabas/broker/server"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -32,12 +35,20 @@ func (a *API) stopReplica(_ *server.Request, req *kmsg.StopReplicaRequest) serve
 	return server.Now(resp)
 }
 
+// rareStaleMetadata lets clients and the broker itself go by what is no longer so.
+var rareStaleMetadata = env.NewRare("metadata-updated-late")
+
+const rareStale = 100 * time.Millisecond
+
 // UpdateMetadata v5-v8. v5 broker epoch (KIP-380), grouped by topic; v6 flexible; v7 topic ids; v8 KRaft controllers.
 //
 // Source: KafkaApis#handleUpdateMetadataRequest.
 var updateMetadataRoute = on(kmsg.UpdateMetadata, (*API).updateMetadata)
 
 func (a *API) updateMetadata(_ *server.Request, req *kmsg.UpdateMetadataRequest) server.Reply {
+	if rareStaleMetadata.Strikes(a.Env) {
+		a.Env.Sleep(rareStale)
+	}
 	resp := a.Replicas.UpdateMetadata(req)
 	resp.SetVersion(req.Version)
 	return server.Now(resp)

@@ -57,7 +57,7 @@ type Broker struct {
 	NumReplicaFetchers             int           // num.replica.fetchers
 	NumNetworkThreads              int           // num.network.threads, without effect
 	NumIOThreads                   int           // num.io.threads, without effect
-	NumRecoveryThreads             int           // num.recovery.threads.per.data.dir, without effect
+	NumRecoveryThreads             int           // num.recovery.threads.per.data.dir
 	BackgroundThreads              int           // background.threads, without effect
 	ControllerSocketTimeout        time.Duration // controller.socket.timeout.ms
 	ControlledShutdownEnable       bool          // controlled.shutdown.enable

@@ -66,7 +66,7 @@ var brokerKeys = []*Key[Broker]{
 	intKey("num.io.threads", 8, 1, func(b *Broker) *int { return &b.NumIOThreads }, "Accepted, and without effect here: every connection has its own tasks."),
 	intKey("num.network.threads", 3, 1, func(b *Broker) *int { return &b.NumNetworkThreads }, "Accepted, and without effect here: every connection has its own tasks."),
 	int32Key("num.partitions", 1, 1, func(b *Broker) *int32 { return &b.NumPartitions }, "Partitions of a topic created without saying."),
-	intKey("num.recovery.threads.per.data.dir", 1, 1, func(b *Broker) *int { return &b.NumRecoveryThreads }, "Accepted, and without effect here: logs recover in their own tasks."),
+	intKey("num.recovery.threads.per.data.dir", 1, 1, func(b *Broker) *int { return &b.NumRecoveryThreads }, "Logs of a directory that are opened, and recovered, at once; at least 4."),
 	intKey("num.replica.fetchers", 1, 1, func(b *Broker) *int { return &b.NumReplicaFetchers }, "Fetcher tasks per source broker."),
 	intKey("offset.metadata.max.bytes", 4096, 0, func(b *Broker) *int { return &b.OffsetMetadataBytesMax }, "Bytes of metadata that may go with a committed offset."),
 	millis("offsets.commit.timeout.ms", Int, 5000, 1, func(b *Broker) *time.Duration { return &b.OffsetsCommitTimeout }, "Time a commit waits for its replication."),

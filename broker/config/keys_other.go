@@ -76,7 +76,6 @@ var inert = map[string]string{
 	"metrics.sample.window.ms":                                    noJavaMetrics,
 	"num.io.threads":                                              "every connection has its own tasks",
 	"num.network.threads":                                         "every connection has its own tasks",
-	"num.recovery.threads.per.data.dir":                           "logs recover in their own tasks",
 	"num.replica.alter.log.dirs.threads":                          "a move has a task of its own",
 	"offsets.commit.required.acks":                                "commits wait for all in-sync replicas",
 	"offsets.load.buffer.size":                                    "the topic is read a MiB at a time",

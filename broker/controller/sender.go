@@ -29,6 +29,9 @@ type sender struct {
 	conn Conn
 }
 
+// A request may be late, and it may come twice: what was answered may not be known to be.
+var rareSentLate, rareSentTwice = env.NewRare("request-sent-late"), env.NewRare("request-sent-twice")
+
 // run is the sender's task. answered is called with every answer, in order.
 func (s *sender) run(answered func(req kmsg.Request, resp kmsg.Response)) {
 	for {
@@ -47,11 +50,14 @@ func (s *sender) run(answered func(req kmsg.Request, resp kmsg.Response)) {
 
 // deliver returns the answer, or nil once the sender is stopped.
 func (s *sender) deliver(req kmsg.Request) kmsg.Response {
+	if rareSentLate.Strikes(s.env) {
+		s.env.Sleep(sendBackoff)
+	}
 	for !s.stopped.Load() {
 		conn, err := s.connection()
 		if err == nil {
 			var resp kmsg.Response
-			if resp, err = conn.Do(req, s.timeout); err == nil {
+			if resp, err = conn.Do(req, s.timeout); err == nil && !rareSentTwice.Strikes(s.env) {
 				return resp
 			}
 			s.drop(conn)

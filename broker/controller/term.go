@@ -46,6 +46,10 @@ func newTerm(c *Controller, store *zookeeper.Store) *term {
 
 func (t *term) put(name string, run func() error) { t.events.Put(event{name: name, run: run}) }
 
+var rareLateEvent = env.NewRare("event-handled-late")
+
+const rareEventDelay = 50 * time.Millisecond
+
 // loop takes events until the queue is closed.
 func (t *term) loop() {
 	for {
@@ -58,6 +62,9 @@ func (t *term) loop() {
 				ev.drop()
 			}
 			continue
+		}
+		if rareLateEvent.Strikes(t.env) {
+			t.env.Sleep(rareEventDelay) // others write to ZooKeeper meanwhile
 		}
 		err := ev.run()
 		if err == nil {

@@ -114,9 +114,14 @@ func (r *Runtime[S]) Now() Now { return Now{Mono: r.e.Mono(), Wall: r.e.Now().Un
 // PartitionFor is the partition that a key lives in.
 func (r *Runtime[S]) PartitionFor(key string) int32 { return PartitionFor(key, r.o.Partitions()) }
 
+var rareLoading = env.NewRare("coordinator-says-it-loads")
+
 // Enter finds the shard of a key and locks it; Unlock it. Errors: COORDINATOR_NOT_AVAILABLE when the broker stops, NOT_COORDINATOR,
 // COORDINATOR_LOAD_IN_PROGRESS. Source: GroupCoordinator#validateGroupStatus, TransactionStateManager#getAndMaybeAddTransactionState.
 func (r *Runtime[S]) Enter(key string) (*Shard[S], *kerr.Error) {
+	if rareLoading.Strikes(r.e) {
+		return nil, kerr.CoordinatorLoadInProgress // whoever asks has to ask again
+	}
 	return r.EnterPartition(r.PartitionFor(key))
 }
 

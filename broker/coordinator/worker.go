@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"container/heap"
 	"slices"
+	"time"
 
 	"barnabas/broker/env"
 	"barnabas/broker/purgatory"
@@ -64,6 +65,10 @@ func (r *Runtime[S]) At(at env.Instant, f func()) {
 	r.Poke()
 }
 
+var rareLateWorker = env.NewRare("worker-late")
+
+const rareWorkerDelay = 20 * time.Millisecond
+
 // work is the worker: it sees appends through their replication, and lets time pass.
 func (r *Runtime[S]) work() {
 	for {
@@ -72,6 +77,9 @@ func (r *Runtime[S]) work() {
 			return
 		}
 		r.o.Purgatory.Watch(keys, deadline, r.something).Wait()
+		if rareLateWorker.Strikes(r.e) {
+			r.e.Sleep(rareWorkerDelay)
+		}
 		for _, o := range r.outcomes() {
 			o.tellLocked(r.Now())
 		}

@@ -47,7 +47,7 @@ type cleanState struct {
 	clean       int64 // bytes in segments wholly below from
 	dirty       int64 // bytes in the others below to
 	overdue     bool  // a record is dirty for longer than max.compaction.lag.ms
-	earliest    int64 // ms, of the first dirty batch; -1 if none
+	earliest    int64 // ms, of the dirty segments' first batches, if somebody wants to know; -1 if none
 	lastStable  int64
 	uncleanable bool
 }
@@ -85,6 +85,7 @@ func (l *Log) cleanableLocked() (s cleanState, err error) {
 	s.to = min(s.lastStable, l.active().base)
 	now := l.env.Now().UnixMilli()
 	s.earliest = -1
+	bounded := cfg.MaxCompactionLag > 0 && cfg.MaxCompactionLag != math.MaxInt64
 	for i, g := range l.segments[:len(l.segments)-1] {
 		if l.segments[i+1].base <= s.from || g.base >= s.to {
 			continue
@@ -96,10 +97,15 @@ func (l *Log) cleanableLocked() (s cleanState, err error) {
 			s.to = min(s.to, g.base)
 			break
 		}
-		if s.earliest < 0 {
-			if s.earliest, err = g.firstTimestamp(); err != nil {
-				return s, l.wrapIO("read", err)
-			}
+		if !bounded {
+			continue
+		}
+		first, err := g.firstTimestamp()
+		if err != nil {
+			return s, l.wrapIO("read", err)
+		}
+		if first > 0 && (s.earliest < 0 || first < s.earliest) {
+			s.earliest = first
 		}
 	}
 	s.to = max(s.to, s.from)
@@ -111,9 +117,7 @@ func (l *Log) cleanableLocked() (s cleanState, err error) {
 			s.dirty += g.size
 		}
 	}
-	if lag := cfg.MaxCompactionLag; s.earliest >= 0 && lag > 0 && lag != math.MaxInt64 {
-		s.overdue = s.to > s.from && now-s.earliest > lag.Milliseconds()
-	}
+	s.overdue = s.earliest >= 0 && s.to > s.from && now-s.earliest > cfg.MaxCompactionLag.Milliseconds()
 	return s, nil
 }
 
@@ -181,6 +185,10 @@ func (l *Log) Clean(o CleanOptions) (CleanStats, error) {
 	}
 }
 
+var rareSmallMap = env.NewRare("cleaner-map-small")
+
+const rareMapKeys = 16
+
 func (l *Log) beginClean(o CleanOptions) (*pass, error) {
 	l.mu.Lock()
 	defer l.unlock()
@@ -197,6 +205,9 @@ func (l *Log) beginClean(o CleanOptions) (*pass, error) {
 		g.acquire()
 		p.segments, p.ends = append(p.segments, g), append(p.ends, l.segments[i+1].base)
 		p.sizes = append(p.sizes, g.size)
+	}
+	if rareSmallMap.Strikes(l.env) {
+		o.MapBytes = min(o.MapBytes, rareMapKeys*offsetSlotSize)
 	}
 	p.filter = filter{
 		keys: newOffsetMap(o.MapBytes, o.MapLoad), producers: l.producers.lastRecords(l.hw.Load()),

@@ -145,14 +145,16 @@ func TestCleanerKeepsToLagAndRatio(t *testing.T) {
 		name   string
 		change func(*config.Topic)
 		cleans bool
+		older  time.Duration // than the first batch are the others
 	}{
-		{"dirty enough", func(c *config.Topic) {}, true},
-		{"no policy", func(c *config.Topic) { c.CleanupPolicyCompact = false }, false},
-		{"never dirty enough", func(c *config.Topic) { c.MinCleanableDirtyRatio = 1 }, false},
-		{"too young", func(c *config.Topic) { c.MinCompactionLag = time.Hour }, false},
-		{"old enough", func(c *config.Topic) { c.MinCompactionLag = time.Second }, true},
-		{"overdue", func(c *config.Topic) { c.MinCleanableDirtyRatio, c.MaxCompactionLag = 1, 5*time.Second }, true},
-		{"not overdue yet", func(c *config.Topic) { c.MinCleanableDirtyRatio, c.MaxCompactionLag = 1, time.Hour }, false},
+		{"dirty enough", func(c *config.Topic) {}, true, 0},
+		{"no policy", func(c *config.Topic) { c.CleanupPolicyCompact = false }, false, 0},
+		{"never dirty enough", func(c *config.Topic) { c.MinCleanableDirtyRatio = 1 }, false, 0},
+		{"too young", func(c *config.Topic) { c.MinCompactionLag = time.Hour }, false, 0},
+		{"old enough", func(c *config.Topic) { c.MinCompactionLag = time.Second }, true, 0},
+		{"overdue", func(c *config.Topic) { c.MinCleanableDirtyRatio, c.MaxCompactionLag = 1, 5*time.Second }, true, 0},
+		{"not overdue yet", func(c *config.Topic) { c.MinCleanableDirtyRatio, c.MaxCompactionLag = 1, time.Hour }, false, 0},
+		{"overdue behind what is not", func(c *config.Topic) { c.MinCleanableDirtyRatio, c.MaxCompactionLag = 1, 30*time.Minute }, true, time.Hour},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			run(t, func(e env.Env) {
@@ -167,7 +169,7 @@ func TestCleanerKeepsToLagAndRatio(t *testing.T) {
 					t.Fatal(err)
 				}
 				for i := range 6 {
-					put(t, l, e.Now().UnixMilli(), keys(10), fmt.Sprint(i))
+					put(t, l, e.Now().Add(-c.older*time.Duration(min(i, 1))).UnixMilli(), keys(10), fmt.Sprint(i))
 				}
 				size := l.Size()
 				e.Sleep(10 * time.Second)

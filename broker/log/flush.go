@@ -114,6 +114,8 @@ func (l *Log) dirty(from, end int64) ([]*segment, error) {
 	return out, nil
 }
 
+var rareFlush = env.NewRare("append-flushed")
+
 // settle lets everybody see what was appended up to end, which the caller has just done: at once, or when it is durable,
 // where flush.messages wants that, or an append before it waits for that.
 //
@@ -126,7 +128,7 @@ func (l *Log) dirty(from, end int64) ([]*segment, error) {
 //
 // Source: UnifiedLog#append (unflushedMessages), which holds the lock throughout.
 func (l *Log) settle(end int64) error {
-	if l.unflushed >= l.config.Load().FlushMessages {
+	if l.unflushed >= l.config.Load().FlushMessages || rareFlush.Strikes(l.env) {
 		l.mustSync = l.end
 	}
 	if l.mustSync <= l.recoveryPoint.Load() {

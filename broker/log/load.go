@@ -147,12 +147,16 @@ func (l *Log) load(o Options) (Recovery, error) {
 	return r, nil
 }
 
-// loadEpochs reads leader-epoch-checkpoint. What is missing is learned again from the batches that are recovered.
+// loadEpochs reads leader-epoch-checkpoint. Without it, what the batches say is learned again: it was there before the first of them.
 func (l *Log) loadEpochs() error {
 	name := path.Join(l.path, epochsFile)
 	data, err := env.ReadFile(l.env, name, smallFile)
 	if errors.Is(err, env.ErrNotExist) {
-		return nil
+		if l.segments[0].size == 0 {
+			return nil
+		}
+		l.emitCorrupt(name, err)
+		return l.relearnEpochs()
 	}
 	if err != nil {
 		return l.fail("read leader epochs", err)
@@ -166,7 +170,7 @@ func (l *Log) loadEpochs() error {
 	return nil
 }
 
-// relearnEpochs reads all batches' headers for their epochs, because the checkpoint cannot be read.
+// relearnEpochs reads all batches' headers for their epochs, because the checkpoint cannot be read, or is not there.
 func (l *Log) relearnEpochs() error {
 	markEpochsRelearned.Hit()
 	var e epochs

@@ -130,6 +130,19 @@ func (m *Manager) hold(h *held) {
 	h.dir.logs++
 }
 
+// holdFirst is hold; false if there is a log of the partition already.
+func (m *Manager) holdFirst(h *held) bool {
+	m.serve(h)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.logs[h.log.tp] != nil {
+		return false
+	}
+	m.logs[h.log.tp] = h
+	h.dir.logs++
+	return true
+}
+
 // serve connects a log with what the manager does for it. A copy is synced by whoever makes it.
 func (m *Manager) serve(h *held) {
 	h.log.checkpoint = func() error { return m.checkpointDir(h.dir) }

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"path"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"barnabas/broker/config"
 	"barnabas/broker/env"
@@ -191,6 +193,71 @@ func TestLogsSpreadOverDirectories(t *testing.T) {
 			t.Fatal(count)
 		}
 	})
+}
+
+// Goal: after a crash the logs of a directory are recovered several at once, as many as num.recovery.threads.per.data.dir says or four, and
+// directories beside one another. Method: two directories of eight logs each; how many logs are being read
+// at one time, where a read takes a millisecond.
+func TestRecoveryIsParallel(t *testing.T) {
+	for _, threads := range []int{1, 8} {
+		run(t, func(e env.Env) {
+			cfg := brokerConfig("/data/a", "/data/b")
+			cfg.NumRecoveryThreads = threads
+			m := manager(t, e, cfg)
+			for n := range int32(16) {
+				create(t, m, topic("t", n), 40)
+			}
+			if err := m.Shutdown(false); err != nil {
+				t.Fatal(err)
+			}
+			w := &atOnce{Env: e, now: map[string]int{}, most: map[string]int{}}
+			m = manager(t, w, cfg)
+			if n := len(m.Recoveries()); n != 16 {
+				t.Fatalf("%d logs recovered", n)
+			}
+			want := max(threads, 4)
+			for _, dir := range []string{"/data/a", "/data/b"} {
+				if got := w.most[dir]; got != want {
+					t.Errorf("%d threads: up to %d logs at once in %s, want %d", threads, got, dir, want)
+				}
+			}
+			if got := w.most[""]; got != 2*want {
+				t.Errorf("%d threads: up to %d logs at once in both", threads, got)
+			}
+		})
+	}
+}
+
+// atOnce counts how many logs are being read at one time, in each log directory and, "", in all.
+type atOnce struct {
+	env.Env
+	now, most map[string]int
+}
+
+type readAtOnce struct {
+	env.File
+	w *atOnce
+}
+
+func (w *atOnce) Open(name string, mode env.OpenMode) (env.File, error) {
+	f, err := w.Env.Open(name, mode)
+	if err != nil || path.Ext(name) != ".log" {
+		return f, err
+	}
+	return readAtOnce{f, w}, nil
+}
+
+func (f readAtOnce) ReadAt(p []byte, offset int64) (int, error) {
+	dir := path.Dir(path.Dir(f.Name()))
+	for _, d := range []string{dir, ""} {
+		f.w.now[d]++
+		f.w.most[d] = max(f.w.most[d], f.w.now[d])
+	}
+	f.w.Sleep(time.Millisecond)
+	n, err := f.File.ReadAt(p, offset)
+	f.w.now[dir]--
+	f.w.now[""]--
+	return n, err
 }
 
 // Goal: what keeps the broker from opening one directory leaves all of them as cleanly shut down as they were found.

@@ -367,7 +367,7 @@ func (m *Manager) LoseFutures() {
 }
 
 // loadFutures opens the copies in a directory. One whose log is in the same directory, or that is the second, is of no use and goes.
-func (m *Manager) loadFutures(d *logDir, in inDir, recoveryPoints, starts map[wire.TopicPartition]int64) error {
+func (m *Manager) loadFutures(d *logDir, in inDir, said saidOffsets) error {
 	for _, tp := range slices.SortedFunc(maps.Keys(in.futures), wire.TopicPartition.Compare) {
 		if slices.Contains(in.tps, tp) || m.Future(tp) != nil {
 			if err := env.RemoveAll(m.env, path.Join(d.path, in.futures[tp])); err != nil {
@@ -375,7 +375,7 @@ func (m *Manager) loadFutures(d *logDir, in inDir, recoveryPoints, starts map[wi
 			}
 			continue
 		}
-		l, _, err := Open(m.env, m.options(d, tp, Options{Config: m.cfg.Topic, RecoveryPoint: recoveryPoints[tp], StartOffset: starts[tp],
+		l, _, err := Open(m.env, m.options(d, tp, Options{Config: m.cfg.Topic, RecoveryPoint: said.recoveryPoints[tp], StartOffset: said.starts[tp],
 			CleanShutdown: d.clean, rewrite: d.suspect, future: in.futures[tp]}))
 		if err != nil {
 			return err

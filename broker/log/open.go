@@ -43,8 +43,8 @@ func (m *Manager) eachOf(n, tasks int, name string, f func(i int)) {
 	group.Wait()
 }
 
-// recoveryTasks is how many logs are opened at once (num.recovery.threads.per.data.dir is 1 by default in 3.9; ours are
-// cheap).
+// recoveryTasks is how many logs of a directory are opened at once, at least (num.recovery.threads.per.data.dir is 1 by default in 3.9; ours
+// are cheap).
 const recoveryTasks = 4
 
 // OpenManager opens the log directories, making those that are missing, loads all logs, and recovers those of
@@ -90,8 +90,8 @@ func OpenManager(e env.Env, cfg *config.Broker) (m *Manager, err error) {
 	if len(m.dirs) > 1 {
 		m.settleMoves(in)
 	}
-	for i, d := range m.dirs {
-		if err := m.openDir(d, in[i]); !bearable(d, err) {
+	for i, err := range m.openDirs(in) {
+		if !bearable(m.dirs[i], err) {
 			return m, err
 		}
 	}
@@ -117,28 +117,52 @@ func (m *Manager) lookInto(d *logDir) (inDir, error) {
 	return in, err
 }
 
-// openDir loads the logs of one directory, on the same terms.
-func (m *Manager) openDir(d *logDir, in inDir) error {
-	if err := d.health.err(); err != nil {
-		return err
-	}
-	var offsets [4]map[wire.TopicPartition]int64
-	for i, name := range []string{recoveryPointFile, startOffsetFile, highWatermarkFile, cleanerFile} {
-		var err error
-		if offsets[i], err = d.read(name); err != nil {
-			return d.health.fail("read "+name, err)
+// openDirs loads the logs of all directories, of each on the same terms, and returns what failed in each. They are opened at the same time:
+// each is a device of its own, most likely.
+func (m *Manager) openDirs(in []inDir) []error {
+	errs, said := make([]error, len(in)), make([]saidOffsets, len(in))
+	load := func(i int) {
+		if errs[i] = m.dirs[i].health.err(); errs[i] != nil {
+			return
+		}
+		if said[i], errs[i] = m.dirs[i].readOffsets(); errs[i] == nil {
+			errs[i] = m.loadLogs(m.dirs[i], in[i].tps, said[i])
 		}
 	}
-	recoveryPoints, starts, hws, cleaned := offsets[0], offsets[1], offsets[2], offsets[3]
-	if err := m.loadLogs(d, in.tps, recoveryPoints, starts, cleaned); err != nil {
-		return err
+	if len(in) == 1 {
+		load(0)
+	} else {
+		m.eachOf(len(in), len(in), "log-dir-open", load)
 	}
-	for _, tp := range in.tps {
-		if hw, ok := hws[tp]; ok {
-			m.hws[tp], m.logs[tp].hw = hw, hw
+	for i, d := range m.dirs {
+		if errs[i] != nil {
+			continue
+		}
+		for _, tp := range in[i].tps {
+			if hw, ok := said[i].hws[tp]; ok {
+				m.hws[tp], m.logs[tp].hw = hw, hw
+			}
+		}
+		errs[i] = m.loadFutures(d, in[i], said[i])
+	}
+	return errs
+}
+
+// saidOffsets are what the checkpoints of a directory say.
+type saidOffsets struct {
+	recoveryPoints, starts, hws, cleaned map[wire.TopicPartition]int64
+}
+
+func (d *logDir) readOffsets() (said saidOffsets, err error) {
+	for _, file := range []struct {
+		name string
+		to   *map[wire.TopicPartition]int64
+	}{{recoveryPointFile, &said.recoveryPoints}, {startOffsetFile, &said.starts}, {highWatermarkFile, &said.hws}, {cleanerFile, &said.cleaned}} {
+		if *file.to, err = d.read(file.name); err != nil {
+			return said, d.health.fail("read "+file.name, err)
 		}
 	}
-	return m.loadFutures(d, in, recoveryPoints, starts)
+	return said, nil
 }
 
 // takeOver begins to write in a directory whose logs are open. With everything vouched for anew the marker goes, and checkpoints forget partitions
@@ -160,10 +184,10 @@ func (m *Manager) takeOver(d *logDir) error {
 }
 
 // loadLogs opens the logs in several tasks, each taking the next.
-func (m *Manager) loadLogs(d *logDir, tps []wire.TopicPartition, recoveryPoints, starts, cleaned map[wire.TopicPartition]int64) error {
+func (m *Manager) loadLogs(d *logDir, tps []wire.TopicPartition, said saidOffsets) error {
 	var failed error
 	var cut int64
-	m.eachOf(len(tps), recoveryTasks, "log-recovery", func(i int) {
+	m.eachOf(len(tps), max(recoveryTasks, m.cfg.Live().NumRecoveryThreads), "log-recovery", func(i int) {
 		m.mu.Lock()
 		stop := failed != nil
 		m.mu.Unlock()
@@ -172,14 +196,11 @@ func (m *Manager) loadLogs(d *logDir, tps []wire.TopicPartition, recoveryPoints,
 		}
 		tp := tps[i]
 		l, r, err := Open(m.env, m.options(d, tp, Options{
-			Config: m.cfg.Topic, RecoveryPoint: recoveryPoints[tp], StartOffset: starts[tp], Cleaned: cleaned[tp], CleanShutdown: d.clean, rewrite: d.suspect,
+			Config: m.cfg.Topic, RecoveryPoint: said.recoveryPoints[tp], StartOffset: said.starts[tp], Cleaned: said.cleaned[tp], CleanShutdown: d.clean, rewrite: d.suspect,
 		}))
-		if err == nil && m.Get(tp) != nil {
+		if err == nil && !m.holdFirst(&held{log: l, dir: d, hw: -1}) {
 			l.abandon()
 			err = fmt.Errorf("%s is in %s and in another log directory", tp, d.path)
-		}
-		if err == nil {
-			m.hold(&held{log: l, dir: d, hw: -1})
 		}
 		m.mu.Lock()
 		if err != nil && failed == nil {

@@ -222,6 +222,15 @@ func TestEpochsSurvive(t *testing.T) {
 		if got := f.Epochs(); !slices.Equal(got, epochs) {
 			t.Fatalf("missing checkpoint: %v", got)
 		}
+		f.must(f.Log.Close()) // nothing is recovered then
+		f.must(f.Remove(home + "leader-epoch-checkpoint"))
+		f.o.CleanShutdown = true
+		var err error
+		f.Log, f.recovery, err = log.Open(f.Env, f.o)
+		f.must(err)
+		if got := f.Epochs(); !f.recovery.Clean || !slices.Equal(got, epochs) {
+			t.Fatalf("missing checkpoint behind a clean stop: %v, recovery %+v", got, f.recovery)
+		}
 		f.change("leader-epoch-checkpoint", flip(0))
 		f.reopen(true)
 		if got := f.Epochs(); !slices.Equal(got, epochs) {

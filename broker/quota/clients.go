@@ -35,6 +35,8 @@ func Keys() []string {
 }
 
 // Validate checks one bound as it is to be set: a positive number of a known name; bytes are whole ones.
+//
+// DEVIATION(KIP-546): with ZooKeeper, Kafka keeps bounds of 0 and less, and holds the client back for good. With KRaft it refuses them, too.
 func Validate(key string, value float64) error {
 	if !slices.Contains(Keys(), key) {
 		return fmt.Errorf("invalid configuration key %s", key)
@@ -48,12 +50,12 @@ func Validate(key string, value float64) error {
 	return nil
 }
 
-// Default, as a user or client id of an Entity, stands for all that have no entry of their own (the default entity).
+// Default, as a user, client id or address of an Entity, stands for all that have no entry of their own (the default entity).
 const Default = "<default>"
 
-// Entity is whom bounds are set for: a user, a client id, or a client id of a user; "" where it does not say.
+// Entity is whom bounds are set for: a user, a client id, a client id of a user, or an IP address; "" where it does not say.
 type Entity struct {
-	User, ClientID string
+	User, ClientID, IP string
 }
 
 // Clients is the client quotas of one broker. Safe for use by many tasks.
@@ -117,10 +119,10 @@ func (q *Clients) Bound(kind Kind, user, client string) (bound float64, ok bool)
 
 // find is the bound, and who shares it. The caller holds mu. Source: DefaultQuotaCallback#quotaMetricTags, findQuota.
 func (q *Clients) find(kind Kind, user, client string) (bound float64, m meter) {
-	both, one, id := Entity{user, client}, Entity{User: user}, Entity{ClientID: client}
+	both, one, id := Entity{User: user, ClientID: client}, Entity{User: user}, Entity{ClientID: client}
 	for _, step := range [...]struct{ entry, shared Entity }{
-		{Entity{user, client}, both}, {Entity{user, Default}, both}, {Entity{User: user}, one},
-		{Entity{Default, client}, both}, {Entity{Default, Default}, both}, {Entity{User: Default}, one},
+		{both, both}, {Entity{User: user, ClientID: Default}, both}, {Entity{User: user}, one},
+		{Entity{User: Default, ClientID: client}, both}, {Entity{User: Default, ClientID: Default}, both}, {Entity{User: Default}, one},
 		{Entity{ClientID: client}, id}, {Entity{ClientID: Default}, id},
 	} {
 		if step.entry == (Entity{}) {
@@ -186,6 +188,6 @@ func (q *Clients) sweep(now env.Instant) {
 		return
 	}
 	q.swept = now
-	maps.DeleteFunc(q.rates, func(_ meter, r *Rate) bool { return r.idle(now) })
+	maps.DeleteFunc(q.rates, func(_ meter, r *Rate) bool { return r.Idle(now) })
 	maps.DeleteFunc(q.buckets, func(_ Entity, b *bucket) bool { return b.tokens >= 0 && now.Sub(b.at) >= q.mutations.span() })
 }

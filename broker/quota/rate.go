@@ -91,8 +91,8 @@ func (r *Rate) Excess(bound float64, now env.Instant) time.Duration {
 	return time.Duration((rate - bound) / bound * float64(over))
 }
 
-// idle reports whether nothing is left of what was recorded.
-func (r *Rate) idle(now env.Instant) bool {
+// Idle reports whether nothing is left of what was recorded.
+func (r *Rate) Idle(now env.Instant) bool {
 	rate, _ := r.Measure(now)
 	return rate == 0
 }

@@ -132,10 +132,67 @@ func TestRateOfConnections(t *testing.T) {
 	})
 }
 
+// Goal: connections that an address makes sooner than it may are not served, and closed when a window is over, not at once; those of an address
+// without a bound are. What is turned away does not count, for neither rate. Method: one a second; ten seconds of it may come at once, and one
+// when they are forgotten, however many were turned away in between; the server's own rate has room for those alone that are served.
+func TestRateOfConnectionsOfAnAddress(t *testing.T) {
+	cluster.Test(t, 1, func(e env.Env) {
+		var bound atomic.Int64
+		bound.Store(1)
+		b, _ := limited(t, e, server.Limits{Connections: anyNumber, PerAddress: anyNumber, Rate: 4, AddressRate: func(address string) int {
+			if address != "b1" {
+				t.Errorf("asked for the bound of %q", address)
+			}
+			return int(bound.Load())
+		}})
+		for range 10 {
+			if !b.served(b.dial()) {
+				t.Fatal("within the rate, and not served")
+			}
+		}
+		first := e.Mono()
+		e.Sleep(5 * time.Second)
+		var early []env.Conn
+		began := e.Mono()
+		for range 40 { // with the ten above more than the server's rate has room for
+			early = append(early, b.dial())
+		}
+		b.send(early[0], ask(1))
+		early[0].SetReadDeadline(began.Add(500 * time.Millisecond))
+		if n, err := early[0].Read(make([]byte, 1000)); n > 0 || !errors.Is(err, env.ErrTimeout) {
+			t.Errorf("one that came too soon got %d bytes, %v", n, err)
+		}
+		for _, c := range early {
+			if !b.closed(c) {
+				t.Fatal("one that came too soon stays open")
+			}
+		}
+		if took := e.Mono().Sub(began); took < 900*time.Millisecond || took > 2*time.Second {
+			t.Errorf("closed after %s, want a window", took)
+		}
+		bound.Store(anyNumber << 1)
+		began = e.Mono()
+		for range 20 {
+			if !b.served(b.dial()) {
+				t.Fatal("without a bound, and not served")
+			}
+		}
+		if took := e.Mono().Sub(began); took > 500*time.Millisecond {
+			t.Errorf("what was turned away counts for the server: %s", took)
+		}
+		bound.Store(1)
+		e.Sleep(11500*time.Millisecond - e.Mono().Sub(first))
+		if !b.served(b.dial()) {
+			t.Error("what was turned away counts for the address")
+		}
+	})
+}
+
 // Goal: a server that is closing waits for nobody who waits to be accepted, be it for a place or for the rate, and closes him.
 func TestCloseWhileSomebodyWaits(t *testing.T) {
 	for name, l := range map[string]server.Limits{
 		"place": {Connections: 1, PerAddress: anyNumber, Rate: anyNumber}, "rate": {Connections: anyNumber, PerAddress: anyNumber, Rate: 0},
+		"rate of the address": {Connections: anyNumber, PerAddress: anyNumber, Rate: anyNumber, AddressRate: func(string) int { return 0 }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cluster.Test(t, 1, func(e env.Env) {

@@ -124,6 +124,10 @@ func (s *Server) accept() {
 		case err == nil:
 			if s.gate != nil {
 				s.gate.wait()
+				if wait := s.gate.tooSoon(addressOf(socket.RemoteAddr())); wait > 0 {
+					s.gate.hold(socket, wait)
+					continue
+				}
 			}
 			s.serve(socket)
 		case errors.Is(err, env.ErrClosed):

@@ -1,6 +1,7 @@
 package txn
 
 import (
+	"errors"
 	"time"
 
 	"barnabas/broker/env"
@@ -29,6 +30,8 @@ type markerJob struct {
 	id           string
 	Markers
 }
+
+var rareLostMarkers = env.NewRare("markers-answer-lost")
 
 // marker is one partition's.
 type marker struct {
@@ -128,6 +131,9 @@ func (m *markerSender) send() {
 		list := byBroker[broker]
 		m.flight[broker] = true
 		m.c.o.Send(broker, markerRequest(list), markerTimeout, func(resp kmsg.Response, err error) {
+			if err == nil && rareLostMarkers.Strikes(m.c.e) {
+				err = errors.New("the answer was lost")
+			}
 			m.queue.TryPut(func() {
 				delete(m.flight, broker)
 				m.answered(broker, list, resp, err)

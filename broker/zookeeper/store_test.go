@@ -293,6 +293,45 @@ func TestConfigChangesLeaveANote(t *testing.T) {
 	}
 }
 
+// Goal: bounds of clients, users and addresses are read with the names that they are for; the znode of one that has none any more goes, and
+// with it what stood for nothing else; what is still needed stays, and each change leaves a note (AdminZkClient#tryCleanQuotaNodes).
+func TestQuotasLeaveNoEmptyZnodes(t *testing.T) {
+	tree, s, _, _ := ready(t)
+	set := func(user, client, ip string, configs map[string]string) {
+		entityType, entity := zookeeper.QuotaPath(user, client, ip)
+		ok(t, s.SetEntityConfig(entityType, entity, configs))
+	}
+	some := map[string]string{"k": "1"}
+	set("al/ice", "", "", some)
+	set("al/ice", "app", "", some)
+	set("bob", "app", "", some)
+	set("", zookeeper.ConfigDefaultEntity, "", some)
+	set("", "", "10.0.0.1", some)
+	set("", "", zookeeper.ConfigDefaultEntity, some)
+	all, err := s.Quotas()
+	if want := "[{ <default>  map[k:1]} {al/ice   map[k:1]} {al/ice app  map[k:1]} {bob app  map[k:1]} {  10.0.0.1 map[k:1]} {  <default> map[k:1]}]"; err != nil || fmt.Sprint(all) != want {
+		t.Errorf("%v, %v, want %s", err, all, want)
+	}
+	set("al/ice", "", "", nil) // its client id stays
+	set("bob", "app", "", nil)
+	set("", "", "10.0.0.1", nil)
+	set("", "never", "", nil)
+	var left []string
+	for _, kind := range []string{"/config/users/", "/config/clients/", "/config/ips/"} {
+		left = append(left, tree.Paths(kind)...)
+	}
+	if want := "[/config/users/al%2Fice /config/users/al%2Fice/clients /config/users/al%2Fice/clients/app /config/clients/<default> /config/ips/<default>]"; fmt.Sprint(left) != want {
+		t.Errorf("left are %v", left)
+	}
+	set("al/ice", "app", "", nil)
+	if left = tree.Paths("/config/users/"); len(left) > 0 {
+		t.Errorf("left are %v", left)
+	}
+	if notes := tree.Paths("/config/changes/"); len(notes) != 11 {
+		t.Errorf("%d notes", len(notes))
+	}
+}
+
 // Goal: ISR change notes of old brokers are read once and cleared, malformed ones too.
 func TestISRChangesAreTaken(t *testing.T) {
 	tree, s, _, fence := ready(t)

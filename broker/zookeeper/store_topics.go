@@ -228,10 +228,19 @@ func (s *Store) EntityConfigs(entityType string, entities []string) ([]map[strin
 // It is not fenced: any broker may do it, and the last one wins, as in Kafka.
 func (s *Store) SetEntityConfig(entityType, entity string, configs map[string]string) error {
 	path, content := PathConfig(entityType, entity), EncodeConfig(configs)
-	_, err := s.retry(func() error {
-		_, err := s.session.Set(s.options.Chroot+path, content, AnyVersion)
-		return err
-	})
+	gone := false
+	var err error
+	if len(configs) == 0 && (entityType == ConfigClients || entityType == ConfigUsers || entityType == ConfigIPs) {
+		if gone, err = s.removeQuota(entityType, entity); err != nil {
+			return err
+		}
+	}
+	if !gone {
+		_, err = s.retry(func() error {
+			_, err := s.session.Set(s.options.Chroot+path, content, AnyVersion)
+			return err
+		})
+	}
 	if errors.Is(err, ErrNoNode) {
 		err = s.ensure(path, content)
 	}

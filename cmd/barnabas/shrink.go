@@ -6,7 +6,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -80,7 +83,8 @@ func shrinkRun(w io.Writer, dir string, flags shrinkFlags) (*shrunkTo, error) {
 		return nil, &exitError{1, fmt.Errorf("%s does not break %s any more; the code has changed since, or see 'barnabas replay %s'", dir, f.broken, dir)}
 	}
 	fmt.Fprintf(w, "shrinking %s: %s\n", f.record.ID(), sizeOf(first))
-	best := f.shrink(w, first, flags)
+	var runs atomic.Int64
+	best := f.shrink(w, first, flags, &runs)
 	result := f.run(best.Schedule, best.Changes, trace.Options{})
 	if !result.Report.Breaks(f.broken) {
 		return nil, &exitError{13, fmt.Errorf("the smallest run broke %s once and not again: nondeterminism", f.broken)}
@@ -94,7 +98,7 @@ func shrinkRun(w io.Writer, dir string, flags shrinkFlags) (*shrunkTo, error) {
 		return nil, err
 	}
 	to := &shrunkTo{len(result.Schedule), len(result.History.Ops), time.Since(began)}
-	fmt.Fprintf(w, "\n%s\nshrunk in %s to %s\nreplay: barnabas replay %s\nregression: %s\n", bytes.TrimSpace(text), round(to.Wall), sizeOf(result), shrunk, filepath.Join(dir, fileRegression))
+	fmt.Fprintf(w, "\n%s\nshrunk in %s and %d runs to %s\nreplay: barnabas replay %s\nregression: %s\n", bytes.TrimSpace(text), round(to.Wall), runs.Load(), sizeOf(result), shrunk, filepath.Join(dir, fileRegression))
 	if flags.to == "" {
 		return to, nil
 	}
@@ -104,24 +108,23 @@ func shrinkRun(w io.Writer, dir string, flags shrinkFlags) (*shrunkTo, error) {
 }
 
 // shrink looks for the smallest case until nothing helps or the time is over.
-func (f *failure) shrink(w io.Writer, first *scenarios.Result, flags shrinkFlags) shrink.Case {
+func (f *failure) shrink(w io.Writer, first *scenarios.Result, flags shrinkFlags, runs *atomic.Int64) shrink.Case {
 	began := time.Now()
 	bar := newStatus()
 	defer bar.clear()
-	var runs atomic.Int64
 	stop := func() bool { return time.Since(began) > flags.limit }
 	size := scenarios.SizeOf(f.plan.scenario, f.record.Seed, f.changes)
 	best := shrink.Case{Schedule: first.Schedule, Changes: f.changes}
-	need := min(robustMin, f.ways(best, robustWays, flags.jobs, stop))
 	return shrink.Shrink(best, shrink.Options{
 		Size: shrink.Size{Brokers: size.Brokers, Partitions: size.Partitions, Producers: size.Producers, Consumers: size.Consumers,
 			Transactional: size.Transactional, Processors: size.Processors, Members: size.Members, Legacy: size.Legacy, Operators: size.Operators,
-			Records: records(first), Pause: size.Pause, Heal: size.Heal, Settle: size.Settle, Seen: f.seen(first)},
+			Records: records(first), Pause: size.Pause, Heal: size.Heal, Settle: size.Settle, Seen: f.seen(first), Named: f.named(first)},
 		Stop: stop,
-		Judge: func(cases []shrink.Case) int {
+		Ways: func(c shrink.Case) int { return f.ways(c, flags.jobs, stop, runs) },
+		Judge: func(cases []shrink.Case, ways int) int {
 			return firstOf(len(cases), flags.jobs, stop, func(i int) bool {
 				bar.show("%d runs in %s; %d faults, %s", runs.Add(1), time.Since(began).Round(time.Second), len(best.Schedule), best.Changes)
-				return f.fails(cases[i].Schedule, cases[i].Changes) && f.robust(cases[i], need)
+				return f.fails(cases[i].Schedule, cases[i].Changes) && f.robust(cases[i], ways, runs)
 			})
 		},
 		Smaller: func(c shrink.Case, step string) {
@@ -142,8 +145,26 @@ func (f *failure) seen(r *scenarios.Result) time.Duration {
 	return r.Report.Virtual
 }
 
+var namesOperation = regexp.MustCompile(`operation (\d+)`)
+
+// named is when the first operation was called that the failure names; zero if it names none.
+func (f *failure) named(r *scenarios.Result) (first time.Duration) {
+	i := slices.IndexFunc(r.Report.Failures, func(x reports.Failure) bool { return x.ID == f.broken })
+	if i < 0 {
+		return 0
+	}
+	for _, m := range namesOperation.FindAllStringSubmatch(r.Report.Failures[i].Message, -1) {
+		for j := range r.History.Ops {
+			if op := &r.History.Ops[j]; strconv.FormatInt(op.ID, 10) == m[1] && (first == 0 || time.Duration(op.Call) < first) {
+				first = time.Duration(op.Call)
+			}
+		}
+	}
+	return first
+}
+
 // A regression file is to outlast changes of the broker, each of which shifts every random choice. So a smaller case must
-// fail in some of robustWays other ways, too: robustMin of them, or as many as the original does.
+// fail in some of robustWays other ways, too: robustMin of them, or as many as the first small one does.
 const robustWays, robustMin = 10, 3
 
 // redrawn is the case in its i-th other way.
@@ -152,21 +173,21 @@ func redrawn(c shrink.Case, i int) shrink.Case {
 	return c
 }
 
-// ways counts in how many of n other ways the case fails.
-func (f *failure) ways(c shrink.Case, n, jobs int, stop func() bool) int {
+// ways counts in how many other ways the case fails, up to robustMin.
+func (f *failure) ways(c shrink.Case, jobs int, stop func() bool, runs *atomic.Int64) int {
 	var fails atomic.Int64
-	firstOf(n, jobs, stop, func(i int) bool {
-		if r := redrawn(c, i); f.fails(r.Schedule, r.Changes) {
-			fails.Add(1)
-		}
-		return false
+	firstOf(robustWays, jobs, stop, func(i int) bool {
+		runs.Add(1)
+		r := redrawn(c, i)
+		return f.fails(r.Schedule, r.Changes) && fails.Add(1) >= robustMin
 	})
-	return int(fails.Load())
+	return min(robustMin, int(fails.Load()))
 }
 
 // robust tells whether the case fails in as many other ways as are needed.
-func (f *failure) robust(c shrink.Case, need int) bool {
+func (f *failure) robust(c shrink.Case, need int, runs *atomic.Int64) bool {
 	for i := 0; need > 0 && i < robustWays && need <= robustWays-i; i++ {
+		runs.Add(1)
 		if r := redrawn(c, i); f.fails(r.Schedule, r.Changes) {
 			need--
 		}

@@ -1,6 +1,7 @@
 package shrink
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -20,54 +21,70 @@ type Size struct {
 	Records                                               int // that were handed over
 	Pause, Heal, Settle                                   time.Duration
 	Seen                                                  time.Duration // when it was seen to fail
+	Named                                                 time.Duration // when the first operation was called that the failure names; 0: none
 }
 
 // Options say how.
 type Options struct {
 	Size Size
 	// Judge runs the cases, in their order as far as it can, and returns the index of the first that fails as the
-	// original did. -1: none does. Stop: no time is left, and whatever it says is taken as none.
-	Judge func([]Case) int
+	// original did, and does so in that many other ways, too. -1: none does. Stop: no time is left, and whatever it says
+	// is taken as none.
+	Judge func(cases []Case, ways int) int
 	Stop  func() bool
+	// Ways counts in how many other ways the case fails, up to as many as a case should.
+	Ways func(Case) int
 	// Smaller is told of each smaller case that still fails, and by what step; may be nil.
 	Smaller func(c Case, step string)
-	// Redraws is how many ways each case is tried in besides its own; default 3.
-	Redraws int
 }
+
+// Each case is tried in a few ways besides its own; in more if failing is a matter of luck and trying is cheap.
+const redraws, redrawsMax = 3, 40
 
 // Shrink returns the smallest case that was found. The start must fail.
 func Shrink(start Case, o Options) Case {
-	if o.Redraws == 0 {
-		o.Redraws = 3
-	}
 	s := &shrinker{o: o, best: start, salt: start.Changes.Redraw}
+	s.whole = s.cost(start)
+	s.endWhenSeen("an earlier end")
 	for {
-		before := s.better
-		for _, p := range passes {
+		before := s.best
+		for i, p := range passes {
 			if o.Stop() {
 				return s.best
 			}
 			p.run(s, p.name)
+			if s.rounds == 0 && i == 0 {
+				s.ways = o.Ways(s.best) // now that it is cheap
+			}
 		}
-		if s.better == before {
-			return s.best
+		if s.rounds++; !dropped(before, s.best) && s.rounds > 1 {
+			return s.best // other times alone are not worth another round
 		}
 	}
 }
 
+// dropped tells whether there is less of anything but time.
+func dropped(before, after Case) bool {
+	a, b := before.Changes, after.Changes
+	for _, c := range []*faults.Changes{&a, &b} {
+		c.Pause, c.Begin, c.Heal, c.Settle, c.Redraw = 0, 0, 0, 0, 0
+	}
+	return len(after.Schedule) < len(before.Schedule) || a != b
+}
+
 // passes, the cheapening ones first: what they drop need not be run again a hundred times. A load that is small makes all
-// that follows quick, so a few bold tries at it come before anything.
+// that follows quick, so a few bold tries at it come before the others.
 var passes = []struct {
 	name string
 	run  func(*shrinker, string)
 }{
-	{"an earlier end", (*shrinker).endWhenSeen},
+	{"a leap", (*shrinker).leap},
 	{"a smaller load", (*shrinker).dropBoldly},
+	{"a later beginning", (*shrinker).beginLater},
 	{"fewer clients", (*shrinker).dropClients},
 	{"fewer partitions", (*shrinker).dropPartitions},
 	{"fewer faults", (*shrinker).dropFaults},
 	{"an earlier end", (*shrinker).endEarlier},
-	{"a later beginning", (*shrinker).beginLater},
 	{"fewer records", (*shrinker).dropRecords},
 	{"shorter faults", (*shrinker).shortenFaults},
 	{"everything earlier", (*shrinker).moveEarlier},
@@ -78,8 +95,10 @@ var passes = []struct {
 type shrinker struct {
 	o      Options
 	best   Case
-	better int    // how often a smaller one was found
-	salt   uint64 // of the last redraw
+	rounds int     // of passes that are done
+	ways   int     // in how many others a smaller one must fail, too
+	salt   uint64  // of the last redraw
+	whole  float64 // cost of the trial as it was
 }
 
 // try takes the first of the cases that fails, in its own way or a redrawn one; false if none does.
@@ -90,42 +109,42 @@ func (s *shrinker) try(step string, cases ...Case) bool {
 	var all []Case
 	for _, c := range cases {
 		all = append(all, c)
-		for range s.o.Redraws {
+		more := redraws
+		if s.ways < leapWays {
+			more = max(redraws, min(redrawsMax, int(s.whole/s.cost(c)/2)))
+		}
+		for range more {
 			s.salt++
 			c.Changes.Redraw = s.salt
 			all = append(all, c)
 		}
 	}
-	i := s.o.Judge(all)
+	i := s.o.Judge(all, s.ways)
 	if i < 0 || s.o.Stop() {
 		return false
 	}
-	s.best = all[i]
-	s.better++
-	if s.o.Smaller != nil {
-		s.o.Smaller(s.best, step)
-	}
+	s.accept(all[i], step)
 	return true
 }
 
-// endWhenSeen heals soon after the failure was seen, and has the clients end soon after that.
+func (s *shrinker) accept(c Case, step string) {
+	s.best = c
+	if s.o.Smaller != nil {
+		s.o.Smaller(c, step)
+	}
+}
+
+// endWhenSeen drops what came after the failure was seen: up to then the run stays the same one.
 func (s *shrinker) endWhenSeen(step string) {
-	if s.better > 0 {
-		return // later times are other trials'
+	at := (s.o.Size.Seen + 200*time.Millisecond).Round(100 * time.Millisecond)
+	if at >= s.heal() || s.o.Stop() {
+		return
 	}
-	var cases []Case
-	for _, more := range []time.Duration{200 * time.Millisecond, 2 * time.Second} {
-		if at := (s.o.Size.Seen + more).Round(100 * time.Millisecond); at < s.heal() {
-			c := s.best
-			c.Changes.Heal = at
-			cases = append(cases, c)
-		}
-	}
-	s.try(step, cases...)
-	if s.o.Size.Settle > time.Second {
-		c := s.best
-		c.Changes.Settle = time.Second
-		s.try(step, c)
+	c := s.best
+	c.Changes.Heal = at
+	c.Schedule = slices.DeleteFunc(slices.Clone(c.Schedule), func(f faults.Fault) bool { return f.At > s.o.Size.Seen })
+	if s.o.Judge([]Case{c}, 0) == 0 && !s.o.Stop() {
+		s.accept(c, step)
 	}
 }
 
@@ -249,11 +268,15 @@ func (s *shrinker) endEarlier(step string) {
 	s.try(step, cases...)
 }
 
-// beginLater lets the clients start just before a fault, or between.
+// beginLater lets the clients start just before the operation that the failure names, just before a fault, or between.
 func (s *shrinker) beginLater(step string) {
 	heal := s.heal()
+	moments := slices.Clone(s.best.Schedule)
+	if s.rounds == 0 && s.o.Size.Named > 0 { // later it is another one's time
+		moments = append(moments, faults.Fault{At: s.o.Size.Named})
+	}
 	var cases []Case
-	for _, f := range slices.Backward(s.best.Schedule) {
+	for _, f := range slices.Backward(moments) {
 		for _, before := range []time.Duration{0, 300 * time.Millisecond, time.Second} {
 			if at := (f.At - before).Round(100 * time.Millisecond); at > s.best.Changes.Begin && at < heal {
 				c := s.best
@@ -265,27 +288,41 @@ func (s *shrinker) beginLater(step string) {
 	s.try(step, cases[:min(len(cases), 24)]...)
 }
 
-// dropRecords bounds the records, and spreads what is left over the time by longer pauses.
+// dropRecords bounds the records, and spreads what is left over the time by longer pauses: it looks for the power of two
+// that is enough, and then halves the gap between what is enough and what is not.
 func (s *shrinker) dropRecords(step string) {
-	for {
+	least := 0 // so few are not enough
+	for first := true; ; first = false {
 		have := value(s.best.Changes.Records, s.o.Size.Records)
-		pause := s.best.Changes.Pause
-		if pause == 0 {
-			pause = s.o.Size.Pause
-		}
-		var cases []Case
-		for _, n := range smaller(have, 1) {
-			slow := time.Duration(float64(pause) * float64(have) / float64(n)).Round(time.Millisecond)
-			for _, p := range []time.Duration{s.best.Changes.Pause, slow} {
-				c := s.best
-				c.Changes.Records, c.Changes.Pause = n, p
-				cases = append(cases, c)
-			}
-		}
-		if !s.try(step, cases...) {
+		if have-least <= 1 {
 			return
 		}
+		numbers := []int{(least + have) / 2}
+		if first {
+			numbers = smaller(have, 1)
+		}
+		if s.try(step, s.withRecords(numbers, have)...) {
+			if first {
+				least = s.best.Changes.Records / 2
+			}
+			continue
+		}
+		least = numbers[len(numbers)-1]
 	}
+}
+
+// withRecords are cases of so many records, one after the other as fast as they came or over the same time.
+func (s *shrinker) withRecords(numbers []int, have int) (cases []Case) {
+	pause := cmp.Or(s.best.Changes.Pause, s.o.Size.Pause)
+	for _, n := range numbers {
+		slow := time.Duration(float64(pause) * float64(have) / float64(n)).Round(time.Millisecond)
+		for _, p := range []time.Duration{s.best.Changes.Pause, slow} {
+			c := s.best
+			c.Changes.Records, c.Changes.Pause = n, p
+			cases = append(cases, c)
+		}
+	}
+	return cases
 }
 
 // shortenFaults halves how long each fault lasts, one after the other.

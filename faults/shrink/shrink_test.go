@@ -39,7 +39,7 @@ func TestShrinkKeepsWhatTheFailureNeeds(t *testing.T) {
 		return crash != nil && value(c.Changes.Records, size.Records) >= 7 && value(c.Changes.Consumers, size.Consumers) >= 1 && value(c.Changes.Producers, size.Producers) >= 1
 	}
 	tried := 0
-	got := Shrink(Case{Schedule: file.Schedule}, Options{Size: size, Stop: func() bool { return false }, Judge: func(cases []Case) int {
+	got := Shrink(Case{Schedule: file.Schedule}, Options{Size: size, Stop: func() bool { return false }, Ways: func(Case) int { return 3 }, Judge: func(cases []Case, _ int) int {
 		tried += len(cases)
 		return slices.IndexFunc(cases, fails)
 	}})

@@ -31,6 +31,10 @@ func (l *life) Rare(name string) bool {
 			w.rares = map[string]*rare{}
 		}
 		w.rares[name] = p
+		if w.opts.AllRare {
+			p.oneIn = 20
+			return true
+		}
 	}
 	return p.oneIn > 0 && p.r.IntN(p.oneIn) == 0
 }

@@ -24,6 +24,7 @@ type Options struct {
 	HookEvery int              // OnStep hooks run at least so many scheduling points apart; default 1
 	// Rare makes rare things happen (env.Rare): each point on in one world of four, from then on one time in 20 to 1000.
 	Rare    bool
+	AllRare bool      // with Rare: every point strikes at its first chance, and then one time in 20
 	Redraws bool      // Redraw will be called: remember every random stream
 	Epoch   time.Time // the wall clock at Instant 0; default 2024-01-01 UTC
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"time"
 
 	"barnabas/broker/env"
 	"barnabas/broker/zookeeper"
@@ -132,6 +133,11 @@ func (c *conn) serve(r *bufio.Reader) error {
 	}
 }
 
+// An answer may be late, and a connection may end when a write is done and its client has not heard of it.
+var rareLateAnswer, rareLostAnswer = env.NewRare("answer-late"), env.NewRare("answer-lost")
+
+const rareAnswerDelay = 100 * time.Millisecond
+
 // handle applies one request and queues its answer. It reports false when there will be no more.
 func (c *conn) handle(request *jute.Request) bool {
 	s := c.s
@@ -147,7 +153,12 @@ func (c *conn) handle(request *jute.Request) bool {
 		return false
 	}
 	c.session.touch(now)
+	before := s.tree.Zxid()
 	response, code := c.dispatch(request, wall)
+	if s.tree.Zxid() > before && rareLostAnswer.Strikes(s.e) {
+		s.kill(c)
+		return false
+	}
 	c.reply(func(dst []byte) []byte {
 		h := jute.ReplyHeader{Xid: request.Xid, Zxid: s.tree.Zxid(), Err: code}
 		return jute.AppendReply(dst, h, request.Code, &response)
@@ -206,6 +217,9 @@ func (c *conn) write() {
 		}
 		c.room.Signal()
 		s.mu.Unlock()
+		if rareLateAnswer.Strikes(s.e) {
+			s.e.Sleep(rareAnswerDelay)
+		}
 		_, err := c.net.Write(buf)
 		s.sent.Add(int64(n))
 		s.mu.Lock()
