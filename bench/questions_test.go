@@ -43,6 +43,9 @@ func TestRampFollowsItsRate(t *testing.T) {
 			}
 		}
 	}
+	if w, _ := Read("ramp", nil); w.meant(0, 20) != 510_000 || w.meant(0, 2) != 2000+4900 {
+		t.Errorf("a ramp's schedule has %v records, %v in its first two seconds", w.meant(0, 20), w.meant(0, 2))
+	}
 	if w, err := Read("ramp", nil); err != nil || w.rates()[0] != 25_500 || w.rate(0, 2e9) != (rate{1000, 50000, 2, 20}) {
 		t.Errorf("%v %+v", err, w.Load)
 	}

@@ -24,7 +24,7 @@ type Ratio struct {
 }
 
 func (r Ratio) String() string {
-	return fmt.Sprintf("%s: %s %.3g, %s %.3g, ratio %s", r.Figure, r.A, r.ValueA, r.B, r.ValueB, r.Text())
+	return fmt.Sprintf("%s: %s %s, %s %s, ratio %s", r.Figure, r.A, Number(r.ValueA), r.B, Number(r.ValueB), r.Text())
 }
 
 // Text is the ratio with its interval.
@@ -140,7 +140,7 @@ func newRatio(a, b []float64) Ratio {
 }
 
 // Comparisons finds pairs of runs of one workload in a report that were run together: the same settings, two labels, the
-// same number of repetitions.
+// same number of repetitions, or both interrupted.
 func Comparisons(runs []*Run) []Ratio {
 	var all []Ratio
 	for i, a := range runs {
@@ -149,7 +149,7 @@ func Comparisons(runs []*Run) []Ratio {
 				all = append(all, unpaired(a, b)...)
 				continue
 			}
-			if a.pairedWith == "" && a.Workload == b.Workload && a.Settings == b.Settings && a.Label != b.Label && a.Goal == nil && b.Goal == nil && len(a.Repetitions) == len(b.Repetitions) {
+			if a.pairedWith == "" && a.Workload == b.Workload && a.Settings == b.Settings && a.Label != b.Label && a.Goal == nil && b.Goal == nil && (len(a.Repetitions) == len(b.Repetitions) || a.Interrupted && b.Interrupted) {
 				all = append(all, Compare(a, b)...)
 			}
 		}

@@ -22,12 +22,28 @@ func Page(w io.Writer, runs []*Run, plots []Plot) error {
 			labels = append(labels, run.Label)
 		}
 	}
-	if len(labels) > 4 {
-		labels = append(labels[:4], "…")
-	}
 	p.Title = "Load test: " + strings.Join(labels, " and ")
+	if len(labels) > 3 { // a sweep
+		p.Title = fmt.Sprintf("Load test: %s, %d variants", runs[0].Workload, len(labels))
+	}
 	p.Sub = fmt.Sprintf("%d of %d repetitions count.", all-void, all)
 	p.OK = void == 0
+	for _, run := range runs {
+		if run.World == "sim" {
+			p.Sub += " What bears the name of a profile was simulated, not measured."
+			if len(runs) == 1 {
+				p.Sub = strings.Replace(p.Sub, "What bears the name of a profile", "It", 1)
+			}
+			break
+		}
+	}
+	for _, run := range runs {
+		if run.Interrupted {
+			p.OK = false
+			p.Sub += " Not all of it was done: the run ended before its end, and what is here is what was measured until then."
+			break
+		}
+	}
 	for _, plot := range plots {
 		p.Plots = append(p.Plots, picture{plot.Caption, inline(plot.SVG, "plot broad"), inline(plot.Narrow, "plot narrow")})
 	}
@@ -77,7 +93,7 @@ var pageTemplate = sync.OnceValue(func() *template.Template {
 		"percent": func(v float64) string { return fmt.Sprintf("%+.0f %%", 100*v) },
 		"share":   func(v float64) string { return fmt.Sprintf("%.2f %%", 100*v) },
 		"next":    func(i int) int { return i + 1 },
-		"g4":      func(v float64) string { return fmt.Sprintf("%.4g", v) },
+		"g4":      Number,
 		"ns":      func(v int64) string { return fmt.Sprintf("%.1f µs", float64(v)/1000) },
 	}).Parse(pageHTML))
 })
@@ -142,7 +158,7 @@ const pageHTML = `<!DOCTYPE html>
 {{if .Scenario}}<section><h2>Through a fault: {{.Scenario}}, {{.Label}}</h2><table class="cards">
 <tr><th>#</th><th class="n">Fault at</th><th class="n">p99 before</th><th class="n">Worst</th><th class="n">Silent</th><th class="n">Back after</th><th class="n">Late records</th><th class="n">Given up</th></tr>
 {{range $i, $r := .Repetitions}}{{with .Fault}}<tr><td>{{next $i}}</td><td class="n" data-l="fault at">{{f1 .At}} s</td><td class="n" data-l="p99 before">{{micros .Before}}</td><td class="n" data-l="worst">{{micros .Worst}}</td><td class="n" data-l="silent">{{f1 .Silent}} s</td><td class="n" data-l="back after">{{if lt .Recovered 0.0}}not within the run{{else}}{{printf "%.1f" .Recovered}} s{{end}}</td><td class="n" data-l="late">{{share .LostBudget}}</td><td class="n" data-l="given up">{{.Failed}}</td></tr>{{end}}{{end}}
-</table>{{range $i, $r := .Repetitions}}{{if .Events}}<p class="small">#{{next $i}}: {{range $n, $e := .Events}}{{if $n}}; {{end}}{{printf "%.2f" .At}} s {{.Text}}{{end}}</p>{{end}}{{end}}
+</table>{{range $i, $r := .Repetitions}}{{with .Happened}}<p class="small">#{{next $i}}: {{range $n, $e := .}}{{if $n}}; {{end}}{{printf "%.2f" .At}} s {{.Text}}{{end}}</p>{{end}}{{end}}
 <p class="small">Silent is the longest time without an acknowledgement. Back: three intervals in a row with nine tenths of the throughput and at most twice the p99 from before. Late: over ten times that p99.</p></section>{{end}}{{end}}
 {{if .Ratios}}<section><h2>Compared</h2><table class="cards">
 <tr><th>Workload</th><th>Figure</th><th class="n">A</th><th class="n">B</th><th class="n">A / B (95 %)</th><th class="n">Pairs</th><th></th></tr>
@@ -155,7 +171,8 @@ const pageHTML = `<!DOCTYPE html>
 {{range .Runs}}<details><summary><b>{{.Workload}}</b>, {{.Label}}, {{.Started.Format "2006-01-02 15:04 UTC"}}</summary>
 <p>{{.Title}} <span class="small">{{.Question}}</span></p>
 <table class="kv">
-<tr><td class="small">Cluster</td><td>{{.Target.Bootstrap}}, id {{.Target.ClusterID}}{{range .Target.Brokers}}<br>broker {{.}}{{end}}{{range .Target.Local}}<br><code>{{.}}</code>{{end}}<br><span class="small">API versions like {{.Target.Software}}</span></td></tr>
+<tr><td class="small">Cluster</td><td>{{.Target.Bootstrap}}, id {{.Target.ClusterID}}{{range .Target.Brokers}}<br>broker {{.}}{{end}}{{range .Target.Local}}<br><code>{{.}}</code>{{end}}<br><span class="small">API versions as {{.Target.Software}}</span></td></tr>
+{{if .Target.Config}}<tr><td class="small">Broker's configuration</td><td>{{range $i, $c := .Target.Config}}{{if $i}}<br>{{end}}<code>{{$c}}</code>{{end}}<br><span class="small">what is not the default, of the first broker</span></td></tr>{{end}}
 <tr><td class="small">Client's machine</td><td>{{.Machine.Host}}: {{.Machine.Cores}} × {{.Machine.CPU}}, {{f1 .Machine.MemoryGB}} GiB, {{.Machine.Kernel}}, clock {{.Machine.Clock}}, {{.Machine.Go}}, {{.Machine.Client}}{{if .Machine.Commit}}, commit {{.Machine.Commit}}{{end}}; load average {{.Machine.LoadAtRun}}{{range .Machine.Notes}}<br>{{.}}{{end}}</td></tr>
 </table>
 <div class="scroll"><table class="wide"><tr><th>#</th><th class="n">offered/s</th><th class="n">MB/s in</th><th class="n">MB/s out</th><th class="n">ack p50</th><th class="n">ack p99</th><th class="n">e2e p50</th><th class="n">e2e p99</th><th class="n">fetch p50</th><th class="n">fetch p99</th><th class="n">commit p50</th><th class="n">commit p99</th><th class="n">s/GB</th><th class="n">net MB/s</th><th class="n">disk MB/s</th><th class="n">client cores</th><th class="n">others</th><th class="n">idle</th><th class="n">slip p50</th><th class="n">slip p99</th><th></th></tr>

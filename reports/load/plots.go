@@ -152,6 +152,15 @@ func curvePlot(name string, rows []Row) (*Plot, error) {
 	return &out, err
 }
 
+// wholeStretch has a time axis reach from the start to the end of what was measured: points are in the middle of intervals, and events
+// before the first or after the last would be cut off.
+func wholeStretch(p *plot.Plot, reps []*Repetition) {
+	p.X.Min = 0
+	for _, r := range reps {
+		p.X.Max = math.Max(p.X.Max, r.Seconds)
+	}
+}
+
 // throughputPlot is MB/s over time.
 func throughputPlot(name string, rows []Row) (*Plot, error) {
 	p := newPlot("Throughput over time: "+name, "seconds", "MB/s")
@@ -178,6 +187,7 @@ func throughputPlot(name string, rows []Row) (*Plot, error) {
 		return nil, nil
 	}
 	addMarks(p, shown)
+	wholeStretch(p, shown)
 	p.Y.Min = 0
 	out, err := render(p, name+"-throughput", "The first repetition that counts of each.", plotHeight)
 	return &out, err
@@ -217,6 +227,7 @@ func timePlot(name string, rows []Row) (*Plot, error) {
 		return nil, nil
 	}
 	addMarks(p, shown)
+	wholeStretch(p, shown)
 	logAxis(&p.Y)
 	out, err := render(p, name+"-p99", "The first repetition that counts of each, by interval of completion.", plotHeight)
 	return &out, err

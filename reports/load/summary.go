@@ -142,6 +142,14 @@ func count(v float64) string {
 	return s
 }
 
+// Number writes a figure with as many digits as say something: 0.3012, 29.2, 1,935.
+func Number(v float64) string {
+	if v >= 1000 {
+		return count(v)
+	}
+	return fmt.Sprintf("%.4g", v)
+}
+
 func micros(us float64) string {
 	switch {
 	case us == 0:

@@ -31,8 +31,8 @@ func TestThresholds(t *testing.T) {
 		ok   bool
 		want string
 	}{
-		{"- {workload: w, label: A, rate: 1000, figure: p99, max: 5000}", true, "keeps at most 5000"},
-		{"- {workload: w, label: A, rate: 1000, figure: p99, max: 3000}", false, "BREAKS at most 3000"},
+		{"- {workload: w, label: A, rate: 1000, figure: p99, max: 5000}", true, "keeps at most 5,000"},
+		{"- {workload: w, label: A, rate: 1000, figure: p99, max: 3000}", false, "BREAKS at most 3,000"},
 		{"- {workload: w, label: A, rate: 1000, figure: produced, min: 1}", true, "keeps at least"},
 		{"- {workload: w, label: B, rate: 1000, figure: p99, against: A, max_ratio: 0.6}", true, "over that of A"},
 		{"- {workload: w, label: B, rate: 1000, figure: p99, against: A, max_ratio: 0.4}", false, "BREAKS"},
@@ -57,7 +57,7 @@ func TestThresholds(t *testing.T) {
 		"- {workload: w, figure: p99}":                 "give one of",
 		"- {workload: w, figure: p99, max: 1, min: 1}": "give one of",
 		"- {workload: w, figure: p99, max_ratio: 1}":   "against goes with",
-		"- {workload: w, figure: p99, maximum: 1}":     "[1:30] unknown field",
+		"- {workload: w, figure: p99, maximum: 1}":     "t.yaml:1: unknown field",
 		"- {figure: p99, max: 1}":                      "no workload",
 		"[]":                                           "no threshold",
 	} {
