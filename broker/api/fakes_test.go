@@ -262,6 +262,7 @@ type fakePartition struct {
 	err       error // of everything
 	notify    func()
 	recorded  []int64 // offsets that replicas were recorded at
+	asked     int     // how often Available was
 	slicesOut int
 
 	followerStart int64
@@ -350,6 +351,7 @@ func (p *fakePartition) Read(o partition.ReadOptions) (partition.ReadResult, err
 }
 
 func (p *fakePartition) Available(o partition.ReadOptions, _ int64) (int64, bool) {
+	p.asked++
 	res, err := p.Read(o)
 	res.Slice.Done()
 	return int64(res.Slice.Len), err != nil || res.Diverging != nil
