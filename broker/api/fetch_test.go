@@ -162,6 +162,32 @@ func TestFetchAsksWhatHasChanged(t *testing.T) {
 	})
 }
 
+// Goal: a consumer in a gap that compaction left at the end of a log waits as one at the end does, instead of asking again and again.
+// Method: the high watermark stands behind the last batch; a fetch from between them takes its whole time, and gets what comes meanwhile.
+func TestFetchWaitsInAGapAtTheEnd(t *testing.T) {
+	onDesk(t, 5, func(d *desk) {
+		d.addTopic("t", topicID(1), 1)
+		fill(d, "t", 0, 3, "0123456789")
+		p := d.at("t", 0)
+		p.batches = nil
+		req := fetch(12, "t", topicID(1), 1)
+		began := d.e.Mono()
+		resp := do[*kmsg.FetchResponse](d, req)
+		if waited := d.e.Mono().Sub(began); waited < 500*time.Millisecond || len(resp.Topics[0].Partitions[0].RecordBatches) != 0 {
+			t.Errorf("answered after %s with %d bytes", waited, len(resp.Topics[0].Partitions[0].RecordBatches))
+		}
+		id := d.send(req)
+		mine := d.conn
+		d.conn = d.dial()
+		d.e.Sleep(50 * time.Millisecond)
+		fill(d, "t", 0, 1, "0123456789")
+		d.conn = mine
+		if resp := d.receive(req, id).(*kmsg.FetchResponse); len(resp.Topics[0].Partitions[0].RecordBatches) == 0 {
+			t.Error("did not get what came")
+		}
+	})
+}
+
 // max_bytes bounds the response over all partitions, but the first batch comes in any case.
 func TestFetchMaxBytes(t *testing.T) {
 	onDesk(t, 1, func(d *desk) {

@@ -52,6 +52,36 @@ func TestNotifyIsNeverLost(t *testing.T) {
 	})
 }
 
+// Goal: who gives up while ready is being asked waits for its answer, and no longer. Method: Cancel comes in the middle of a question that
+// is answered with no, and nothing else would end the wait.
+func TestCancelWaitsForTheQuestion(t *testing.T) {
+	inWorlds(t, 20, func(e env.Env) {
+		p := purgatory.New[int](e, "test")
+		asked, inside := 0, false
+		w := p.Watch([]int{1}, env.Never, func(purgatory.Set) bool {
+			if asked++; asked > 1 {
+				inside = true
+				e.Sleep(time.Millisecond)
+				inside = false
+			}
+			return false
+		})
+		group := env.NewGroup(e)
+		group.Go("notifier", func() { p.Notify(1) })
+		for !inside {
+			e.Sleep(10 * time.Microsecond)
+		}
+		if w.Cancel(); inside || asked != 2 {
+			t.Errorf("inside %v, asked %d times", inside, asked)
+		}
+		group.Wait()
+		if w.Wait() || p.Waiting() != 0 {
+			t.Error("still there")
+		}
+		p.Close()
+	})
+}
+
 // Goal: ready hears which keys have changed since it was asked last: every one of them, and, below the 64th, no other. Method: keys
 // on both sides of the 64th are notified, some while ready is being asked.
 func TestReadyHearsWhatChanged(t *testing.T) {
