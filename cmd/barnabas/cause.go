@@ -69,7 +69,7 @@ func cause(dir string, branches, jobs int) error {
 	}
 	base := f.run(f.schedule, f.changes, trace.Options{Last: 2_000_000, NoChoices: true})
 	if !base.Report.Breaks(f.broken) {
-		return &exitError{1, fmt.Errorf("%s does not break %s any more", dir, f.broken)}
+		return f.gone()
 	}
 	seenAt := base.Report.Virtual
 	for _, x := range base.Report.Failures {
