@@ -242,7 +242,7 @@ function drawMap() {
     });
   });
   g.globalAlpha = 1;
-  text(g, 'operations', GUTTER - 10, 20, '#1b1f24', 'right'); text(g, 'a second, to ' + most * 10, GUTTER - 10, 34, '#6b7680', 'right', '10px ' + FONT);
+  text(g, 'operations', GUTTER - 10, 20, '#1b1f24', 'right'); text(g, 'up to ' + most * 10 + '/s', GUTTER - 10, 34, '#6b7680', 'right', '10px ' + FONT);
   faults.forEach(f => { if (f.outcome === 'applied') { g.fillStyle = '#c9713a'; g.fillRect(full(f.from), h - 3, Math.max(1.5, full(f.to) - full(f.from)), 3); } });
   broken.slice(0, 12).forEach(v => { g.fillStyle = '#b3000c'; g.fillRect(full(v.at) - 1, 0, 2, h); });
   if (from > 0 || to < END) {
