@@ -23,8 +23,17 @@ func Page(w io.Writer, runs []*Run, plots []Plot) error {
 		}
 	}
 	p.Title = "Load test: " + strings.Join(labels, " and ")
-	if len(labels) > 3 { // a sweep
+	workloads := map[string]bool{}
+	for _, r := range runs {
+		workloads[r.Workload] = true
+	}
+	switch joined := len(runs) > 0 && runs[0].pairedWith != ""; {
+	case joined:
+		p.Title = "Load tests: before and after"
+	case len(labels) > 3 && len(workloads) == 1: // a sweep
 		p.Title = fmt.Sprintf("Load test: %s, %d variants", runs[0].Workload, len(labels))
+	case len(labels) > 3:
+		p.Title = fmt.Sprintf("Load test: %d workloads, %d clusters", len(workloads), len(labels))
 	}
 	p.Sub = fmt.Sprintf("%d of %d repetitions count.", all-void, all)
 	p.OK = void == 0

@@ -2,6 +2,7 @@ package load
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 )
 
@@ -44,9 +45,17 @@ func (r *Repetition) latency() (*Histogram, string) {
 	return r.Produce, "to the ack"
 }
 
-// Summary makes the rows of all runs.
+// Summary makes the rows of all runs, those of one workload together.
 func Summary(runs []*Run) []Row {
 	var rows []Row
+	first := map[string]int{}
+	for i, run := range runs {
+		if _, seen := first[run.Workload]; !seen {
+			first[run.Workload] = i
+		}
+	}
+	runs = slices.Clone(runs)
+	slices.SortStableFunc(runs, func(a, b *Run) int { return first[a.Workload] - first[b.Workload] })
 	for _, run := range runs {
 		var rates []float64
 		byRate := map[float64][]*Repetition{}
