@@ -165,7 +165,9 @@ func micros(us float64) string {
 		return "–"
 	case us < 10_000:
 		return count(us) + " µs"
-	default:
+	case us < 1e6:
 		return fmt.Sprintf("%.1f ms", us/1000)
+	default:
+		return fmt.Sprintf("%.2f s", us/1e6)
 	}
 }
