@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"strings"
 )
 
 // Row is a run at one rate: medians over its repetitions that count. When none counts, it says so and has no figures.
@@ -128,6 +129,9 @@ func median(v []float64) float64 {
 	}
 	return s[len(s)/2]
 }
+
+// ramp tells whether the row's load was one.
+func (r Row) ramp() bool { return strings.Contains(r.run.Settings, "\n  ramp:\n") }
 
 // When is the start of the row's run.
 func (r Row) When() string { return r.run.Started.Format("2006-01-02 15:04") }
