@@ -113,7 +113,7 @@ bench-log: ## the log beside the machine's own limits (writes, sendfile, CRC-32C
 bench-broker: ## a whole broker over loopback beside plain sendfile: CPU a GB, memory, idle, starts, 2,000 partitions
 	BARNABAS_BENCH=1 $(GO) test -count=1 -timeout 30m -run 'TestBrokerBench$$' -v ./cmd/barnabas | grep --line-buffered -v '^=== '
 
-bench-vs-kafka: build $(KAFKA_LIB)/.fetched ## Barnabas against Apache Kafka 3.9.1, interleaved (Java, Maven); report in OUT=out/vs-kafka
+bench-vs-kafka: build $(KAFKA_LIB)/.fetched ## Barnabas against Apache Kafka 3.9.1, interleaved (Java, Maven); at most MINUTES (15); report in OUT=out/vs-kafka
 	KAFKA_LIB=$(KAFKA_LIB) bench/vs-kafka/run.sh
 
 bench-control: ## controller at size: simulated with 10,000 partitions, on real processes with 2,000

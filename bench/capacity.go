@@ -22,13 +22,39 @@ type CapacityOptions struct {
 // settles where it likes.) A rate passes with p99 within the goal, no error, no full buffer and consumers that keep up.
 func Capacity(ctx context.Context, w *Workload, o CapacityOptions) (*load.Run, error) {
 	if w.Load.Mode != "open" {
-		return nil, fmt.Errorf("workload %s: a capacity search needs load.mode: open, not %s", w.Name, w.Load.Mode)
+		return nil, unfit("workload %s: a capacity search needs load.mode: open, not %s", w.Name, w.Load.Mode)
 	}
 	s, err := newSession(ctx, w, o.Options)
 	if err != nil {
 		return nil, err
 	}
 	defer s.close()
+	return s.run, capacity(s.run, o, func(rate float64, n int) error { return s.repeat(ctx, rate, n) })
+}
+
+// SimulatedCapacity is Capacity of a cluster that exists in the simulator alone. Each try has a seed of its own.
+func SimulatedCapacity(ctx context.Context, w *Workload, sim SimOptions, o CapacityOptions) (*load.Run, error) {
+	if w.Load.Mode != "open" {
+		return nil, unfit("workload %s: a capacity search needs load.mode: open, not %s", w.Name, w.Load.Mode)
+	}
+	run, err := newSimRun(w, &sim)
+	if err != nil {
+		return nil, err
+	}
+	o.Say = sim.Say
+	return run, capacity(run, o, func(rate float64, n int) error {
+		if err := fitsMemory(w, rate); err != nil {
+			return err
+		}
+		return simRepeat(ctx, run, w, sim, rate, n)
+	})
+}
+
+// voidAgain is how often a void try is repeated before it counts as failed.
+const voidAgain = 2
+
+// capacity searches; repeat adds a repetition at a rate to the run, or marks it as interrupted.
+func capacity(run *load.Run, o CapacityOptions, repeat func(rate float64, n int) error) (err error) {
 	if o.Start <= 0 {
 		o.Start = 1000
 	}
@@ -38,22 +64,32 @@ func Capacity(ctx context.Context, w *Workload, o CapacityOptions) (*load.Run, e
 	if o.Confirm <= 0 {
 		o.Confirm = 3
 	}
+	if o.Say == nil {
+		o.Say = func(string, ...any) {}
+	}
 	goal := &load.Goal{P99Millis: float64(o.P99) / float64(time.Millisecond)}
-	s.run.Goal = goal
+	run.Goal = goal
 	try := func(rate float64) (bool, error) {
-		if err := s.repeat(ctx, rate, len(s.run.Repetitions)); err != nil || s.run.Interrupted {
-			return false, err
+		var r *load.Repetition
+		for again := 0; ; again++ {
+			if err := repeat(rate, len(run.Repetitions)); err != nil || run.Interrupted {
+				return false, err
+			}
+			r = &run.Repetitions[len(run.Repetitions)-1]
+			if len(r.Void) == 0 || len(r.Errors) > 0 || r.Blocked > 0 || again == voidAgain {
+				break
+			}
+			o.Say("  void: once more") // a neighbour's noise says nothing of the cluster
 		}
-		why := fails(&s.run.Repetitions[len(s.run.Repetitions)-1], o.P99)
+		why := fails(r, o.P99)
 		if why != "" {
 			goal.Note = fmt.Sprintf("%.0f/s failed: %s", rate, why)
-			s.o.Say("  %s", goal.Note)
+			o.Say("  %s", goal.Note)
 		}
 		return why == "", nil
 	}
-	found, confirmed, err := search(o, try, func() bool { return s.run.Interrupted })
-	goal.Rate, goal.Confirmed = found, confirmed
-	return s.run, err
+	goal.Rate, goal.Confirmed, err = search(o, try, func() bool { return run.Interrupted })
+	return err
 }
 
 // search is the arithmetic of Capacity.

@@ -28,6 +28,14 @@ func within(v, low, high int64) error {
 	return nil
 }
 
+// lasts is within for lengths of time.
+func lasts(v, low, high Duration) error {
+	if v < low || v > high {
+		return fmt.Errorf("%s is not within %s and %s", time.Duration(v), time.Duration(low), time.Duration(high))
+	}
+	return nil
+}
+
 // check finds the first field that makes no sense.
 func (w *Workload) check() (field string, err error) {
 	type rule struct {
@@ -47,15 +55,18 @@ func (w *Workload) check() (field string, err error) {
 		{"$.producers.buffer", within(int64(w.Producers.Buffer), int64(w.maxSize()), 16<<30)},
 		{"$.load.mode", oneOf(w.Load.Mode, "open", "closed", "none")},
 		{"$.load.arrivals", oneOf(w.Load.Arrivals, "constant", "poisson")},
-		{"$.phases.measure", within(int64(w.Phases.Measure), 1e8, 1e15)},
-		{"$.phases.interval", within(int64(w.Phases.Interval), 1e7, int64(w.Phases.Measure))},
+		{"$.producers.linger", lasts(w.Producers.Linger, 0, Duration(time.Minute))},
+		{"$.phases.warmup", lasts(w.Phases.Warmup, 0, 1e15)},
+		{"$.phases.cooldown", lasts(w.Phases.Cooldown, 0, 1e15)},
+		{"$.phases.measure", lasts(w.Phases.Measure, 1e8, 1e15)},
+		{"$.phases.interval", lasts(w.Phases.Interval, 1e7, w.Phases.Measure)},
 		{"$.phases.repetitions", within(int64(w.Phases.Repetitions), 1, 1000)},
 	}
 	if !nameForm.MatchString(w.Name) {
 		rules = append(rules, rule{"$.name", fmt.Errorf("%q: lower-case letters, digits and -, please", w.Name)})
 	}
-	if w.Records.Key == "zipf" && w.Records.Zipf <= 1 {
-		rules = append(rules, rule{"$.records.zipf", fmt.Errorf("%v: the exponent is above 1", w.Records.Zipf)})
+	if z := w.Records.Zipf; w.Records.Key == "zipf" && !(z > 1 && z <= 100) {
+		rules = append(rules, rule{"$.records.zipf", fmt.Errorf("%v: the exponent is above 1, and at most 100", z)})
 	}
 	if c := w.Records.Compressibility; c < 0 || c > 1 || math.IsNaN(c) {
 		rules = append(rules, rule{"$.records.compressibility", fmt.Errorf("%v is not within 0 and 1", c)})
@@ -146,7 +157,7 @@ func (w *Workload) checkLoad() (string, error) {
 		}
 	}
 	for _, r := range w.rates() {
-		if r <= 0 || r > 1e8 || math.IsNaN(r) {
+		if !(r > 0 && r <= 1e8) {
 			return "$.load", fmt.Errorf("%v records a second is not within 0 and 100,000,000", r)
 		}
 	}
@@ -165,6 +176,17 @@ func (w *Workload) checkConsumers() (string, error) {
 		}
 		if c.Commit != 0 && !c.Group {
 			return field + ".commit", errors.New("only a group commits offsets: group: true")
+		}
+		for _, r := range []struct {
+			field   string
+			v, high int64
+		}{{"fanout", int64(c.Fanout), 1000}, {"members", int64(c.Members), 10_000}, {"max_bytes", int64(c.MaxBytes), math.MaxInt32}, {"min_bytes", int64(c.MinBytes), int64(c.MaxBytes)}} {
+			if err := within(r.v, 1, r.high); err != nil {
+				return field + "." + r.field, err
+			}
+		}
+		if err := lasts(c.MaxWait, Duration(time.Millisecond), Duration(time.Minute)); err != nil {
+			return field + ".max_wait", err
 		}
 		if c.Members > int(w.Topic.Partitions) {
 			return field + ".members", fmt.Errorf("%d members share %d partitions", c.Members, w.Topic.Partitions)
@@ -209,6 +231,14 @@ func (w *Workload) rate(nominal float64, lead int64) rate {
 		return rate{from: r.From, to: r.To, begin: float64(lead) / 1e9, over: time.Duration(w.Phases.Measure).Seconds()}
 	}
 	return constant(nominal)
+}
+
+// meant is how many records the schedule has in the first so many seconds of the measured stretch.
+func (w *Workload) meant(nominal, seconds float64) float64 {
+	if r := w.Load.Ramp; r != nil {
+		return r.From*seconds + (r.To-r.From)/time.Duration(w.Phases.Measure).Seconds()*seconds*seconds/2
+	}
+	return nominal * seconds
 }
 
 func (w *Workload) maxSize() Size {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"barnabas/reports/load"
 )
@@ -27,7 +30,7 @@ type cluster struct {
 // connect finds the cluster. Errors say in a sentence that it cannot be reached.
 func connect(ctx context.Context, bootstrap string) (*cluster, error) {
 	seeds := strings.Split(bootstrap, ",")
-	client, err := kgo.NewClient(kgo.SeedBrokers(seeds...), kgo.DialTimeout(3*time.Second), kgo.RetryTimeout(10*time.Second))
+	client, err := kgo.NewClient(kgo.SeedBrokers(seeds...), kgo.DialTimeout(3*time.Second), kgo.RetryTimeout(10*time.Second), kgo.MetadataMinAge(20*time.Millisecond)) // it would answer from a cache else, and leader changes be seen 5 s late
 	if err != nil {
 		return nil, fmt.Errorf("--bootstrap %s: %w", bootstrap, err)
 	}
@@ -52,12 +55,38 @@ func connect(ctx context.Context, bootstrap string) (*cluster, error) {
 	for _, pid := range c.pids {
 		c.info.Local = append(c.info.Local, commandLine(pid))
 	}
+	if len(meta.Brokers) > 0 {
+		c.info.Config = c.brokerConfig(within, meta.Brokers[0].NodeID)
+	}
 	if versions, err := c.adm.ApiVersions(within); err == nil {
 		for _, v := range versions.Sorted() {
-			c.info.Software = v.VersionGuess()
+			if c.info.Software = v.VersionGuess(); !strings.HasPrefix(c.info.Software, "v") && !strings.HasPrefix(c.info.Software, "at least") { // "between v0.9.0 and v0.10.0" of what serves Fetch v17 says nothing true
+				produce, _ := v.KeyMaxVersion(int16(kmsg.Produce))
+				fetch, _ := v.KeyMaxVersion(int16(kmsg.Fetch))
+				c.info.Software = fmt.Sprintf("no release of Kafka has exactly (Produce to v%d, Fetch to v%d)", produce, fetch)
+			}
 		}
 	}
 	return c, nil
+}
+
+// brokerConfig is what a broker's configuration has that is not the default, but for where it stands and keeps its files. A cluster that
+// does not tell has none: it is for the reader of the report, and decides nothing.
+func (c *cluster) brokerConfig(ctx context.Context, id int32) (list []string) {
+	within, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	described, err := c.adm.DescribeBrokerConfigs(within, id)
+	if err != nil || len(described) != 1 || described[0].Err != nil {
+		return nil
+	}
+	for _, e := range described[0].Configs {
+		where := strings.HasPrefix(e.Key, "log.dir") || strings.Contains(e.Key, "listeners") || strings.HasSuffix(e.Key, ".location") || strings.HasSuffix(e.Key, ".path") || e.Key == "zookeeper.connect" || e.Key == "broker.id"
+		if e.Value != nil && !e.Sensitive && !where && e.Source != kmsg.ConfigSourceDefaultConfig && e.Source != kmsg.ConfigSourceUnknown {
+			list = append(list, e.Key+"="+*e.Value)
+		}
+	}
+	slices.Sort(list)
+	return list
 }
 
 func (c *cluster) close() { c.adm.Close() }
@@ -72,7 +101,10 @@ func (c *cluster) prepare(ctx context.Context, name string, t Topic) (made bool,
 			return false, err
 		}
 		if d, ok := topics[t.Name]; ok && d.Err == nil {
-			return false, sameTopic(d, t)
+			if err := sameTopic(d, t); err != nil {
+				return false, err
+			}
+			return false, c.sameConfig(within, t)
 		}
 	}
 	configs := map[string]*string{}
@@ -95,6 +127,37 @@ func sameTopic(d kadm.TopicDetail, t Topic) error {
 	}
 	if n := d.Partitions.NumReplicas(); n != int(t.Replication) {
 		return fmt.Errorf("topic %s exists with replication %d, the workload wants %d", t.Name, n, t.Replication)
+	}
+	return nil
+}
+
+// sameConfig sees to it that a topic that exists has the settings that the workload gives.
+func (c *cluster) sameConfig(ctx context.Context, t Topic) error {
+	if len(t.Config) == 0 {
+		return nil
+	}
+	listed, err := c.adm.DescribeTopicConfigs(ctx, t.Name)
+	if err == nil && len(listed) == 1 {
+		err = listed[0].Err
+	}
+	if err != nil {
+		return fmt.Errorf("settings of topic %s: %w", t.Name, err)
+	}
+	if len(listed) != 1 {
+		return fmt.Errorf("settings of topic %s: the cluster describes %d topics", t.Name, len(listed))
+	}
+	has := map[string]string{}
+	for _, e := range listed[0].Configs {
+		if e.Value != nil {
+			has[e.Key] = *e.Value
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(t.Config)) {
+		if v, known := has[k]; !known {
+			return fmt.Errorf("topic %s exists, and knows no %s, which the workload wants to be %s", t.Name, k, t.Config[k])
+		} else if v != t.Config[k] {
+			return fmt.Errorf("topic %s exists with %s=%s, the workload wants %s", t.Name, k, v, t.Config[k])
+		}
 	}
 	return nil
 }

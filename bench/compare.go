@@ -9,14 +9,6 @@ import (
 // Compare runs one workload on two clusters, in pairs: A then B, B then A, and so on, so that what drifts (a disk that
 // throttles, a neighbour) meets both alike. Both runs have the same number of repetitions unless interrupted.
 func Compare(ctx context.Context, w *Workload, a, b Options) (ra, rb *load.Run, err error) {
-	if ra, rb, err = compare(ctx, w, a, b); ra != nil && rb != nil { // only whole pairs are compared
-		n := min(len(ra.Repetitions), len(rb.Repetitions))
-		ra.Repetitions, rb.Repetitions = ra.Repetitions[:n], rb.Repetitions[:n]
-	}
-	return ra, rb, err
-}
-
-func compare(ctx context.Context, w *Workload, a, b Options) (*load.Run, *load.Run, error) {
 	sa, err := newSession(ctx, w, a)
 	if err != nil {
 		return nil, nil, err

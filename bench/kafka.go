@@ -15,6 +15,10 @@ type producer struct{ client *kgo.Client }
 
 func (p producer) send(it *item) { p.client.Produce(context.Background(), &it.rec, it.promise) }
 
+// metadataMinAge is how soon a client may ask again who leads, as Java's clients do (retry.backoff.ms). With franz-go's own 5 s the time to
+// recover from a fault would be the client's.
+const metadataMinAge = 100 * time.Millisecond
+
 var acks = map[string]kgo.Acks{"0": kgo.NoAck(), "1": kgo.LeaderAck(), "all": kgo.AllISRAcks()}
 
 var codecs = map[string]kgo.CompressionCodec{
@@ -24,7 +28,7 @@ var codecs = map[string]kgo.CompressionCodec{
 
 func newProducer(seeds []string, topic string, p Producers, more ...kgo.Opt) (producer, error) {
 	opts := []kgo.Opt{
-		kgo.SeedBrokers(seeds...), kgo.ClientID("barnabas-bench"), kgo.DefaultProduceTopic(topic),
+		kgo.SeedBrokers(seeds...), kgo.ClientID("barnabas-bench"), kgo.DefaultProduceTopic(topic), kgo.MetadataMinAge(metadataMinAge),
 		kgo.RequiredAcks(acks[p.Acks]), kgo.ProducerBatchCompression(codecs[p.Codec]),
 		kgo.ProducerBatchMaxBytes(int32(p.Batch)), kgo.ProducerLinger(time.Duration(p.Linger)),
 		kgo.MaxBufferedRecords(1 << 30), // the generator bounds them, and sees it
@@ -64,7 +68,7 @@ func startConsumers(ctx context.Context, c clock, src source, o Consumer, m *met
 	for f := range o.Fanout {
 		for member := range o.Members {
 			opts := []kgo.Opt{
-				kgo.SeedBrokers(src.seeds...), kgo.ClientID("barnabas-bench"), kgo.WithHooks(times),
+				kgo.SeedBrokers(src.seeds...), kgo.ClientID("barnabas-bench"), kgo.WithHooks(times), kgo.MetadataMinAge(metadataMinAge),
 				kgo.FetchMaxWait(time.Duration(o.MaxWait)), kgo.FetchMaxBytes(int32(o.MaxBytes)),
 				kgo.FetchMaxPartitionBytes(int32(o.MaxBytes)), kgo.FetchMinBytes(int32(o.MinBytes)),
 				kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),

@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"bytes"
 	"embed"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"barnabas/reports/load"
 	"barnabas/sim/cpu"
 	"barnabas/sim/disk"
 	"barnabas/sim/network"
@@ -111,8 +111,8 @@ func ReadProfile(name string) (*Profile, error) {
 // ParseProfile reads one profile. Errors name the file and the line.
 func ParseProfile(file string, data []byte) (*Profile, error) {
 	p := Profile{Machine: ProfileMachine{Cores: 1}, Zones: ProfileZones{Count: 1}}
-	if err := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict()).Decode(&p); err != nil {
-		return nil, fmt.Errorf("%s: %s", file, strings.TrimSpace(yaml.FormatError(err, false, true)))
+	if err := load.Strict(file, data, &p); err != nil {
+		return nil, err
 	}
 	if field, err := p.check(); err != nil {
 		return nil, fmt.Errorf("%s:%s %s: %w", file, line(data, field), strings.TrimPrefix(field, "$."), err)

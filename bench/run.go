@@ -93,7 +93,9 @@ func (s *session) repeat(ctx context.Context, rate float64, n int) error {
 	if ctx.Err() != nil {
 		s.run.Interrupted = true
 		if r != nil && r.Seconds > 0 {
+			r.Caveats = append(r.Caveats, fmt.Sprintf("interrupted: %.1f s were measured", r.Seconds))
 			s.run.Repetitions = append(s.run.Repetitions, *r)
+			s.o.Say("%s", Line(s.run.Label, n+1, r))
 		}
 		return nil
 	}
@@ -148,7 +150,10 @@ func micros(us int64) string {
 	if us < 10_000 {
 		return fmt.Sprintf("%d µs", us)
 	}
-	return fmt.Sprintf("%.1f ms", float64(us)/1000)
+	if us < 1e6 {
+		return fmt.Sprintf("%.1f ms", float64(us)/1000)
+	}
+	return fmt.Sprintf("%.2f s", float64(us)/1e6)
 }
 
 // measure does one repetition at one rate.
@@ -194,6 +199,7 @@ func (s *session) measure(ctx context.Context, rate float64) (*load.Repetition, 
 	s.sleepUntil(ctx, from)
 	times.fetch.reset()
 	times.commit.reset()
+	traces := goTraces(s.cluster.pids)
 	watch := newWatch(s, r, g.acked, seen)
 	watch.times = times
 	behind, err := s.startReaders(ctx, st, seen, false) // those that catch up do so while it is measured
@@ -208,15 +214,16 @@ func (s *session) measure(ctx context.Context, rate float64) (*load.Repetition, 
 		watch.cut()
 	}
 	watch.end()
+	stretch := float64(min(watch.at, to)-from) / 1e9 // of the schedule; the samples may begin and end late
 	s.sleepUntil(ctx, to+int64(s.w.Phases.Cooldown))
 	stop()
 	<-ended
 	st.endTransactions()
 	r.Unfinished = g.drain(15 * time.Second)
 	fault.wait()
-	r.Events = append(append(stopEvents(), fault.take()...), collections(s.o.GCLogs, watch.began, r.Seconds)...)
+	r.Events = append(append(stopEvents(), fault.take()...), brokerCollections(s.o.GCLogs, traces, watch.began, r.Seconds)...)
 	sort.SliceStable(r.Events, func(i, j int) bool { return r.Events[i].At < r.Events[j].At })
-	s.finish(r, g, seen, readers, times)
+	s.finish(r, stretch, g, seen, readers, times)
 	return r, nil
 }
 
@@ -229,7 +236,7 @@ func (s *session) startReaders(ctx context.Context, st *stage, m *meter, tail bo
 		src, err := st.source(ctx, tail)
 		var c *consumers
 		if err == nil {
-			c, err = startConsumers(ctx, s.clock, src, o, m, &st.times)
+			c, err = startConsumers(context.WithoutCancel(ctx), s.clock, src, o, m, &st.times)
 		}
 		if err != nil {
 			for _, c := range list {
@@ -242,16 +249,16 @@ func (s *session) startReaders(ctx context.Context, st *stage, m *meter, tail bo
 	return list, nil
 }
 
-// finish takes what came late, makes the totals and judges.
-func (s *session) finish(r *load.Repetition, g *generator, seen *meter, readers []*consumers, times *requestTimes) {
-	r.Produced, r.Produce = g.acked.total(r.Seconds)
+// finish takes what came late, makes the totals and judges; the schedule was followed for stretch seconds.
+func (s *session) finish(r *load.Repetition, stretch float64, g *generator, seen *meter, readers []*consumers, times *requestTimes) {
+	r.Produced, r.Produce = g.acked.total(stretch)
 	if len(readers) > 0 {
 		want := int64(0)
 		for _, o := range s.w.Consumers {
 			want += int64(o.Fanout) * r.Produce.Count()
 		}
 		for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-			if r.Consumed, r.EndToEnd = seen.total(r.Seconds); r.EndToEnd.Count() >= want {
+			if r.Consumed, r.EndToEnd = seen.total(stretch); r.EndToEnd.Count() >= want {
 				break
 			}
 		}
@@ -267,7 +274,7 @@ func (s *session) finish(r *load.Repetition, g *generator, seen *meter, readers 
 	g.mu.Unlock()
 	r.Errors = append(g.acked.errorCounts(), seen.errorCounts()...)
 	r.Fault = faultCost(r)
-	judge(r, s.o.AllowNoise)
+	judge(r, s.w.meant(r.Offered, stretch), s.o.AllowNoise)
 }
 
 // measureCatchup lets consumers read the backlog, with nobody writing.
@@ -297,6 +304,7 @@ func (s *session) readBacklog(ctx context.Context, st *stage) (*load.Repetition,
 	seen.begin(from, 1<<62)
 	st.times.fetch.reset()
 	st.times.commit.reset()
+	traces := goTraces(s.cluster.pids)
 	watch := newWatch(s, r, nil, seen)
 	watch.times = &st.times
 	src, err := st.source(ctx, false)
@@ -325,10 +333,11 @@ func (s *session) readBacklog(ctx context.Context, st *stage) (*load.Repetition,
 	}
 	watch.cut()
 	watch.end()
+	r.Events = brokerCollections(s.o.GCLogs, traces, watch.began, r.Seconds)
 	r.Consumed, _ = seen.total(r.Seconds)
 	r.Fetch, r.Commit = st.times.fetch.total(), st.times.commit.total()
 	r.Errors = seen.errorCounts()
-	judge(r, s.o.AllowNoise)
+	judge(r, 0, s.o.AllowNoise)
 	return r, nil
 }
 

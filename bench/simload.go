@@ -23,7 +23,7 @@ type simLoad struct {
 	seen      *meter
 	times     requestTimes
 	client    *client.Client
-	producers []*client.Producer
+	producers []simSink
 	maker     *maker
 	from, to  env.Instant // the measured stretch
 	rate      float64
@@ -84,17 +84,26 @@ func (l *simLoad) setUp(e env.Env) {
 		}
 	}
 	o := l.w.Producers
-	for range o.Count {
-		p, err := client.NewProducer(l.client, client.ProducerOptions{Acks: map[string]int16{"0": client.AcksNone, "1": client.AcksLeader, "all": client.AcksAll}[o.Acks],
-			Idempotent: o.Idempotent, BatchBytesMax: int(o.Batch), Linger: time.Duration(o.Linger), Compression: o.Codec, InFlightMax: o.InFlight,
-			RequestBytesMax: max(int(o.Batch)*2, 1<<20), BufferBytesMax: int(o.Buffer) * 2, RetryUnsafe: true})
+	options := client.ProducerOptions{Acks: map[string]int16{"0": client.AcksNone, "1": client.AcksLeader, "all": client.AcksAll}[o.Acks],
+		Idempotent: o.Idempotent, BatchBytesMax: int(o.Batch), Linger: time.Duration(o.Linger), Compression: o.Codec, InFlightMax: o.InFlight,
+		RequestBytesMax: max(int(o.Batch)*2, 1<<20), BufferBytesMax: int(o.Buffer) * 2, RetryUnsafe: true}
+	for i := range o.Count {
+		s, err := l.newSink(fmt.Sprintf("bench-%d", i), options)
 		if err != nil {
 			l.failed = err
 			return
 		}
-		l.producers = append(l.producers, p)
+		l.producers = append(l.producers, s)
 	}
 	l.ready = true
+}
+
+func (l *simLoad) newSink(id string, o client.ProducerOptions) (simSink, error) {
+	if n := l.w.Producers.Transaction; n > 0 {
+		return newSimTransactional(l, id, n, o)
+	}
+	p, err := client.NewProducer(l.client, o)
+	return simProducer{l, p}, err
 }
 
 // findEnds asks where tail readers begin, behind a backlog.
@@ -112,9 +121,9 @@ func (l *simLoad) findEnds() error {
 }
 
 // result is every record's result.
-func (l *simLoad) result(it *item, r client.Result) {
-	if r.Err != nil {
-		l.acked.fail(r.Err)
+func (l *simLoad) result(it *item, err error) {
+	if err != nil {
+		l.acked.fail(err)
 	} else {
 		l.acked.add(it.intended, int64(l.e.Mono()), len(it.rec.Key)+len(it.rec.Value))
 	}
@@ -125,12 +134,12 @@ func (l *simLoad) result(it *item, r client.Result) {
 	}
 }
 
-func (l *simLoad) send(p *client.Producer, intended int64) {
+func (l *simLoad) send(p simSink, intended int64) {
 	it := l.maker.make(intended)
 	l.inFlight++
 	l.sent++
 	l.written += int64(len(it.rec.Value))
-	p.Produce(client.Record{Topic: simTopic, Partition: client.AnyPartition, Key: it.rec.Key, Value: it.rec.Value}, func(r client.Result) { l.result(it, r) })
+	p.send(it)
 }
 
 // awaitRoom waits while too many records are held.
@@ -206,7 +215,7 @@ func (l *simLoad) reader(o Consumer, f, member int, name string) {
 	poll, finish := (func(time.Duration) ([]client.Fetched, error))(nil), func() {}
 	if o.Group {
 		m := client.NewMember(c, client.GroupOptions{Group: fmt.Sprintf("group-%d", f), Topics: []string{simTopic}, AutoCommit: time.Duration(o.Commit), Consumer: options,
-			Listener: client.GroupListener{Committed: func(_ []client.CommitOffset, called, returned env.Instant, err error) {
+			Listener: client.GroupListener{Committed: func(_ int32, _ []client.CommitOffset, called, returned env.Instant, err error) {
 				if err == nil {
 					l.times.commit.record(returned.Sub(called))
 				}

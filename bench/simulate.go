@@ -45,7 +45,7 @@ func simulate(ctx context.Context, w *Workload, o SimOptions, rate float64, seed
 	if ctx.Err() != nil && r.Seconds == 0 {
 		return nil, nil
 	}
-	watch.finish()
+	watch.finish(ctx.Err() != nil)
 	return r, err
 }
 
@@ -253,7 +253,7 @@ func (s *simWatch) cut() {
 }
 
 // finish makes the totals.
-func (s *simWatch) finish() {
+func (s *simWatch) finish(interrupted bool) {
 	r, l := s.r, s.l
 	if r.Mode != "none" {
 		r.Produced, r.Produce = l.acked.total(r.Seconds)
@@ -273,7 +273,7 @@ func (s *simWatch) finish() {
 	if r.Blocked > 0 && r.Mode == "open" {
 		r.Caveats = append(r.Caveats, fmt.Sprintf("the cluster could not keep up: for %.1f s the client's buffer was full", r.Blocked))
 	}
-	if r.Unfinished > 0 {
+	if r.Unfinished > 0 && !interrupted {
 		r.Caveats = append(r.Caveats, fmt.Sprintf("%d records were not answered 15 s after the end; their latency is missing", r.Unfinished))
 	}
 }

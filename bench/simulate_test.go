@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"barnabas/reports/load"
 )
@@ -70,6 +71,12 @@ func TestSimulatedKinds(t *testing.T) {
 	if r.Consumed.Bytes < 8<<20 || r.Seconds == 0 {
 		t.Errorf("catch-up: %+v", r)
 	}
+	r = simulated(t, "transactions", SimOptions{Seed: 1}, "load.rate=2000", "producers.transaction=50").Repetitions[0]
+	if n := r.Produce.Count(); r.EndToEnd.Count() != n || n < 1000 || r.Commit.Count() < 15 || r.Commit.Count() > 30 || len(r.Errors) > 0 {
+		t.Errorf("transactions: %d and %d of 1200 records, %d commits, %v", n, r.EndToEnd.Count(), r.Commit.Count(), r.Errors)
+	} else if ack := r.Produce.At(50); ack < 25_000/2 || ack < r.Commit.At(50) { // of two producers each has a record a ms: the middle one of fifty waits for 25 more
+		t.Errorf("transactions: a record is through after %d µs at the median, a commit takes %d", ack, r.Commit.At(50))
+	}
 	zones, err := ReadProfile("three-zones")
 	if err != nil {
 		t.Fatal(err)
@@ -82,6 +89,45 @@ func TestSimulatedKinds(t *testing.T) {
 	one := simulated(t, "replicated-5k", SimOptions{Seed: 1, Profile: near}, "load.rate=500").Repetitions[0]
 	if d := far.Produce.At(50) - one.Produce.At(50); d < 800 || far.Produce.Count() != 300 {
 		t.Errorf("three zones 500 µs apart cost %d µs at the median of %d records, with two followers to hear from", d, far.Produce.Count())
+	}
+}
+
+// Goal: the capacity of a cluster that nobody has is found by the same search, and confirmed. Method: a
+// short stretch, a start that is near.
+func TestSimulatedCapacity(t *testing.T) {
+	laptop, _ := ReadProfile("laptop")
+	w, err := Read("tail-5k", []string{"phases.warmup=50ms", "phases.measure=100ms", "phases.cooldown=10ms", "phases.interval=50ms"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run, err := SimulatedCapacity(context.Background(), w, SimOptions{Profile: laptop, Seed: 1}, CapacityOptions{P99: 5 * time.Millisecond, Start: 100_000, Confirm: 1, Precision: .3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g := run.Goal; g == nil || g.Rate < 10_000 || g.Confirmed != 1 || !strings.Contains(g.Note, "failed") || run.World != "sim" || len(run.Repetitions) < 3 {
+		t.Fatalf("%+v after %d tries", g, len(run.Repetitions))
+	}
+	w.Load.Mode = "closed"
+	if _, err := SimulatedCapacity(context.Background(), w, SimOptions{Profile: laptop}, CapacityOptions{}); err == nil || !strings.Contains(err.Error(), "needs load.mode: open") {
+		t.Errorf("a closed loop: %v", err)
+	}
+}
+
+// Goal: a simulated run that is interrupted keeps what it has measured, marked.
+func TestSimulatedRunIsInterrupted(t *testing.T) {
+	laptop, _ := ReadProfile("laptop")
+	w, err := Read("tail-5k", []string{"phases.warmup=50ms", "phases.measure=1000s", "phases.interval=100ms", "load.rate=1000"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(context.Background(), 500*time.Millisecond)
+	defer stop()
+	run, err := Simulate(ctx, w, SimOptions{Profile: laptop, Seed: 1})
+	if err != nil || !run.Interrupted || len(run.Repetitions) != 1 || len(run.Repetitions[0].Intervals) == 0 {
+		t.Fatalf("%+v, %v", run, err)
+	}
+	if c := strings.Join(run.Repetitions[0].Caveats, "; "); !strings.Contains(c, "interrupted: ") || strings.Contains(c, "not answered") {
+		t.Errorf("its notes: %s", c)
 	}
 }
 

@@ -30,7 +30,23 @@ type SimOptions struct {
 // machines, links and disks of a profile. The same workload, profile and seed give the same record, figure for figure. Errors: what the
 // cluster refuses, and a workload that cannot be simulated.
 func Simulate(ctx context.Context, w *Workload, o SimOptions) (*load.Run, error) {
-	if err := simulable(w, &o); err != nil {
+	run, err := newSimRun(w, &o)
+	if err != nil {
+		return nil, err
+	}
+	for n := range w.Phases.Repetitions {
+		for _, rate := range w.rates() {
+			if err := simRepeat(ctx, run, w, o, rate, n); err != nil || run.Interrupted {
+				return run, err
+			}
+		}
+	}
+	return run, nil
+}
+
+// newSimRun is the record of a simulated run that has not begun. It fills what o leaves open.
+func newSimRun(w *Workload, o *SimOptions) (*load.Run, error) {
+	if err := simulable(w, o); err != nil {
 		return nil, err
 	}
 	if o.Say == nil {
@@ -46,23 +62,23 @@ func Simulate(ctx context.Context, w *Workload, o SimOptions) (*load.Run, error)
 		run.Target.Brokers = append(run.Target.Brokers, fmt.Sprintf("%d b%d:%d", i+1, i+1, simPort))
 	}
 	run.Machine.Notes = append(run.Machine.Notes, fmt.Sprintf("simulated: %s; seed %d. This machine only computed it", o.Profile.Title, o.Seed))
-	for n := range w.Phases.Repetitions {
-		for _, rate := range w.rates() {
-			r, err := simulate(ctx, w, o, rate, o.Seed+uint64(n))
-			if r != nil {
-				run.Repetitions = append(run.Repetitions, *r)
-			}
-			if ctx.Err() != nil {
-				run.Interrupted = true
-				return run, nil
-			}
-			if err != nil {
-				return run, err
-			}
-			o.Say("%s", Line(run.Label, n+1, r))
-		}
-	}
 	return run, nil
+}
+
+// simRepeat does the n-th repetition and adds it to the run.
+func simRepeat(ctx context.Context, run *load.Run, w *Workload, o SimOptions, rate float64, n int) error {
+	r, err := simulate(ctx, w, o, rate, o.Seed+uint64(n))
+	if run.Interrupted = ctx.Err() != nil; r != nil {
+		if run.Interrupted {
+			r.Caveats = append(r.Caveats, fmt.Sprintf("interrupted: %.1f s were measured", r.Seconds))
+		}
+		run.Repetitions = append(run.Repetitions, *r)
+		o.Say("%s", Line(run.Label, n+1, r))
+	}
+	if run.Interrupted {
+		return nil
+	}
+	return err
 }
 
 // simBytesMax bounds what simulated disks, which are memory, may have to hold.
@@ -70,32 +86,37 @@ const simBytesMax = 8 << 30
 
 func simulable(w *Workload, o *SimOptions) error {
 	if o.Profile == nil {
-		return fmt.Errorf("a simulated run needs a profile: one of %v, or a file", ProfileNames())
+		return unfit("a simulated run needs a profile: one of %v, or a file", ProfileNames())
 	}
 	if o.Brokers == 0 {
 		o.Brokers = max(1, int(w.Topic.Replication))
 	}
 	if int(w.Topic.Replication) > o.Brokers {
-		return fmt.Errorf("replication %d needs as many brokers; there are %d (--brokers)", w.Topic.Replication, o.Brokers)
+		return unfit("replication %d needs as many brokers; there are %d (--brokers)", w.Topic.Replication, o.Brokers)
 	}
-	if w.Producers.Transaction > 0 {
-		return fmt.Errorf("workload %s: transactions cannot be simulated, the simulated world's driver has none; leave producers.transaction out", w.Name)
-	}
-	all := time.Duration(w.Phases.Warmup + w.Phases.Measure + w.Phases.Cooldown).Seconds()
 	for _, rate := range w.rates() {
-		if bytes := rate * all * float64(w.maxSize()) * float64(w.Topic.Replication); bytes > simBytesMax {
-			return fmt.Errorf("workload %s at %.0f/s writes up to %.1f GB, and simulated disks are memory: shorten it (--set phases.measure=2s)", w.Name, rate, bytes/1e9)
+		if err := fitsMemory(w, rate); err != nil {
+			return err
 		}
 	}
 	if c := w.catchup(); c != nil && int64(c.Backlog)*int64(w.Topic.Replication) > simBytesMax {
-		return fmt.Errorf("workload %s: a backlog of %s is too much for simulated disks, which are memory (--set consumers=…)", w.Name, c.Backlog)
+		return unfit("workload %s: a backlog of %s is too much for simulated disks, which are memory (--set consumers=…)", w.Name, c.Backlog)
 	}
 	for _, name := range append([]string{""}, ScenarioNames...) {
 		if name == o.Scenario {
 			return nil
 		}
 	}
-	return fmt.Errorf("scenario %s: there are %v", o.Scenario, ScenarioNames)
+	return unfit("scenario %s: there are %v", o.Scenario, ScenarioNames)
+}
+
+// fitsMemory says whether a simulated disk can hold what a repetition writes at a rate.
+func fitsMemory(w *Workload, rate float64) error {
+	all := time.Duration(w.Phases.Warmup + w.Phases.Measure + w.Phases.Cooldown).Seconds()
+	if bytes := rate * all * float64(w.maxSize()) * float64(w.Topic.Replication); bytes > simBytesMax {
+		return unfit("workload %s at %.0f/s writes up to %.1f GB, and simulated disks are memory: shorten it (--set phases.measure=2s)", w.Name, rate, bytes/1e9)
+	}
+	return nil
 }
 
 // simCluster is a cluster in a simulated world, with the clients beside it.
@@ -186,6 +207,8 @@ func (c *simCluster) runBroker(id int32, e env.Env) {
 	cfg.AutoCreateTopics = false
 	cfg.GroupInitialRebalanceDelay = 0
 	cfg.OffsetsTopicReplicationFactor = int16(min(3, c.o.Brokers))
+	cfg.TransactionTopicReplicationFactor = cfg.OffsetsTopicReplicationFactor
+	cfg.TransactionTopicMinISR = max(1, min(3, c.o.Brokers)-1)
 	cfg.DefaultReplicationFactor = int16(min(3, c.o.Brokers))
 	if n := c.o.Profile.Zones.Count; n > 1 {
 		cfg.Rack = fmt.Sprintf("zone-%d", int(id-1)%n+1)

@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"sort"
 	"time"
@@ -21,7 +20,7 @@ type SoakOptions struct {
 // that moves. The error tells of drift for the worse beyond the limit; the run is there all the same.
 func Soak(ctx context.Context, w *Workload, o SoakOptions) (*load.Run, error) {
 	if w.Load.Mode == "none" {
-		return nil, fmt.Errorf("workload %s: a soak needs producers; load.mode is none", w.Name)
+		return nil, unfit("workload %s: a soak needs producers; load.mode is none", w.Name)
 	}
 	long := *w
 	long.Phases.Measure = Duration(o.For)

@@ -6,6 +6,10 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/goccy/go-yaml/ast"
+
+	"barnabas/reports/load"
 )
 
 // Size is bytes; in YAML a number, or one with KB, MB, GB (powers of 1000) or KiB, MiB, GiB (of 1024).
@@ -44,15 +48,16 @@ func (s Size) String() string {
 	return fmt.Sprintf("%d", int64(s))
 }
 
-// UnmarshalYAML implements yaml.InterfaceUnmarshaler.
-func (s *Size) UnmarshalYAML(decode func(any) error) error {
-	var text string
-	if err := decode(&text); err != nil {
+// UnmarshalYAML implements yaml.NodeUnmarshaler.
+func (s *Size) UnmarshalYAML(node ast.Node) error {
+	text, err := load.Scalar(node)
+	if err != nil {
 		return err
 	}
-	v, err := ParseSize(text)
-	*s = v
-	return err
+	if *s, err = ParseSize(text); err != nil {
+		return load.ValueError(node, "%v", err)
+	}
+	return nil
 }
 
 // MarshalYAML implements yaml.InterfaceMarshaler.
@@ -61,15 +66,15 @@ func (s Size) MarshalYAML() (any, error) { return s.String(), nil }
 // Duration is a time.Duration written as Go writes it: 500ms, 1m30s.
 type Duration time.Duration
 
-// UnmarshalYAML implements yaml.InterfaceUnmarshaler.
-func (d *Duration) UnmarshalYAML(decode func(any) error) error {
-	var text string
-	if err := decode(&text); err != nil {
+// UnmarshalYAML implements yaml.NodeUnmarshaler.
+func (d *Duration) UnmarshalYAML(node ast.Node) error {
+	text, err := load.Scalar(node)
+	if err != nil {
 		return err
 	}
 	v, err := time.ParseDuration(text)
 	if err != nil || v < 0 {
-		return fmt.Errorf("%q is not a length of time, such as 500ms, 10s or 1m30s", text)
+		return load.ValueError(node, "%q is not a length of time, such as 500ms, 10s or 1m30s", text)
 	}
 	*d = Duration(v)
 	return nil

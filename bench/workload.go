@@ -1,18 +1,20 @@
 package bench
 
 import (
-	"bytes"
 	"embed"
 	"errors"
 	"fmt"
 	"os"
 	"path"
+	"regexp"
 	"sort"
 	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/parser"
+
+	"barnabas/reports/load"
 )
 
 // Workload is what to do to a cluster. The YAML keys are the form that people write; a key that is not here is an error
@@ -121,14 +123,21 @@ func defaults() Workload {
 func sec(n int) Duration { return Duration(time.Duration(n) * time.Second) }
 
 func (c *Consumer) fill() {
-	c.Fanout, c.Members = max(c.Fanout, 1), max(c.Members, 1)
+	if c.Fanout == 0 {
+		c.Fanout = 1
+	}
+	if c.Members == 0 {
+		c.Members = 1
+	}
 	if c.MaxWait == 0 {
 		c.MaxWait = Duration(500 * time.Millisecond)
 	}
 	if c.MaxBytes == 0 {
 		c.MaxBytes = 16 << 20
 	}
-	c.MinBytes = max(c.MinBytes, 1)
+	if c.MinBytes == 0 {
+		c.MinBytes = 1
+	}
 	if c.Isolation == "" {
 		c.Isolation = "read_uncommitted"
 	}
@@ -136,6 +145,13 @@ func (c *Consumer) fill() {
 		c.Commit = Duration(time.Second)
 	}
 }
+
+// Unfit is a workload or a setting that the question which was asked makes no sense with, in a sentence.
+type Unfit string
+
+func (u Unfit) Error() string { return string(u) }
+
+func unfit(format string, args ...any) error { return Unfit(fmt.Sprintf(format, args...)) }
 
 //go:embed workloads/*.yaml
 var embedded embed.FS
@@ -171,16 +187,22 @@ func Read(name string, sets []string) (*Workload, error) {
 		if data, err = override(data, sets); err != nil {
 			return nil, err
 		}
-		return Parse(name+" with --set", data)
+		w, err := Parse(name, data)
+		if err != nil { // lines are those of a document that nobody has seen
+			return nil, errors.New(strings.Replace(lineNumber.ReplaceAllString(err.Error(), ": "), name, name+" with --set", 1))
+		}
+		return w, nil
 	}
 	return Parse(name, data)
 }
 
+var lineNumber = regexp.MustCompile(`:\d+: `)
+
 // Parse reads one workload. Errors name the file and the line.
 func Parse(file string, data []byte) (*Workload, error) {
 	w := defaults()
-	if err := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict()).Decode(&w); err != nil {
-		return nil, fmt.Errorf("%s: %s", file, strings.TrimSpace(yaml.FormatError(err, false, true)))
+	if err := load.Strict(file, data, &w); err != nil {
+		return nil, err
 	}
 	for i := range w.Consumers {
 		w.Consumers[i].fill()

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 
 	"barnabas/broker/config"
 	"barnabas/broker/server"
@@ -107,17 +106,6 @@ func (a *API) topicEntries(topic string) ([]configEntry, error) {
 		}
 		e.synonyms = append(e.synonyms, a.brokerSynonyms(key.Broker, key.Default)...)
 		entries = append(entries, e)
-	}
-	inert := false
-	for _, key := range config.InertTopicKeys() {
-		if value, ok := set[key.Name]; ok {
-			entries = append(entries, configEntry{name: key.Name, value: value, kind: key.Type, doc: key.Doc,
-				synonyms: []synonym{{key.Name, value, kmsg.ConfigSourceDynamicTopicConfig}}})
-			inert = true
-		}
-	}
-	if inert {
-		slices.SortFunc(entries, func(a, b configEntry) int { return strings.Compare(a.name, b.name) })
 	}
 	return entries, nil
 }

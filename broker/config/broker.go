@@ -147,6 +147,9 @@ type Topic struct {
 	LeaderThrottledReplicas   string        // leader.replication.throttled.replicas
 	FollowerThrottledReplicas string        // follower.replication.throttled.replicas
 	CompressionType           string        // compression.type: producer, or a codec
+	GzipLevel                 int           // compression.gzip.level: 1 to 9, or -1
+	LZ4Level                  int           // compression.lz4.level: 1 to 17
+	ZstdLevel                 int           // compression.zstd.level: up to 22
 	Preallocate               bool          // preallocate
 	Downconversion            bool          // message.downconversion.enable
 	MessageFormat             string        // message.format.version; known, checked, and without effect

@@ -242,7 +242,7 @@ func TestLoadJudgesTheWhole(t *testing.T) {
 	if b.ReplicaFetchBytesMin != 7 || b.Topic.SegmentJitter != 2*time.Hour || b.ConnectTimeout() != 4*time.Second {
 		t.Errorf("min bytes %d, jitter %v, connect %v", b.ReplicaFetchBytesMin, b.Topic.SegmentJitter, b.ConnectTimeout())
 	}
-	if len(notes) != 3 || !strings.Contains(notes[0], "f:5: metrics.num.samples has no effect") || !strings.Contains(notes[2], "--override: metric.reporters has no") {
+	if len(notes) != 2 || b.Topic.ZstdLevel != 9 || b.Topic.GzipLevel != -1 || b.Topic.LZ4Level != 9 || !strings.Contains(notes[0], "f:5: metrics.num.samples has no effect") || !strings.Contains(notes[1], "--override: metric.reporters has no") {
 		t.Errorf("notes %q", notes)
 	}
 	if b, _, err = Load("f", []byte("broker.id=1\nzookeeper.connect=[::1]\nzookeeper.connection.timeout.ms=9\n")); err != nil || b.ConnectTimeout() != 9*time.Millisecond || b.ZookeeperConnect[0] != "[::1]:2181" {

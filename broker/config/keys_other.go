@@ -15,7 +15,6 @@ const (
 	plaintextOnly = "SASL and SSL are not supported, only PLAINTEXT"
 	noACLs        = "there are no ACLs: everybody may do everything"
 	waitersLeave  = "finished waiters leave at once"
-	codecLevel    = "each codec has its default level"
 )
 
 // inert are keys of Kafka's that a server.properties may hold and that have no effect here; the value says why.
@@ -24,9 +23,6 @@ const (
 var inert = map[string]string{
 	"auto.include.jmx.reporter":                                   noJavaMetrics,
 	"background.threads":                                          "background work has its own tasks",
-	"compression.gzip.level":                                      codecLevel,
-	"compression.lz4.level":                                       codecLevel,
-	"compression.zstd.level":                                      codecLevel,
 	"connection.failed.authentication.delay.ms":                   "nobody authenticates",
 	"controller.quorum.voters":                                    "coordination is by ZooKeeper",
 	"delete.records.purgatory.purge.interval.requests":            waitersLeave,
@@ -167,41 +163,3 @@ func demand(key, value string) error {
 	}
 	return nil
 }
-
-// inertTopicKeys are configs of a topic that are taken, checked and kept, and have no effect here: each codec has its default level.
-// They are described where they are set.
-//
-// DEVIATION(KIP-390): Kafka compresses by them.
-//
-// Source: GzipCompression, Lz4Compression, ZstdCompression (KIP-390).
-var inertTopicKeys = []*Key[Topic]{
-	level("compression.gzip.level", 1, 9, -1),
-	level("compression.lz4.level", 1, 17, 1),
-	level("compression.zstd.level", -131072, 22, -131072),
-}
-
-// level is the level of a codec, from low to high, or one more value that means the default.
-func level(name string, low, high, also int64) *Key[Topic] {
-	return &Key[Topic]{Name: name, Type: Int, Broker: name, Doc: "Accepted, and without effect here: each codec has its default level.",
-		set: func(_ *Topic, text string) error {
-			if v, err := parseInt(text, min(low, also), high); err != nil {
-				return err
-			} else if v < low && v != also {
-				return fmt.Errorf("%d is out of range; it must be from %d to %d, or %d", v, low, high, also)
-			}
-			return nil
-		},
-	}
-}
-
-func inertTopicKey(name string) *Key[Topic] {
-	for _, k := range inertTopicKeys {
-		if k.Name == name {
-			return k
-		}
-	}
-	return nil
-}
-
-// InertTopicKeys lists the configs of a topic that are kept without effect, sorted by name. They have no Value.
-func InertTopicKeys() []*Key[Topic] { return inertTopicKeys }

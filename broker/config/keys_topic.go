@@ -14,8 +14,11 @@ var topicKeys = []*Key[Topic]{
 	{Name: "cleanup.policy", Type: List, Default: "delete", Broker: "log.cleanup.policy",
 		Doc: "What happens to old segments: delete, compact, both, or, if it is empty, nothing.",
 		set: setCleanupPolicy, get: getCleanupPolicy},
+	level("compression.gzip.level", -1, 1, 9, func(t *Topic) *int { return &t.GzipLevel }),
+	level("compression.lz4.level", 9, 1, 17, func(t *Topic) *int { return &t.LZ4Level }),
 	withBroker("compression.type", oneOf(text("compression.type", "producer", func(t *Topic) *string { return &t.CompressionType },
 		"The codec batches are stored with; producer keeps what the producer chose."), "producer", "uncompressed", "gzip", "snappy", "lz4", "zstd")),
+	level("compression.zstd.level", 3, -131072, 22, func(t *Topic) *int { return &t.ZstdLevel }),
 	withBroker("log.cleaner.delete.retention.ms", millis("delete.retention.ms", Long, 24*3600*1000, 0, func(t *Topic) *time.Duration { return &t.DeleteRetention },
 		"Time that compaction keeps tombstones, and the markers of transactions.")),
 	withBroker("log.segment.delete.delay.ms", millis("file.delete.delay.ms", Long, 60000, 0, func(t *Topic) *time.Duration { return &t.FileDeleteDelay },
@@ -70,6 +73,19 @@ var topicKeys = []*Key[Topic]{
 		"Age at which a segment rolls.")),
 	withBroker("unclean.leader.election.enable", boolean("unclean.leader.election.enable", false, func(t *Topic) *bool { return &t.UncleanElection },
 		"Whether a replica outside the ISR may lead when nobody else can.")),
+}
+
+// level is that of a codec, from low to high, or the default one (KIP-390).
+func level(name string, def, low, high int64, field func(*Topic) *int) *Key[Topic] {
+	k := integer(name, Int, def, min(low, def), high, field, "How hard the broker tries where compression.type names this codec, and the producer has used another.")
+	parse := k.set
+	k.set = func(t *Topic, text string) error {
+		if v, err := parseInt(text, min(low, def), high); err == nil && v < low && v != def {
+			return fmt.Errorf("%d is out of range; it must be from %d to %d, or %d", v, low, high, def)
+		}
+		return parse(t, text)
+	}
+	return withBroker(name, k)
 }
 
 func withBroker(name string, k *Key[Topic]) *Key[Topic] {
@@ -170,12 +186,6 @@ func (base Topic) WithOverrides(overrides map[string]string) (Topic, error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(overrides)) {
 		if _, ok := TopicKey(name); ok {
-			continue
-		}
-		if k := inertTopicKey(name); k != nil {
-			if err := k.set(&t, overrides[name]); err != nil {
-				return base, fmt.Errorf("topic config %s: %w", name, err)
-			}
 			continue
 		}
 		if why, ok := refusal(name); ok {

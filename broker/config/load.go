@@ -99,9 +99,6 @@ func (b *Broker) put(key, value string) (note string, err error) {
 		return "", wrapKey(key, setLogDirs(b, value))
 	}
 	if why, ok := inert[key]; ok {
-		if k := inertTopicKey(key); k != nil {
-			return key + " has no effect: " + why, wrapKey(key, k.set(&b.Topic, value))
-		}
 		return key + " has no effect: " + why, demand(key, value)
 	}
 	if why, ok := refusal(key); ok {

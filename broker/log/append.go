@@ -143,7 +143,7 @@ func (l *Log) recompress(batches []byte, cfg *config.Topic) ([]byte, error) {
 	if err != nil || record.Uniform(batches, codec) {
 		return batches, err
 	}
-	out, err := record.Recompress(make([]byte, 0, len(batches)), batches, codec, 0)
+	out, err := record.Recompress(make([]byte, 0, len(batches)), batches, codec, levelOf(cfg, codec), 0)
 	if err != nil {
 		return nil, err
 	}
@@ -155,6 +155,19 @@ func (l *Log) recompress(batches []byte, cfg *config.Topic) ([]byte, error) {
 		}
 	}
 	return out, nil
+}
+
+// levelOf is the codec's level in a topic (KIP-390).
+func levelOf(cfg *config.Topic, codec record.Codec) int {
+	switch codec {
+	case record.Gzip:
+		return cfg.GzipLevel
+	case record.LZ4:
+		return cfg.LZ4Level
+	case record.Zstd:
+		return cfg.ZstdLevel
+	}
+	return 0
 }
 
 // checkProducers judges the batches' producers before anything changes. With sentBefore, dup is the earlier append of a

@@ -5,6 +5,7 @@ package log_test
 import (
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -207,6 +208,41 @@ func TestTopicsCodecTakesThePlaceOfTheProducers(t *testing.T) {
 			}
 			if got := f.values(0, offset, 1<<20); len(got) != int(offset) {
 				t.Errorf("topic %s gives back %d of %d records", name, len(got), offset)
+			}
+		}
+	})
+}
+
+// Goal: a topic's codec packs as hard as its level says, where the broker has to pack (KIP-390). Method: the same records at the ends of each
+// codec's range, and at none.
+func TestTopicsCodecHasALevel(t *testing.T) {
+	run(t, func(e env.Env) {
+		var text strings.Builder
+		for i := range 4000 {
+			fmt.Fprintf(&text, "%d bottles of %d, %x ", i*i, i%7, i*i*i)
+		}
+		logs := 0
+		size := func(name string, level int) int64 {
+			logs++
+			f := open(t, e, func(o *log.Options) {
+				o.TP.Topic, o.Config.CompressionType = fmt.Sprint("log-", logs), name
+				o.Config.GzipLevel, o.Config.LZ4Level, o.Config.ZstdLevel, o.Config.SegmentBytes = level, level, level, 1<<20
+			})
+			f.lead(1, text.String(), 1)
+			if got := f.values(0, 1, 1<<20); len(got) != 1 || !strings.Contains(got[0], text.String()) {
+				t.Errorf("%s at level %d gives back %.50q", name, level, got)
+			}
+			return f.Size()
+		}
+		for _, c := range []struct {
+			name                 string
+			low, high, byDefault int
+		}{{"gzip", 1, 9, -1}, {"lz4", 9, 17, 9}, {"zstd", -131072, 22, 3}} {
+			if low, high := size(c.name, c.low), size(c.name, c.high); low <= high {
+				t.Errorf("%s: %d bytes at level %d, %d at %d", c.name, low, c.low, high, c.high)
+			}
+			if none, byDefault := size(c.name, 0), size(c.name, c.byDefault); none != byDefault {
+				t.Errorf("%s: %d bytes without a level, %d at the default", c.name, none, byDefault)
 			}
 		}
 	})

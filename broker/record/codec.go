@@ -55,40 +55,55 @@ func unsupported(c Codec) error {
 }
 
 var (
-	gzipWriters pool[gzip.Writer]
+	gzipWriters [10]pool[gzip.Writer] // by level, 0 for the default
+	lz4Writers  [10]pool[lz4.Writer]  // by level, 0 for the fast one
+	zstdWriters [5]pool[zstd.Encoder] // by the library's level
 	gzipReaders pool[gzip.Reader]
-	lz4Writers  pool[lz4.Writer]
 	lz4Readers  pool[lz4.Reader]
-	zstdWriters pool[zstd.Encoder]
 	zstdReaders pool[zstd.Decoder]
 )
 
+// Default levels of the codecs (CompressionType). 0 means them, too.
+const (
+	GzipLevel = flate.DefaultCompression
+	LZ4Level  = 9
+	ZstdLevel = 3
+)
+
 // Compress appends src, compressed, to dst. Snappy gets the Java library's framing, as Kafka's own clients write it.
-func Compress(dst []byte, c Codec, src []byte) ([]byte, error) {
+func Compress(dst []byte, c Codec, src []byte) ([]byte, error) { return CompressTo(dst, c, 0, src) }
+
+// CompressTo is Compress with a level of the codec's: 1 to 9 of gzip, 1 to 17 of lz4, up to 22 of zstd, or the default (KIP-390). There are no
+// levels of snappy. Those that our codecs do not tell apart, of lz4 above 9 and of zstd most, give the same.
+func CompressTo(dst []byte, c Codec, level int, src []byte) ([]byte, error) {
 	switch c {
 	case None:
 		return append(dst, src...), nil
 	case Gzip:
-		return compressGzip(dst, src)
+		return compressGzip(dst, level, src)
 	case Snappy:
 		return compressSnappy(dst, src), nil
 	case LZ4:
-		return compressLZ4(dst, src)
+		return compressLZ4(dst, level, src)
 	case Zstd:
-		return compressZstd(dst, src)
+		return compressZstd(dst, level, src)
 	}
 	return dst, unsupported(c)
 }
 
-func compressGzip(dst, src []byte) ([]byte, error) {
-	out := bytes.NewBuffer(dst)
-	w := gzipWriters.get()
+func compressGzip(dst []byte, level int, src []byte) ([]byte, error) {
+	level = min(max(level, 0), flate.BestCompression)
+	writers, out := &gzipWriters[level], bytes.NewBuffer(dst)
+	if level == 0 {
+		level = GzipLevel
+	}
+	w := writers.get()
 	if w == nil {
-		w, _ = gzip.NewWriterLevel(out, flate.DefaultCompression)
+		w, _ = gzip.NewWriterLevel(out, level)
 	} else {
 		w.Reset(out)
 	}
-	defer gzipWriters.put(w)
+	defer writers.put(w)
 	if _, err := w.Write(src); err != nil {
 		return dst, err
 	}
@@ -98,19 +113,26 @@ func compressGzip(dst, src []byte) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-func compressLZ4(dst, src []byte) ([]byte, error) {
-	out := bytes.NewBuffer(dst)
-	w := lz4Writers.get()
+// lz4Levels are the library's.
+var lz4Levels = [10]lz4.CompressionLevel{lz4.Fast, lz4.Level1, lz4.Level2, lz4.Level3, lz4.Level4, lz4.Level5, lz4.Level6, lz4.Level7, lz4.Level8, lz4.Level9}
+
+func compressLZ4(dst []byte, level int, src []byte) ([]byte, error) {
+	if level == LZ4Level { // which is the fast one, as in Kafka's Lz4BlockOutputStream; all others pack better
+		level = 0
+	}
+	level = min(max(level, 0), len(lz4Levels)-1)
+	writers, out := &lz4Writers[level], bytes.NewBuffer(dst)
+	w := writers.get()
 	if w == nil {
 		w = lz4.NewWriter(out)
 		// As Kafka's Lz4BlockOutputStream: blocks of 64 KiB, independent, without checksums.
-		if err := w.Apply(lz4.BlockSizeOption(lz4.Block64Kb), lz4.ChecksumOption(false), lz4.BlockChecksumOption(false)); err != nil {
+		if err := w.Apply(lz4.BlockSizeOption(lz4.Block64Kb), lz4.ChecksumOption(false), lz4.BlockChecksumOption(false), lz4.CompressionLevelOption(lz4Levels[level])); err != nil {
 			return dst, err
 		}
 	} else {
 		w.Reset(out)
 	}
-	defer lz4Writers.put(w)
+	defer writers.put(w)
 	if _, err := w.Write(src); err != nil {
 		return dst, err
 	}
@@ -120,16 +142,21 @@ func compressLZ4(dst, src []byte) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-func compressZstd(dst, src []byte) ([]byte, error) {
-	w := zstdWriters.get()
+func compressZstd(dst []byte, level int, src []byte) ([]byte, error) {
+	if level == 0 {
+		level = ZstdLevel
+	}
+	of := zstd.EncoderLevelFromZstd(level)
+	writers := &zstdWriters[of]
+	w := writers.get()
 	if w == nil {
 		// Concurrency 1, and only EncodeAll is used: no goroutines.
 		var err error
-		if w, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20)); err != nil {
+		if w, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20), zstd.WithEncoderLevel(of)); err != nil {
 			return dst, err
 		}
 	}
-	defer zstdWriters.put(w)
+	defer writers.put(w)
 	return w.EncodeAll(src, dst), nil
 }
 

@@ -15,7 +15,7 @@ import (
 // Errors: MESSAGE_TOO_LARGE, CORRUPT_MESSAGE.
 //
 // Source: LogValidator#buildRecordsAndAssignOffsets.
-func Recompress(dst, buf []byte, c Codec, unpackedMax int) ([]byte, error) {
+func Recompress(dst, buf []byte, c Codec, level, unpackedMax int) ([]byte, error) {
 	if unpackedMax <= 0 {
 		unpackedMax = DefaultUnpackedBytesMax
 	}
@@ -26,7 +26,7 @@ func Recompress(dst, buf []byte, c Codec, unpackedMax int) ([]byte, error) {
 		}
 		if b.Codec() == c || b.IsControl() {
 			dst = append(dst, b...)
-		} else if dst, err = b.recompress(dst, c, unpackedMax); err != nil {
+		} else if dst, err = b.recompress(dst, c, level, unpackedMax); err != nil {
 			return dst, err
 		}
 		buf = rest
@@ -34,14 +34,14 @@ func Recompress(dst, buf []byte, c Codec, unpackedMax int) ([]byte, error) {
 	return dst, nil
 }
 
-func (b Batch) recompress(dst []byte, c Codec, unpackedMax int) ([]byte, error) {
+func (b Batch) recompress(dst []byte, c Codec, level, unpackedMax int) ([]byte, error) {
 	records, err := Decompress(nil, b.Codec(), b.RecordBytes(), unpackedMax)
 	if err != nil {
 		return dst, err
 	}
 	start := len(dst)
 	dst = append(dst, b[:HeaderSize]...)
-	if dst, err = Compress(dst, c, records); err != nil {
+	if dst, err = CompressTo(dst, c, level, records); err != nil {
 		return dst[:start], err
 	}
 	out := Batch(dst[start:])

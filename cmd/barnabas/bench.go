@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"os/signal"
 	"path/filepath"
 	"regexp"
@@ -94,11 +96,15 @@ func capacityCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "capacity WORKLOAD", Short: "Find the highest rate that keeps a goal",
 		Long: `Find the highest rate at which p99 stays within --p99, with no error, consumers that keep up and a client's buffer that
-never fills: by doubling, halving the gap, and confirming the rate found. The workload is an open loop; its rate is not used.`,
+never fills: by doubling, halving the gap, and confirming the rate found. The workload is an open loop; its rate is not used.
+In the simulated world (--world sim) the cluster is one that nobody needs to have.`,
+		Example: `  barnabas bench capacity tail-5k --p99 5ms
+  barnabas bench capacity replicated-5k --world sim --profile three-zones --p99 20ms --set phases.measure=4s`,
 		Args: exactly(1, "one workload"),
 		RunE: func(_ *cobra.Command, args []string) error { return f.capacity(args[0]) },
 	}
 	f.add(cmd)
+	f.addWorld(cmd)
 	cmd.Flags().DurationVar(&f.p99, "p99", 5*time.Millisecond, "the goal")
 	cmd.Flags().Float64Var(&f.startRate, "start", 1000, "records a second to begin with")
 	cmd.Flags().IntVar(&f.confirm, "confirm", 3, "how often the found rate must pass again")
@@ -124,11 +130,13 @@ func sweepCommand() *cobra.Command {
 	var f benchFlags
 	cmd := &cobra.Command{
 		Use: "sweep WORKLOAD", Short: "A matrix of settings",
-		Example: `  barnabas bench sweep produce-1m --vary producers.batch=16KiB,64KiB,1MiB --vary producers.acks=1,all --set producers.idempotent=false`,
-		Args:    exactly(1, "one workload"),
-		RunE:    func(_ *cobra.Command, args []string) error { return f.sweep(args[0]) },
+		Example: `  barnabas bench sweep replicated-5k --world sim --profile three-zones --vary producers.linger=0s,5ms --vary load.rate=1000,20000
+  barnabas bench sweep produce-1m --vary producers.batch=16KiB,64KiB,1MiB --vary producers.acks=1,all --set producers.idempotent=false`,
+		Args: exactly(1, "one workload"),
+		RunE: func(_ *cobra.Command, args []string) error { return f.sweep(args[0]) },
 	}
 	f.add(cmd)
+	f.addWorld(cmd)
 	cmd.Flags().StringArrayVar(&f.varies, "vary", nil, "KEY=VALUE,VALUE,… with a dotted key of the workload; may be repeated")
 	cmd.MarkFlagRequired("vary")
 	return cmd
@@ -153,6 +161,9 @@ func workloadsCommand() *cobra.Command {
 // workload reads and adapts one.
 func (f *benchFlags) workload(name string, more ...string) (*bench.Workload, error) {
 	w, err := bench.Read(name, append(append([]string(nil), f.sets...), more...))
+	if err == nil {
+		err = f.check()
+	}
 	if err != nil {
 		return nil, usage("%w", err)
 	}
@@ -166,13 +177,45 @@ func (f *benchFlags) workload(name string, more ...string) (*bench.Workload, err
 	return w, nil
 }
 
+// check finds flags that make no sense before anything is started.
+func (f *benchFlags) check() error {
+	if f.reps < 0 || f.reps > 1000 {
+		return fmt.Errorf("--repetitions %d: from 1 to 1000; 0 takes the workload's", f.reps)
+	}
+	if f.world != "" && f.world != "real" && f.world != "sim" {
+		return fmt.Errorf("--world %s: real or sim", f.world)
+	}
+	if f.brokers < 0 || f.brokers > 100 {
+		return fmt.Errorf("--brokers %d: from 1 to 100; 0 takes as many as the topic has replicas", f.brokers)
+	}
+	if strings.TrimSpace(f.bootstrap) == "" {
+		return errors.New("--bootstrap is empty: HOST:PORT of one broker or of several, please")
+	}
+	for _, pid := range f.pids {
+		if pid <= 0 || syscall.Kill(pid, 0) == syscall.ESRCH {
+			return fmt.Errorf("--broker-pid %d: there is no such process", pid)
+		}
+	}
+	for _, file := range append(slices.Clone(f.gcLogs), f.otherGC...) {
+		log, err := os.Open(file)
+		if err != nil {
+			return fmt.Errorf("--gc-log: %w", err)
+		}
+		log.Close()
+	}
+	return nil
+}
+
 func (f *benchFlags) options() bench.Options {
 	return bench.Options{Bootstrap: f.bootstrap, Label: f.label, AllowNoise: f.noise, Pids: f.pids, GCLogs: f.gcLogs,
 		Say: func(format string, args ...any) { say(format, args...) }}
 }
 
+// interruptible is a context that a signal ends. A second one ends the program at once, as if nobody had asked for the first.
 func interruptible() (context.Context, context.CancelFunc) {
-	return signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
 }
 
 func (f *benchFlags) run(name string) error {
@@ -182,11 +225,11 @@ func (f *benchFlags) run(name string) error {
 	}
 	ctx, stop := interruptible()
 	defer stop()
-	if f.world != "real" && f.world != "sim" {
-		return usage("--world %s: real or sim", f.world)
-	}
 	if f.scenario != "" && !slices.Contains(bench.ScenarioNames, f.scenario) {
 		return usage("--scenario %s: there are %s", f.scenario, strings.Join(bench.ScenarioNames, ", "))
+	}
+	if f.scenario != "" && w.Load.Mode == "none" {
+		return usage("--scenario %s: workload %s has no producers, and what a fault costs is told by what they send; mixed reads a backlog, too", f.scenario, w.Name)
 	}
 	if f.scenario != "" { // a fault is over in seconds
 		w.Phases.Interval = min(w.Phases.Interval, bench.Duration(250*time.Millisecond))
@@ -222,12 +265,20 @@ func missedRate(w *bench.Workload, run *load.Run) error {
 
 // simulate runs in the simulated world.
 func (f *benchFlags) simulate(ctx context.Context, w *bench.Workload) (*load.Run, error) {
+	o, err := f.simOptions()
+	if err != nil {
+		return nil, err
+	}
+	return bench.Simulate(ctx, w, o)
+}
+
+func (f *benchFlags) simOptions() (bench.SimOptions, error) {
 	p, err := bench.ReadProfile(f.profile)
 	if err != nil {
-		return nil, usage("%w", err)
+		return bench.SimOptions{}, usage("%w", err)
 	}
-	return bench.Simulate(ctx, w, bench.SimOptions{Profile: p, Brokers: f.brokers, Seed: f.seed, Label: f.label, Scenario: f.scenario,
-		Say: func(format string, args ...any) { say(format, args...) }})
+	return bench.SimOptions{Profile: p, Brokers: f.brokers, Seed: f.seed, Label: f.label, Scenario: f.scenario,
+		Say: func(format string, args ...any) { say(format, args...) }}, nil
 }
 
 func (f *benchFlags) capacity(name string) error {
@@ -235,9 +286,28 @@ func (f *benchFlags) capacity(name string) error {
 	if err != nil {
 		return err
 	}
+	if f.p99 <= 0 {
+		return usage("--p99 %s: the goal is a time above 0", f.p99)
+	}
+	if !(f.startRate >= 1 && f.startRate <= 1e8) {
+		return usage("--start %v: from 1 to 100,000,000 records a second", f.startRate)
+	}
+	if f.confirm < 1 || f.confirm > 100 {
+		return usage("--confirm %d: from 1 to 100", f.confirm)
+	}
 	ctx, stop := interruptible()
 	defer stop()
-	run, err := bench.Capacity(ctx, w, bench.CapacityOptions{Options: f.options(), P99: f.p99, Start: f.startRate, Confirm: f.confirm})
+	o := bench.CapacityOptions{Options: f.options(), P99: f.p99, Start: f.startRate, Confirm: f.confirm}
+	var run *load.Run
+	if f.world == "sim" {
+		sim, err2 := f.simOptions()
+		if err2 != nil {
+			return err2
+		}
+		run, err = bench.SimulatedCapacity(ctx, w, sim, o)
+	} else {
+		run, err = bench.Capacity(ctx, w, o)
+	}
 	if run != nil && run.Goal != nil && err == nil && !run.Interrupted {
 		if run.Goal.Rate == 0 {
 			say("no rate keeps p99 <= %s: %s", f.p99, run.Goal.Note)
@@ -284,9 +354,18 @@ func (f *benchFlags) sweep(name string) error {
 	var runs []*load.Run
 	for i, w := range all {
 		say("%s", matrix[i].Name)
-		run, err := bench.Run(ctx, w, f.options())
+		var run *load.Run
+		if f.world == "sim" {
+			run, err = f.simulate(ctx, w)
+		} else {
+			run, err = bench.Run(ctx, w, f.options())
+		}
 		if run != nil {
-			run.Label = strings.TrimSpace(f.label + " " + matrix[i].Name)
+			label := f.label
+			if label == "" && f.world == "sim" {
+				label = run.Label // the profile's name
+			}
+			run.Label = strings.TrimSpace(label + " " + matrix[i].Name)
 			runs = append(runs, run)
 		}
 		if err != nil || run.Interrupted {
@@ -296,38 +375,51 @@ func (f *benchFlags) sweep(name string) error {
 	return f.finish(nil, runs...)
 }
 
-var unfit = regexp.MustCompile(`[^A-Za-z0-9.=]+`)
+var unfitName = regexp.MustCompile(`[^A-Za-z0-9.=]+`)
 
-// finish saves what there is and makes the report of the directory.
+// finish saves what there is, makes the report of the directory, and says how it ended.
 func (f *benchFlags) finish(failed error, runs ...*load.Run) error {
-	var interrupted, counted bool
+	if unfit := bench.Unfit(""); errors.As(failed, &unfit) {
+		return usage("%w", failed)
+	}
+	interrupted, saved, counted := errors.Is(failed, context.Canceled), false, false
 	for _, r := range runs {
-		if r == nil || len(r.Repetitions) == 0 {
+		if r == nil {
 			continue
 		}
-		name := strings.Trim(unfit.ReplaceAllString(r.Workload+"-"+r.Label, "-"), "-")
-		if err := r.Save(filepath.Join(f.out, strings.ToLower(name)+".json")); err != nil {
-			return err
+		if r.Interrupted = r.Interrupted || failed != nil; len(r.Repetitions) > 0 {
+			name := strings.Trim(unfitName.ReplaceAllString(r.Workload+"-"+r.Label, "-"), "-")
+			if err := r.Save(filepath.Join(f.out, strings.ToLower(name)+".json")); err != nil {
+				return err
+			}
+			saved = true
 		}
-		interrupted = interrupted || r.Interrupted
+		interrupted = interrupted || r.Interrupted && failed == nil
 		counted = counted || len(r.Valid()) > 0
 	}
-	if failed != nil {
-		return failed
-	}
 	if interrupted {
+		failed = &exitError{code: 1}
+	}
+	switch {
+	case interrupted && !saved:
+		say("interrupted before anything was measured: there is no report")
+		return failed
+	case interrupted:
 		say("interrupted: what was measured so far is in %s, marked", f.out)
+	case failed != nil && !saved:
+		return failed
+	case failed != nil:
+		say("what was measured before it failed is in %s, marked", f.out)
+	case !saved:
+		return fmt.Errorf("nothing was measured")
 	}
 	if err := writeReport(f.out); err != nil {
 		return err
 	}
-	if interrupted {
-		return &exitError{code: 1}
+	if failed == nil && !counted {
+		failed = fmt.Errorf("every repetition is void: see the reasons above")
 	}
-	if !counted {
-		return fmt.Errorf("every repetition is void: see the reasons above")
-	}
-	return nil
+	return failed
 }
 
 func writeReport(dir string) error {

@@ -20,7 +20,7 @@ func ownCluster(ctx context.Context, brokers int, overrides ...string) (*cluster
 	if err != nil {
 		return nil, nil, err
 	}
-	c := &cluster{flags: upFlags{brokers: brokers, dir: dir, host: "127.0.0.1", restart: true, level: "warn", overrides: overrides},
+	c := &cluster{flags: upFlags{brokers: brokers, dir: dir, host: "127.0.0.1", restart: true, level: "warn", overrides: overrides, traceGC: true},
 		procs: map[string]*exec.Cmd{}, failed: make(chan error, brokers+1), hold: map[string]chan struct{}{}}
 	stop := func() {
 		c.stop()

@@ -32,6 +32,9 @@ the slope by Theil and Sen's median, whether there is a trend at all by Mann and
 			if err != nil {
 				return err
 			}
+			if !(o.Limit > 0) {
+				return usage("--limit %v: a share above 0", o.Limit)
+			}
 			ctx, stop := interruptible()
 			defer stop()
 			o.Options = f.options()
@@ -48,7 +51,7 @@ the slope by Theil and Sen's median, whether there is a trend at all by Mann and
 				} else if d.Trend {
 					word = "a trend within the limit, or for the better"
 				}
-				say("%-16s first quarter %.4g, last %.4g, %+.1f %% an hour: %s", d.Figure, d.First, d.Last, 100*d.PerHour, word)
+				say("%-16s first quarter %s, last %s, %+.1f %% an hour: %s", d.Figure, load.Number(d.First), load.Number(d.Last), 100*d.PerHour, word)
 			}
 			if drifts > 0 {
 				return fmt.Errorf("%d figures drift by more than %.0f %% an hour", drifts, 100*o.Limit)
@@ -202,6 +205,9 @@ func generatorCommand() *cobra.Command {
 		Long: "How many records a second the generator makes and accounts for without any cluster, and how late it is on a schedule.",
 		Args: exactly(0, "no arguments"),
 		RunE: func(*cobra.Command, []string) error {
+			if seconds < 100*time.Millisecond || !(rate >= 1 && rate <= 1e8) {
+				return usage("--for %s --rate %v: at least 100ms, and from 1 to 100,000,000 records a second", seconds, rate)
+			}
 			g := bench.MeasureGenerator(seconds, rate)
 			fmt.Printf("as fast as it goes   %.2f million records/s of 100 bytes, %d ns of CPU each: %.1f million/s a core\n", g.PerSecond/1e6, g.CPU.Nanoseconds(), 1e3/float64(g.CPU.Nanoseconds()))
 			fmt.Printf("at %.0f/s         slip p50 %s, p99 %s, p99.9 %s, max %s over %d records\n", rate, g.Slip(50), g.Slip(99), g.Slip(99.9), g.Slip(100), g.Count())

@@ -92,6 +92,9 @@ func TestInteropBenchKinds(t *testing.T) {
 	if got := run.Repetitions[0].Consumed.Bytes; got < 8<<20 || got > 9<<20 {
 		t.Errorf("read %d bytes of a backlog of 8 MiB", got)
 	}
+	if config := strings.Join(run.Target.Config, " "); !strings.Contains(config, "offsets.topic.replication.factor=1") || strings.Contains(config, "log.dirs") {
+		t.Errorf("of the broker's configuration the report says %q", config)
+	}
 	_, err = bench.Run(context.Background(), read("produce-64k", "topic.name=taken"), o)
 	if err == nil || !strings.Contains(err.Error(), "exists with 2 partitions, the workload wants 1") {
 		t.Errorf("a topic of another shape: %v", err)

@@ -36,6 +36,7 @@ type upFlags struct {
 	keepPorts bool
 	duration  time.Duration
 	level     string
+	traceGC   bool
 }
 
 func upCommand() *cobra.Command {
@@ -67,6 +68,7 @@ one less than that, at least one. --override changes it, --topic creates topics 
 	flags.BoolVar(&f.restart, "restart", true, "bring a process back that has died")
 	flags.BoolVar(&f.keepPorts, "keep-ports", true, "keep the brokers' sockets open: while one is away its clients wait instead of being refused")
 	flags.DurationVar(&f.duration, "for", 0, "stop after this time; 0 runs until interrupted")
+	flags.BoolVar(&f.traceGC, "gc-trace", false, "brokers write a line about each garbage collection to their log; 'barnabas bench' marks them in its plots")
 	flags.StringVar(&f.level, "log-level", "info", "of the processes' log files: debug, info, warn or error")
 	return cmd
 }
@@ -299,9 +301,13 @@ func (c *cluster) spawn(name string, args ...string) error {
 	start := func() (*exec.Cmd, error) {
 		p := exec.Command(c.binary, args...)
 		p.Stdout, p.Stderr = log, log
+		p.Env = os.Environ()
+		if c.flags.traceGC {
+			p.Env = append(p.Env, "GODEBUG="+strings.TrimPrefix(os.Getenv("GODEBUG")+",gctrace=1", ","))
+		}
 		if socket := c.sockets[name]; socket.file != nil {
 			p.ExtraFiles = []*os.File{socket.file}
-			p.Env = append(os.Environ(), osenv.InheritEnv+"="+socket.addr)
+			p.Env = append(p.Env, osenv.InheritEnv+"="+socket.addr)
 		}
 		p.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 		c.mu.Lock()

@@ -24,15 +24,26 @@ type Ratio struct {
 }
 
 func (r Ratio) String() string {
-	return fmt.Sprintf("%s: %s %.3g, %s %.3g, ratio %s", r.Figure, r.A, r.ValueA, r.B, r.ValueB, r.Text())
+	return fmt.Sprintf("%s: %s %s, %s %s, ratio %s", r.Figure, r.A, Number(r.ValueA), r.B, Number(r.ValueB), r.Text())
 }
 
 // Text is the ratio with its interval.
 func (r Ratio) Text() string {
 	if r.Pairs < 2 {
-		return fmt.Sprintf("%.2f (one pair)", r.Ratio)
+		return times(r.Ratio) + " (one pair)"
 	}
-	return fmt.Sprintf("%.2f (%.2f–%.2f)", r.Ratio, r.Low, r.High)
+	return fmt.Sprintf("%s (%s–%s)", times(r.Ratio), times(r.Low), times(r.High))
+}
+
+// times writes a ratio: two digits behind the point, or as many as say something.
+func times(v float64) string {
+	switch {
+	case v >= 100:
+		return count(v)
+	case v >= 0.1 || v == 0:
+		return fmt.Sprintf("%.2f", v)
+	}
+	return fmt.Sprintf("%.2g", v)
 }
 
 // Verdict is the ratio in a word.
@@ -140,7 +151,7 @@ func newRatio(a, b []float64) Ratio {
 }
 
 // Comparisons finds pairs of runs of one workload in a report that were run together: the same settings, two labels, the
-// same number of repetitions.
+// same number of repetitions, or both interrupted.
 func Comparisons(runs []*Run) []Ratio {
 	var all []Ratio
 	for i, a := range runs {
@@ -149,7 +160,7 @@ func Comparisons(runs []*Run) []Ratio {
 				all = append(all, unpaired(a, b)...)
 				continue
 			}
-			if a.pairedWith == "" && a.Workload == b.Workload && a.Settings == b.Settings && a.Label != b.Label && a.Goal == nil && b.Goal == nil && len(a.Repetitions) == len(b.Repetitions) {
+			if a.pairedWith == "" && a.Workload == b.Workload && a.Settings == b.Settings && a.Label != b.Label && a.Goal == nil && b.Goal == nil && (len(a.Repetitions) == len(b.Repetitions) || a.Interrupted && b.Interrupted) {
 				all = append(all, Compare(a, b)...)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"image/color"
 	"math"
+	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -101,44 +102,64 @@ func render(p *plot.Plot, name, caption string, height vg.Length) (Plot, error) 
 	if band > 0 {
 		band += vg.Points(6)
 	}
-	paint := func(c draw.Canvas) {
+	style := p.Title.TextStyle
+	style.XAlign, style.YAlign = draw.XLeft, draw.YTop
+	heading := p.Title.Text
+	paint := func(c draw.Canvas, text string) {
 		whole := c
 		title := vg.Length(0)
-		if p.Title.Text != "" { // above the legend, so that both read from the top
-			style := p.Title.TextStyle
-			title = style.Height(p.Title.Text) + p.Title.Padding + vg.Points(4)
-			style.XAlign, style.YAlign = draw.XLeft, draw.YTop
-			whole.FillText(style, vg.Point{X: whole.Min.X + vg.Points(4), Y: whole.Max.Y - vg.Points(2)}, p.Title.Text)
+		if text != "" { // above the legend, so that both read from the top
+			title = style.Height(text) + p.Title.Padding + vg.Points(4)
+			whole.FillText(style, vg.Point{X: whole.Min.X + vg.Points(4), Y: whole.Max.Y - vg.Points(2)}, text)
 		}
 		if band > 0 {
 			legend.Draw(draw.Crop(whole, vg.Points(4), 0, 0, -title))
 		}
-		text := p.Title.Text
 		p.Title.Text = ""
 		p.Draw(draw.Crop(whole, 0, -vg.Points(6), 0, -title-band))
-		p.Title.Text = text
+		p.Title.Text = heading
+	}
+	// A title that is too long for the width has further lines, and the picture is higher by them.
+	fit := func(width vg.Length) (string, vg.Length) {
+		text := wrap(style, heading, width-vg.Points(8))
+		return text, height + band + style.Height(text) - style.Height(heading)
 	}
 	var b bytes.Buffer
 	for _, form := range []struct {
 		svg   *[]byte
 		width vg.Length
 	}{{&out.SVG, plotWidth}, {&out.Narrow, narrowWidth}} {
-		svg := vgsvg.New(form.width, height+band)
-		paint(draw.New(svg))
+		text, high := fit(form.width)
+		svg := vgsvg.New(form.width, high)
+		paint(draw.New(svg), text)
 		b.Reset()
 		if _, err := svg.WriteTo(&b); err != nil {
 			return out, err
 		}
 		*form.svg = append([]byte(nil), b.Bytes()...)
 	}
-	img := vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(plotWidth, height+band), vgimg.UseDPI(160))}
-	paint(draw.New(img))
+	text, high := fit(plotWidth)
+	img := vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(plotWidth, high), vgimg.UseDPI(160))}
+	paint(draw.New(img), text)
 	b.Reset()
 	if _, err := img.WriteTo(&b); err != nil {
 		return out, err
 	}
 	out.PNG = b.Bytes()
 	return out, nil
+}
+
+// wrap breaks a text between words where it is wider than width.
+func wrap(style draw.TextStyle, text string, width vg.Length) string {
+	var lines []string
+	for _, word := range strings.Fields(text) {
+		if n := len(lines); n > 0 && style.Width(lines[n-1]+" "+word) <= width {
+			lines[n-1] += " " + word
+		} else {
+			lines = append(lines, word)
+		}
+	}
+	return strings.Join(lines, "\n")
 }
 
 // eventStyles tell kinds of events apart by colour and by dashes.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"time"
 )
@@ -77,6 +78,7 @@ type Target struct {
 	Brokers   []string `json:"brokers"`            // id host:port
 	Local     []string `json:"local,omitempty"`    // pid, command line of broker processes on the client's machine
 	Software  string   `json:"software,omitempty"` // as the API versions tell
+	Config    []string `json:"config,omitempty"`   // KEY=VALUE of the first broker's configuration, where it is not the default
 }
 
 // Machine is where the client ran, and with a cluster on loopback the brokers too.
@@ -159,6 +161,11 @@ type Event struct {
 	At   float64 `json:"at"`   // seconds from the start of the stretch
 	Kind string  `json:"kind"` // fault, heal, leader or gc
 	Text string  `json:"text"`
+}
+
+// Happened is the events but for collections of garbage, of which there are many.
+func (r *Repetition) Happened() []Event {
+	return slices.DeleteFunc(slices.Clone(r.Events), func(e Event) bool { return e.Kind == "gc" })
 }
 
 // FaultCost is what a fault cost.

@@ -1,13 +1,9 @@
 package load
 
 import (
-	"bytes"
 	"fmt"
 	"math"
 	"os"
-	"strings"
-
-	"github.com/goccy/go-yaml"
 )
 
 // Threshold is one line of a threshold file: what a figure must not pass. Without a label or rate it holds for every row of
@@ -60,8 +56,8 @@ func ReadThresholds(file string) ([]Threshold, error) {
 		return nil, err
 	}
 	var list []Threshold
-	if err := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict()).Decode(&list); err != nil {
-		return nil, fmt.Errorf("%s: %s", file, strings.TrimSpace(yaml.FormatError(err, false, true)))
+	if err := Strict(file, data, &list); err != nil {
+		return nil, err
 	}
 	for i, t := range list {
 		if err := t.check(); err != nil {
@@ -150,7 +146,7 @@ func (t Threshold) judge(r Row, rows, old []Row) Verdict {
 		if !ok {
 			word = "BREAKS"
 		}
-		return Verdict{ok, fmt.Sprintf("%s %.4g %s %s %s %.4g", what, v, f.unit, word, bound, b)}
+		return Verdict{ok, fmt.Sprintf("%s %s %s %s %s %s", what, Number(v), f.unit, word, bound, Number(b))}
 	}
 	other := func(from []Row, label string) (Row, bool) {
 		for _, o := range from {
@@ -176,7 +172,7 @@ func (t Threshold) judge(r Row, rows, old []Row) Verdict {
 			bound = was * (1 - *t.WorseBy)
 		}
 		ok = v <= bound == f.less || v == bound
-		return say(ok, fmt.Sprintf("the baseline's %.4g with a margin:", was), bound)
+		return say(ok, fmt.Sprintf("the baseline's %s with a margin:", Number(was)), bound)
 	}
 	o, ok := other(rows, t.Against)
 	if !ok || f.of(o) == 0 {

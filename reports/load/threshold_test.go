@@ -31,8 +31,8 @@ func TestThresholds(t *testing.T) {
 		ok   bool
 		want string
 	}{
-		{"- {workload: w, label: A, rate: 1000, figure: p99, max: 5000}", true, "keeps at most 5000"},
-		{"- {workload: w, label: A, rate: 1000, figure: p99, max: 3000}", false, "BREAKS at most 3000"},
+		{"- {workload: w, label: A, rate: 1000, figure: p99, max: 5000}", true, "keeps at most 5,000"},
+		{"- {workload: w, label: A, rate: 1000, figure: p99, max: 3000}", false, "BREAKS at most 3,000"},
 		{"- {workload: w, label: A, rate: 1000, figure: produced, min: 1}", true, "keeps at least"},
 		{"- {workload: w, label: B, rate: 1000, figure: p99, against: A, max_ratio: 0.6}", true, "over that of A"},
 		{"- {workload: w, label: B, rate: 1000, figure: p99, against: A, max_ratio: 0.4}", false, "BREAKS"},
@@ -57,7 +57,7 @@ func TestThresholds(t *testing.T) {
 		"- {workload: w, figure: p99}":                 "give one of",
 		"- {workload: w, figure: p99, max: 1, min: 1}": "give one of",
 		"- {workload: w, figure: p99, max_ratio: 1}":   "against goes with",
-		"- {workload: w, figure: p99, maximum: 1}":     "[1:30] unknown field",
+		"- {workload: w, figure: p99, maximum: 1}":     "t.yaml:1: unknown field",
 		"- {figure: p99, max: 1}":                      "no workload",
 		"[]":                                           "no threshold",
 	} {
@@ -83,6 +83,13 @@ func TestTrend(t *testing.T) {
 		if lines[0].Points[i].P99 >= lines[0].Points[i-1].P99 { // the newest is the fastest
 			t.Errorf("point %d: p99 %v after %v", i, lines[0].Points[i].P99, lines[0].Points[i-1].P99)
 		}
+	}
+	var days []string
+	for _, tick := range reportsOf(lines).Ticks(0, 9) {
+		days = append(days, tick.Label)
+	}
+	if last := runs[0].Started.Format("2 Jan"); len(days) != 5 || days[4] != last {
+		t.Errorf("the axis says %q, and the last is of %s", days, last)
 	}
 	dir := t.TempDir()
 	if err := WriteTrend(dir, runs); err != nil {

@@ -160,7 +160,7 @@ func caveats(runs []*Run) []string {
 	}
 	for _, run := range runs {
 		if run.Interrupted {
-			add(run.Workload + ", " + run.Label + ": the run was interrupted; what is here is what was done until then.")
+			add(run.Workload + ", " + run.Label + ": the run was interrupted, or failed; what is here is what was measured until then.")
 		}
 		for i := range run.Repetitions {
 			r := &run.Repetitions[i]
@@ -182,6 +182,12 @@ func caveats(runs []*Run) []string {
 // Markdown writes tables for a README.
 func Markdown(w io.Writer, runs []*Run, plots []Plot) error {
 	var b strings.Builder
+	for _, r := range runs {
+		if r.Interrupted {
+			b.WriteString("**Not all of it was done: the run ended before its end.**\n\n")
+			break
+		}
+	}
 	b.WriteString("| workload | cluster | offered/s | MB/s produced | MB/s consumed | latency | p50 | p99 | p99.9 | broker s/GB | RSS MB | repetitions |\n|---|---|--:|--:|--:|---|--:|--:|--:|--:|--:|--:|\n")
 	for _, r := range Summary(runs) {
 		offered, cpu, rss := "", "", ""
@@ -201,7 +207,7 @@ func Markdown(w io.Writer, runs []*Run, plots []Plot) error {
 	if ratios := Comparisons(runs); len(ratios) > 0 {
 		b.WriteString("\n| workload | figure | A | B | A/B, 95 % | pairs | |\n|---|---|--:|--:|--:|--:|---|\n")
 		for _, r := range ratios {
-			fmt.Fprintf(&b, "| %s | %s | %s %.4g | %s %.4g | %s | %d | %s |\n", r.Workload, r.Figure, r.A, r.ValueA, r.B, r.ValueB, r.Text(), r.Pairs, r.Verdict())
+			fmt.Fprintf(&b, "| %s | %s | %s %s | %s %s | %s | %d | %s |\n", r.Workload, r.Figure, r.A, Number(r.ValueA), r.B, Number(r.ValueB), r.Text(), r.Pairs, r.Verdict())
 		}
 	}
 	for _, p := range plots {
