@@ -114,7 +114,7 @@ func (c *cleaner) options() CleanOptions {
 			wait := c.throttle.take(bytes)
 			c.mu.Unlock()
 			if wait > 0 {
-				c.m.env.Sleep(wait)
+				c.stopped.GetUntil(c.m.env.Mono().Add(wait)) // or until it is stopped
 			}
 		}
 	}

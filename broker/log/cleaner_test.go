@@ -140,6 +140,31 @@ func TestCleanerCleansByItself(t *testing.T) {
 	})
 }
 
+// Goal: a stop does not wait for a cleaner that is held back. Method: a rate at which one pass takes an hour.
+func TestStopOfAThrottledCleaner(t *testing.T) {
+	run(t, func(e env.Env) {
+		cfg := brokerConfig("/data/a")
+		cfg.LogCleanerEnable, cfg.LogCleanerBackoff, cfg.LogCleanerIOBytesPerSecondMax = true, time.Second, 1
+		m := manager(t, e, cfg)
+		m.Start()
+		l, err := m.GetOrCreate(topic("t", 0), [16]byte{1}, compact)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 3 {
+			put(t, l, 1000, keys(20), fmt.Sprint(i))
+		}
+		e.Sleep(10 * time.Second)
+		began := e.Mono()
+		if err := m.Shutdown(true); err != nil {
+			t.Fatal(err)
+		}
+		if took := e.Mono().Sub(began); took > time.Second {
+			t.Errorf("the stop took %s", took)
+		}
+	})
+}
+
 func TestCleanerKeepsToLagAndRatio(t *testing.T) {
 	for _, c := range []struct {
 		name   string
