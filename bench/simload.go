@@ -215,7 +215,7 @@ func (l *simLoad) reader(o Consumer, f, member int, name string) {
 	poll, finish := (func(time.Duration) ([]client.Fetched, error))(nil), func() {}
 	if o.Group {
 		m := client.NewMember(c, client.GroupOptions{Group: fmt.Sprintf("group-%d", f), Topics: []string{simTopic}, AutoCommit: time.Duration(o.Commit), Consumer: options,
-			Listener: client.GroupListener{Committed: func(_ []client.CommitOffset, called, returned env.Instant, err error) {
+			Listener: client.GroupListener{Committed: func(_ int32, _ []client.CommitOffset, called, returned env.Instant, err error) {
 				if err == nil {
 					l.times.commit.record(returned.Sub(called))
 				}

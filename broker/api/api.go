@@ -84,7 +84,7 @@ type Partition interface {
 	AppendAsLeader(batches []byte, o partition.AppendOptions) (partition.AppendResult, error)
 	Replicated(requiredOffset int64, leaderEpoch int32) (done bool, err error)
 	Read(partition.ReadOptions) (partition.ReadResult, error)
-	Available(partition.ReadOptions) (bytes int64, done bool)
+	Available(o partition.ReadOptions, wanted int64) (bytes int64, done bool)
 	OffsetForLeaderEpoch(currentLeaderEpoch, epoch int32) (partition.EpochEnd, error)
 	ListOffset(partition.ListOptions) (partition.ListResult, error)
 	BeginVerification(producer int64, epoch int16, sequence int32) (*log.Guard, error)

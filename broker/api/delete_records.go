@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"barnabas/broker/metadata"
+	"barnabas/broker/purgatory"
 	"barnabas/broker/server"
 	"barnabas/broker/wire"
 
@@ -77,7 +78,7 @@ func (a *API) deleteFrom(tp wire.TopicPartition, offset int64, out *kmsg.DeleteR
 }
 
 // deleted asks those that still wait, and keeps the ones that must wait longer.
-func (d *deletion) deleted() bool {
+func (d *deletion) deleted(purgatory.Set) bool {
 	kept := d.waiting[:0]
 	for _, w := range d.waiting {
 		low, err := w.partition.LowWatermark()

@@ -349,7 +349,7 @@ func (p *fakePartition) Read(o partition.ReadOptions) (partition.ReadResult, err
 	return res, nil
 }
 
-func (p *fakePartition) Available(o partition.ReadOptions) (int64, bool) {
+func (p *fakePartition) Available(o partition.ReadOptions, _ int64) (int64, bool) {
 	res, err := p.Read(o)
 	res.Slice.Done()
 	return int64(res.Slice.Len), err != nil || res.Diverging != nil

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"barnabas/broker/partition"
+	"barnabas/broker/purgatory"
 	"barnabas/broker/quota"
 	"barnabas/broker/server"
 	"barnabas/broker/wire"
@@ -91,6 +92,26 @@ func few[T any](one *[1]T, n int) []T {
 	return make([]T, 0, n)
 }
 
+// partsKept is the most parts that a session keeps room for between requests.
+const partsKept = 1024
+
+// takeRoom is room for the parts of a request, kept from the one before.
+func (s *fetchSession) takeRoom() []fetchPart {
+	if kept := s.room.Swap(nil); kept != nil && cap(*kept) >= len(s.parts) {
+		return *kept
+	}
+	return make([]fetchPart, 0, len(s.parts))
+}
+
+// giveRoom takes back the parts of a request that is answered.
+func (s *fetchSession) giveRoom(parts []fetchPart) {
+	if cap(parts) <= partsKept {
+		clear(parts)
+		parts = parts[:0]
+		s.room.Store(&parts)
+	}
+}
+
 // fetchPart is one partition of a fetch request.
 type fetchPart struct {
 	tp        wire.TopicPartition
@@ -101,6 +122,8 @@ type fetchPart struct {
 	invalid   bool                             // err was known before the read
 	read      partition.ReadOptions
 	result    partition.ReadResult
+	available int64 // bytes, when enough asked last
+	held      bool  // they do not count: the throttle of replication says no, at present
 	out       *kmsg.FetchResponseTopicPartition
 	elsewhere int32 // the replica that the consumer should rather read from, -1 for none
 	silent    bool  // the answer does not name it: its fetcher knows all there is
@@ -123,18 +146,17 @@ func (f *fetching) begin(req *kmsg.FetchRequest) *kerr.Error {
 		f.create = true
 		f.fromRequest(req)
 	default:
-		s, err := sessions.sessionOf(req)
+		s, err := sessions.sessionOf(req, f.fromSession)
 		if err != nil {
 			return err
 		}
 		f.session, f.epoch = s, nextSessionEpoch(req.SessionEpoch)
-		size := f.fromSession(req)
-		if size == 0 { // the fetcher has forgotten all of it
+		if len(f.parts) == 0 { // the fetcher has forgotten all of it
 			sessions.remove(s.id)
 			f.session = nil
 			break
 		}
-		sessions.touch(s, size)
+		s.touch(f.api.Env.Mono(), len(f.parts))
 	}
 	return nil
 }
@@ -190,13 +212,10 @@ func (f *fetching) fromRequest(req *kmsg.FetchRequest) {
 	}
 }
 
-// fromSession takes all partitions of the session, and returns how many there are.
-func (f *fetching) fromSession(req *kmsg.FetchRequest) int {
+// fromSession takes all partitions of the session, whose lock the caller holds.
+func (f *fetching) fromSession(s *fetchSession) {
 	snapshot := f.api.Metadata.Snapshot()
-	s := f.session
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	f.parts = few(&f.one.parts, len(s.parts))
+	f.parts = s.takeRoom()
 	for _, p := range s.parts {
 		if p.topic == "" {
 			if topic := snapshot.TopicByID(p.key.id); topic != nil {
@@ -205,7 +224,6 @@ func (f *fetching) fromSession(req *kmsg.FetchRequest) int {
 		}
 		f.addPart(p.topic, p.key.id, &p.asked, p)
 	}
-	return len(s.parts)
 }
 
 // addPart sets down one partition to read. cached is its place in the session, whose later requests may change p. A topic id that nobody knows, zero among them, has no name.
@@ -283,25 +301,34 @@ func (f *fetching) partition(part *fetchPart) (Partition, error) {
 	return target, nil
 }
 
-// enough asks again, without recording or holding anything, whether the request can be answered.
-func (f *fetching) enough() bool {
+// enough asks again, without recording or holding anything, whether the request can be answered. Only partitions that have changed since
+// it was asked last can say something else than they did then: that keeps a fetch of many partitions, of which few change at once, cheap.
+// (Kafka asks all of them each time: DelayedFetch#tryComplete.)
+func (f *fetching) enough(changed purgatory.Set) bool {
 	var total int64
 	for i := range f.parts {
 		part := &f.parts[i]
-		target, err := f.partition(part)
-		if err != nil {
-			return true
+		if changed.Has(i) || part.held {
+			target, err := f.partition(part)
+			if err != nil {
+				return true
+			}
+			o := part.read
+			o.Again, o.MinOne = true, true
+			wanted := f.minBytes
+			if part.result.Bound(o) > o.Offset {
+				wanted = math.MaxInt64 // there was something to read already, and the read found nothing: compaction has left a gap at the end
+			}
+			bytes, done := target.Available(o, wanted)
+			if done {
+				return true
+			}
+			if part.held = f.held(part, target); part.held {
+				bytes = 0 // for now
+			}
+			part.available = bytes
 		}
-		o := part.read
-		o.Again, o.MinOne = true, true
-		bytes, done := target.Available(o)
-		if done {
-			return true
-		}
-		if f.held(part, target) {
-			continue
-		}
-		if total += bytes; total >= f.minBytes {
+		if total += part.available; total >= f.minBytes {
 			return true
 		}
 	}
@@ -341,7 +368,12 @@ func (f *fetching) answer() server.Answer {
 	if f.create {
 		f.resp.SessionID = f.makeSession()
 	}
-	return server.Answer{Message: f.resp, Records: f.gather(filled)}
+	answer := server.Answer{Message: f.resp, Records: f.gather(filled)}
+	if f.session != nil {
+		f.session.giveRoom(f.parts)
+		f.parts = nil
+	}
+	return answer
 }
 
 // holdBack answers with nothing but the time to wait. A session stays as it was, and its epoch goes on

@@ -2,6 +2,7 @@ package api
 
 import (
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"barnabas/broker/env"
@@ -20,14 +21,15 @@ const (
 // fetchSession is what a broker remembers of a fetcher's partitions, so that each request names only what has changed,
 // and each answer only what is new (KIP-227).
 //
-// Source: FetchSession. Its cache's lock guards when and size, mu the rest.
+// Source: FetchSession.
 type fetchSession struct {
 	id         int32
 	privileged bool // a follower's: it can take a client's place in a full cache
 	byID       bool // partitions are named by topic id (v13 and later)
 	created    env.Instant
-	lastUsed   env.Instant
-	size       int // partitions when it was last used
+	lastUsed   atomic.Int64 // env.Instant
+	size       atomic.Int32 // partitions when it was last used
+	room       atomic.Pointer[[]fetchPart]
 
 	mu    env.Mutex
 	epoch int32 // that the next request must bring
@@ -174,19 +176,17 @@ func (c *sessionCache) get(id int32) *fetchSession {
 	return c.sessions[id]
 }
 
+// touch says that the session is in use, with so many partitions.
+func (s *fetchSession) touch(now env.Instant, size int) {
+	s.lastUsed.Store(int64(now))
+	s.size.Store(int32(size))
+}
+
 // remove ends a session, if there is one of that id.
 func (c *sessionCache) remove(id int32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.sessions, id)
-}
-
-// touch says that the session is in use, with so many partitions.
-func (c *sessionCache) touch(s *fetchSession, size int) {
-	now := c.e.Mono()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s.lastUsed, s.size = now, size
 }
 
 // create makes a session, or returns nil if there is no room for it (maybeCreateSession).
@@ -197,8 +197,9 @@ func (c *sessionCache) create(privileged, byID bool, parts []*sessionPart) *fetc
 	if len(c.sessions) >= c.slots && !c.evict(privileged, len(parts), now) {
 		return nil
 	}
-	s := &fetchSession{privileged: privileged, byID: byID, created: now, lastUsed: now, size: len(parts), mu: c.e.NewMutex(),
+	s := &fetchSession{privileged: privileged, byID: byID, created: now, mu: c.e.NewMutex(),
 		epoch: nextSessionEpoch(sessionInitialEpoch), index: map[sessionKey]*sessionPart{}}
+	s.touch(now, len(parts))
 	for _, p := range parts {
 		if s.index[p.key] == nil {
 			s.add(p)
@@ -217,11 +218,11 @@ func (c *sessionCache) create(privileged, byID bool, parts []*sessionPart) *fetc
 func (c *sessionCache) evict(privileged bool, size int, now env.Instant) bool {
 	var stale, least *fetchSession
 	for _, s := range c.sessions { // unordered: the least is one, whatever the order
-		if now.Sub(s.lastUsed) > c.evictMs && (stale == nil || s.lastUsed < stale.lastUsed || s.lastUsed == stale.lastUsed && s.id < stale.id) {
+		if used := s.lastUsed.Load(); now.Sub(env.Instant(used)) > c.evictMs && (stale == nil || used < stale.lastUsed.Load() || used == stale.lastUsed.Load() && s.id < stale.id) {
 			stale = s
 		}
 		old := now.Sub(s.created) > c.evictMs
-		if (old || privileged && !s.privileged) && (least == nil || s.worth(least.privileged, least.size, least.id) < 0) {
+		if (old || privileged && !s.privileged) && (least == nil || s.worth(least.privileged, int(least.size.Load()), least.id) < 0) {
 			least = s
 		}
 	}
@@ -245,8 +246,8 @@ func (s *fetchSession) worth(privileged bool, size int, id int32) int {
 			return 1
 		}
 		return -1
-	case s.size != size:
-		return s.size - size
+	case int(s.size.Load()) != size:
+		return int(s.size.Load()) - size
 	case id == 0:
 		return 0
 	case s.id < id:
@@ -257,10 +258,10 @@ func (s *fetchSession) worth(privileged bool, size int, id int32) int {
 
 var rareForgotten = env.NewRare("fetch-session-forgotten")
 
-// sessionOf finds what a request with a session's epoch goes on with, nil with the error to answer.
+// sessionOf finds what a request with a session's epoch goes on with, nil with the error to answer. use is called with its lock held.
 //
 // Errors: FETCH_SESSION_ID_NOT_FOUND, INVALID_FETCH_SESSION_EPOCH, FETCH_SESSION_TOPIC_ID_ERROR. Source: FetchManager#newContext.
-func (c *sessionCache) sessionOf(req *kmsg.FetchRequest) (*fetchSession, *kerr.Error) {
+func (c *sessionCache) sessionOf(req *kmsg.FetchRequest, use func(*fetchSession)) (*fetchSession, *kerr.Error) {
 	s := c.get(req.SessionID)
 	if s != nil && rareForgotten.Strikes(c.e) { // as when another took its place
 		c.remove(s.id)
@@ -279,5 +280,6 @@ func (c *sessionCache) sessionOf(req *kmsg.FetchRequest) (*fetchSession, *kerr.E
 	}
 	s.update(req)
 	s.epoch = nextSessionEpoch(s.epoch)
+	use(s)
 	return s, nil
 }

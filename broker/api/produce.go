@@ -8,6 +8,7 @@ import (
 	"barnabas/broker/env"
 	"barnabas/broker/metadata"
 	"barnabas/broker/partition"
+	"barnabas/broker/purgatory"
 	"barnabas/broker/record"
 	"barnabas/broker/server"
 	"barnabas/broker/wire"
@@ -188,6 +189,9 @@ const rareWait = 10 * time.Millisecond
 
 // await leaves the request in purgatory until every append is replicated or has failed.
 func (p *produced) await(r *server.Request, timeoutMillis int32) server.Reply {
+	if p.replicated(purgatory.All) {
+		return server.Now(p.response())
+	}
 	keys := make([]wire.TopicPartition, len(p.waiting))
 	for i := range p.waiting {
 		keys[i] = p.waiting[i].tp
@@ -206,7 +210,7 @@ func (p *produced) await(r *server.Request, timeoutMillis int32) server.Reply {
 }
 
 // replicated asks those that still wait, and keeps the ones that must wait longer.
-func (p *produced) replicated() bool {
+func (p *produced) replicated(purgatory.Set) bool {
 	kept := p.waiting[:0]
 	for _, w := range p.waiting {
 		done, err := w.partition.Replicated(w.required, w.epoch)

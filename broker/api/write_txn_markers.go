@@ -5,6 +5,7 @@ import (
 
 	"barnabas/broker/group"
 	"barnabas/broker/partition"
+	"barnabas/broker/purgatory"
 	"barnabas/broker/record"
 	"barnabas/broker/server"
 	"barnabas/broker/wire"
@@ -95,7 +96,7 @@ func (w *writing) append(in *kmsg.WriteTxnMarkersRequestMarker, tp wire.TopicPar
 }
 
 // replicated asks those that still wait, keeps the ones that must wait longer, and has offsets count whose transaction is over.
-func (w *writing) replicated() bool {
+func (w *writing) replicated(purgatory.Set) bool {
 	kept := w.waiting[:0]
 	for _, m := range w.waiting {
 		done, err := m.partition.Replicated(m.offset+1, m.epoch)

@@ -1,9 +1,11 @@
 package client
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -49,8 +51,12 @@ type Conn struct {
 	o        ConnOptions
 	versions map[int16]versionRange // by API key; nil unless negotiated; constant once Dial has returned
 
+	broken atomic.Bool // err is set
+
 	mu          env.Mutex
-	writable    env.Cond // out is not empty, or err is set
+	writable    env.Cond // out is not empty and nobody writes, or err is set
+	writing     bool     // a task hands requests to the network
+	ours        bool     // it is the writer
 	out         []*call  // not one byte of them was handed to the network; oldest first
 	inFlight    []*call  // handed to the network, answer to come; oldest first
 	readUntil   env.Instant
@@ -96,7 +102,7 @@ func Dial(e env.Env, addr string, o ConnOptions) (*Conn, error) {
 // are not looked at. The error, if any, is an *Error. req and its byte fields must not change while Do runs.
 func (c *Conn) Do(req kmsg.Request, timeout time.Duration) (kmsg.Response, error) {
 	answer := newFuture(c.e)
-	c.Send(req, timeout, answer.set)
+	c.send(req, timeout, answer.set, true)
 	return answer.wait()
 }
 
@@ -107,6 +113,12 @@ const frameBytesUsual = 256
 // connection's tasks, or by Send itself if the connection is broken already; no lock is held, and done must not wait.
 // For a produce with acks=0 the response is nil, and done means that the network took it.
 func (c *Conn) Send(req kmsg.Request, timeout time.Duration, done func(kmsg.Response, error)) {
+	c.send(req, timeout, done, false)
+}
+
+// send is Send. With mayWait the calling task hands the request to the network itself, if no other is before it: that saves waking the
+// writer.
+func (c *Conn) send(req kmsg.Request, timeout time.Duration, done func(kmsg.Response, error), mayWait bool) {
 	if timeout <= 0 {
 		timeout = c.o.RequestTimeout
 	}
@@ -127,13 +139,41 @@ func (c *Conn) Send(req kmsg.Request, timeout time.Duration, done func(kmsg.Resp
 	c.correlation++
 	k.corr = c.correlation
 	setCorrelation(k.frame, k.corr)
-	c.out = append(c.out, k)
-	c.writable.Signal()
 	if k.deadline < c.readUntil {
 		c.readUntil = k.deadline
 		c.conn.SetReadDeadline(k.deadline)
 	}
+	if mayWait && !c.writing && len(c.out) == 0 {
+		c.writing = true
+		if k.answered {
+			c.inFlight = append(c.inFlight, k)
+		}
+		c.mu.Unlock()
+		c.writeOne(k)
+		return
+	}
+	c.out = append(c.out, k)
+	if !c.writing {
+		c.writable.Signal()
+	}
 	c.mu.Unlock()
+}
+
+// writeOne hands one request to the network. The caller has set writing.
+func (c *Conn) writeOne(k *call) {
+	_, err := c.conn.Write(k.frame)
+	if err != nil {
+		c.fail(err)
+		err = c.failure(k.req, true, err)
+	}
+	c.mu.Lock()
+	if c.writing = false; len(c.out) > 0 {
+		c.writable.Signal()
+	}
+	c.mu.Unlock()
+	if !k.answered {
+		k.done(nil, err)
+	}
 }
 
 // Close breaks the connection. What is under way fails; it may be called more than once.
@@ -143,11 +183,7 @@ func (c *Conn) Close() error {
 }
 
 // Broken reports whether the connection can no longer be used.
-func (c *Conn) Broken() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.err != nil
-}
+func (c *Conn) Broken() bool { return c.broken.Load() }
 
 // Addr is the address that was dialled.
 func (c *Conn) Addr() string { return c.addr }
@@ -189,11 +225,15 @@ func (c *Conn) write() {
 	}
 }
 
-// takeOut waits for requests to write, appends one or more of them to calls, and counts them as sent from here on.
+// takeOut waits for requests to write, appends one or more of them to calls, and counts them as sent from here on. Only the writer task
+// calls it, when it has written what it took before.
 func (c *Conn) takeOut(calls []*call, bytesMax int) ([]*call, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for len(c.out) == 0 && c.err == nil {
+	if c.ours {
+		c.ours, c.writing = false, false
+	}
+	for (len(c.out) == 0 || c.writing) && c.err == nil {
 		c.writable.Wait()
 	}
 	if c.err != nil {
@@ -211,14 +251,19 @@ func (c *Conn) takeOut(calls []*call, bytesMax int) ([]*call, bool) {
 			c.inFlight = append(c.inFlight, k)
 		}
 	}
+	c.ours, c.writing = true, true
 	return calls, true
 }
 
+// readBufferBytes holds most answers, so that one read brings one in.
+const readBufferBytes = 4 << 10
+
 // read is the reader task.
 func (c *Conn) read() {
+	in := bufio.NewReaderSize(patientReader{c}, readBufferBytes)
 	for {
 		// A fresh frame each time: the response's byte fields point into it.
-		frame, err := wire.ReadFrame(patientReader{c}, c.o.FrameBytesMax, nil)
+		frame, err := wire.ReadFrame(in, c.o.FrameBytesMax, nil)
 		if err != nil {
 			c.fail(err)
 			return
@@ -298,6 +343,7 @@ func (c *Conn) fail(err error) {
 		return
 	}
 	c.err = err
+	c.broken.Store(true)
 	sent, unsent := c.inFlight, c.out
 	c.inFlight, c.out = nil, nil
 	c.writable.Broadcast()

@@ -45,8 +45,8 @@ type GroupListener struct {
 	Revoked func(generation int32, partitions []wire.TopicPartition, orderly bool)
 	// Fetched: the group's committed offset was read, -1 for none.
 	Fetched func(tp wire.TopicPartition, offset int64, called, returned env.Instant)
-	// Committed: a commit has ended.
-	Committed func(offsets []CommitOffset, called, returned env.Instant, err error)
+	// Committed: a commit in this generation has ended.
+	Committed func(generation int32, offsets []CommitOffset, called, returned env.Instant, err error)
 }
 
 // CommitOffset is an offset to commit: that of the next record to read.
@@ -178,9 +178,9 @@ func (m *Member) Commit(offsets []CommitOffset, timeout time.Duration) error {
 		return nil
 	}
 	called := m.e.Mono()
-	err := m.commit(offsets, timeout)
+	generation, err := m.commit(offsets, timeout)
 	if m.o.Listener.Committed != nil {
-		m.o.Listener.Committed(offsets, called, m.e.Mono(), err)
+		m.o.Listener.Committed(generation, offsets, called, m.e.Mono(), err)
 	}
 	if err == nil {
 		for _, i := range m.o.Consumer.Interceptors {
@@ -190,7 +190,8 @@ func (m *Member) Commit(offsets []CommitOffset, timeout time.Duration) error {
 	return err
 }
 
-func (m *Member) commit(offsets []CommitOffset, timeout time.Duration) error {
+// commit also tells in which generation it was asked for.
+func (m *Member) commit(offsets []CommitOffset, timeout time.Duration) (generation int32, err error) {
 	req := kmsg.NewPtrOffsetCommitRequest()
 	req.Version, req.Group = 8, m.o.Group
 	m.mu.Lock()
@@ -198,7 +199,7 @@ func (m *Member) commit(offsets []CommitOffset, timeout time.Duration) error {
 	fatal := m.fatal
 	m.mu.Unlock()
 	if fatal != nil {
-		return &Error{API: "OffsetCommit", Err: fatal}
+		return req.Generation, &Error{API: "OffsetCommit", Err: fatal}
 	}
 	for _, o := range offsets {
 		if n := len(req.Topics); n == 0 || req.Topics[n-1].Topic != o.TP.Topic {
@@ -213,17 +214,17 @@ func (m *Member) commit(offsets []CommitOffset, timeout time.Duration) error {
 	}
 	resp, err := m.ask(req, timeout)
 	if err != nil {
-		return fmt.Errorf("commit of group %s: %w", m.o.Group, err)
+		return req.Generation, fmt.Errorf("commit of group %s: %w", m.o.Group, err)
 	}
 	for _, t := range resp.(*kmsg.OffsetCommitResponse).Topics {
 		for _, p := range t.Partitions {
 			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
 				m.heed(err)
-				return fmt.Errorf("commit %s-%d of group %s: %w", t.Topic, p.Partition, m.o.Group, err)
+				return req.Generation, fmt.Errorf("commit %s-%d of group %s: %w", t.Topic, p.Partition, m.o.Group, err)
 			}
 		}
 	}
-	return nil
+	return req.Generation, nil
 }
 
 // Close commits, with AutoCommit, and leaves the group; a static member stays in it until its session ends.

@@ -128,7 +128,7 @@ func onMember(t *testing.T, change func(*client.GroupOptions), body func(t *test
 		o := client.GroupOptions{Group: "g", Topics: []string{"t"}, Session: 3 * time.Second, Consumer: client.ConsumerOptions{Interceptors: []client.ConsumerInterceptor{s}},
 			Listener: client.GroupListener{
 				Revoked: func(_ int32, _ []wire.TopicPartition, orderly bool) { s.revoked = append(s.revoked, orderly) },
-				Committed: func(_ []client.CommitOffset, _, _ env.Instant, err error) {
+				Committed: func(_ int32, _ []client.CommitOffset, _, _ env.Instant, err error) {
 					if err != nil {
 						s.failed++
 					}

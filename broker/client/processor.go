@@ -25,7 +25,7 @@ type ProcessorOptions struct {
 type ProcessorListener struct {
 	Polled         func([]Fetched)
 	Producing      func(tp wire.TopicPartition, in *Consumed, out *Record) func(Result)
-	SendingOffsets func([]CommitOffset) func(error)
+	SendingOffsets func(as GroupMetadata, offsets []CommitOffset) func(error)
 	Ending         func(commit bool) func(Outcome, error)
 }
 
@@ -138,7 +138,7 @@ func (p *Processor) produce(fetched []Fetched) {
 func (p *Processor) sendOffsets(offsets []CommitOffset, as GroupMetadata) error {
 	tell := func(error) {}
 	if p.o.Listener.SendingOffsets != nil {
-		tell = p.o.Listener.SendingOffsets(offsets)
+		tell = p.o.Listener.SendingOffsets(as, offsets)
 	}
 	err := p.t.SendOffsets(offsets, as, p.o.EndMax)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"barnabas/broker/env"
+	"barnabas/broker/purgatory"
 	"barnabas/broker/wire"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -119,7 +120,7 @@ func (r *Runtime[S]) plan() (keys []wire.TopicPartition, deadline env.Instant, o
 }
 
 // something reports whether there is something for the worker to do before its deadline. It is asked by whoever notifies.
-func (r *Runtime[S]) something() bool {
+func (r *Runtime[S]) something(purgatory.Set) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.poked || r.closed {

@@ -72,6 +72,8 @@ type Consumer struct {
 type claim struct {
 	tp wire.TopicPartition
 	id int64
+	// doubtful: it was asked to be gone, and whether it is was not answered.
+	doubtful bool
 }
 
 // New makes a consumer. host is its machine's name. It registers with the first Poll.

@@ -244,6 +244,47 @@ func TestOwnerConflict(t *testing.T) {
 	})
 }
 
+// forgetful is a session that loses its answer to the first deletion of a path, and does something before that is noticed.
+type forgetful struct {
+	zookeeper.Session
+	path string
+	then func()
+}
+
+func (s *forgetful) Delete(path string, version int32) error {
+	err := s.Session.Delete(path, version)
+	if path == s.path && s.then != nil {
+		s.then()
+		s.then, err = nil, zookeeper.ErrConnectionLoss
+	}
+	return err
+}
+
+// Goal: who was not told that its claim is gone does not take another's away when it tries again. Method: the answer to the deletion is lost, and another
+// claims the partition at once.
+func TestAnothersClaimIsLeftAlone(t *testing.T) {
+	inTown(t, func(v *town) {
+		v.topic("t", 2)
+		const path = "/consumers/g/owners/t/1"
+		lossy := &forgetful{path: path, then: func() {
+			if _, _, err := v.session.Create(path, []byte("g_other-0"), zookeeper.Ephemeral); err != nil {
+				t.Error(err)
+			}
+		}}
+		k := v.member(legacy.Options{Topics: []string{"t"}, Retries: 2, Backoff: 100 * time.Millisecond, Open: func(e env.Env, servers []string, ms int32, by env.Instant) (s zookeeper.Session, err error) {
+			lossy.Session, err = zkclient.Open(e, servers, ms, by)
+			return lossy, err
+		}})
+		v.poll(k)
+		v.want("it has both", "*", "t-0:m1 t-1:m1")
+		v.member(legacy.Options{Topics: []string{"t"}}).Poll(10 * time.Millisecond) // another comes, and it has to give up what it has
+		k.Poll(10 * time.Millisecond)
+		if data, _, err := v.session.Get(path, false); err != nil || string(data) != "g_other-0" {
+			t.Errorf("t-1 is %q's: %v", data, err)
+		}
+	})
+}
+
 // Goal: a member reads from what is committed, commits where it stands when it is asked to, from time to time, and before it gives a partition up; what is no offset
 // is an error. Method: offsets written by the test; nothing is fetched, so it stands where it began.
 func TestOffsetsInZooKeeper(t *testing.T) {

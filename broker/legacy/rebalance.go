@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"barnabas/broker/client"
+	"barnabas/broker/env"
 	"barnabas/broker/wire"
 	"barnabas/broker/zookeeper"
 )
@@ -144,7 +145,7 @@ func (k *Consumer) claim(tp wire.TopicPartition) (claim, error) {
 		// The server sends no Stat, or an earlier answer was lost.
 		data, found, e := k.session.Get(path, false)
 		if e == nil && string(data) == k.thread() && found.EphemeralOwner == k.session.ID() {
-			return claim{tp, found.Czxid}, nil
+			return claim{tp: tp, id: found.Czxid}, nil
 		}
 		if e != nil && err == nil {
 			err = e
@@ -153,11 +154,29 @@ func (k *Consumer) claim(tp wire.TopicPartition) (claim, error) {
 	if err != nil {
 		return claim{}, fmt.Errorf("claim %s: %w", tp, err)
 	}
-	return claim{tp, stat.Czxid}, nil
+	return claim{tp: tp, id: stat.Czxid}, nil
 }
 
-// unclaim takes the consumer's name away again. What fails goes with the session, at the latest.
+var markClaimOfAnother = env.NewMark("claim-of-another")
+
+// unclaim takes the consumer's name away again. What fails goes with the session, at the latest. A claim that was taken away before, without
+// an answer, may be another's by now.
+//
+// DEVIATION(ZookeeperConsumerConnector): Kafka's old consumer deletes whatever is there when it tries again, and so its successor's claim.
 func (k *Consumer) unclaim(c claim) error {
+	if c.doubtful {
+		_, found, err := k.session.Get(zookeeper.PathConsumerOwner(k.o.Group, c.tp), false)
+		if err == nil && found.Czxid != c.id {
+			markClaimOfAnother.Hit()
+			return nil
+		}
+		if errors.Is(err, zookeeper.ErrNoNode) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
 	err := k.session.Delete(zookeeper.PathConsumerOwner(k.o.Group, c.tp), zookeeper.AnyVersion)
 	if errors.Is(err, zookeeper.ErrNoNode) {
 		return nil
@@ -198,6 +217,7 @@ func (k *Consumer) release() error {
 			k.o.Listener.Revoking(c.tp)
 		}
 		if err := k.unclaim(c); err != nil {
+			k.owned[0].doubtful = true
 			return err
 		}
 		k.owned = k.owned[1:]

@@ -161,14 +161,19 @@ func (p *Partition) SetMinInsyncReplicas(n int) {
 // enter begins an operation that relies on the role and goes to the log without the lock: the role stays until leave. The caller
 // holds the lock.
 func (p *Partition) enter() error {
-	for p.changing {
-		p.turn.Wait()
-	}
-	if err := p.usable(); err != nil {
+	if err := p.await(); err != nil {
 		return err
 	}
 	p.users++
 	return nil
+}
+
+// await waits until no role change is under way. The caller holds the lock.
+func (p *Partition) await() error {
+	for p.changing {
+		p.turn.Wait()
+	}
+	return p.usable()
 }
 
 // leave ends what enter began. The caller holds the lock.

@@ -18,19 +18,24 @@ import (
 // Errors: NOT_LEADER_OR_FOLLOWER, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH, OFFSET_OUT_OF_RANGE, KAFKA_STORAGE_ERROR.
 // Source: Partition#fetchRecords.
 func (p *Partition) Read(o ReadOptions) (ReadResult, error) {
-	now := p.o.Env.Mono()
-	base, err := p.enterRead(o)
-	if err != nil {
-		return ReadResult{}, p.fail("read", err)
+	news := o.ReplicaID >= 0 && !o.Again
+	var now env.Instant
+	if news {
+		now = p.o.Env.Mono()
 	}
-	res, err := p.readLog(o, base)
-
 	p.mu.Lock()
+	res, found, err := p.beginRead(o)
+	if err == nil && found != nothing {
+		p.users++
+		p.mu.Unlock()
+		res, err = p.readLog(o, res)
+		p.mu.Lock()
+		p.leave()
+	}
 	var told fetchNews
-	if err == nil && o.ReplicaID >= 0 && !o.Again && res.Diverging == nil {
+	if err == nil && news && res.Diverging == nil {
 		told = p.recordFetch(o, res.LogEndOffset, now)
 	}
-	p.leave()
 	p.mu.Unlock()
 	if told.wake {
 		p.o.Notify(p.tp)
@@ -62,14 +67,23 @@ func (p *Partition) ReadOwn(offset int64, bytesMax int32, upper int64) (log.Slic
 	return slice, err
 }
 
-// Available tells for a purgatory how many bytes Read would return now, without recording anything. done reports whether
-// the reader must be answered at once whatever its minimum: an error, or a diverging epoch.
-func (p *Partition) Available(o ReadOptions) (bytes int64, done bool) {
-	base, err := p.enterRead(o)
-	if err != nil {
-		return 0, true
+// Available tells for a purgatory how many bytes Read would return now, without recording anything: 1 if there are any and no more than
+// that is wanted, which saves looking them up. done reports whether the reader must be answered at once whatever its minimum: an error,
+// or a diverging epoch.
+func (p *Partition) Available(o ReadOptions, wanted int64) (bytes int64, done bool) {
+	p.mu.Lock()
+	res, found, err := p.beginRead(o)
+	switch {
+	case err != nil || found == nothing:
+		p.mu.Unlock()
+		return 0, err != nil
+	case found == records && wanted <= 1:
+		p.mu.Unlock()
+		return 1, false
 	}
-	res, err := p.readLog(o, base)
+	p.users++
+	p.mu.Unlock()
+	res, err = p.readLog(o, res)
 	p.mu.Lock()
 	p.leave()
 	p.mu.Unlock()
@@ -77,24 +91,49 @@ func (p *Partition) Available(o ReadOptions) (bytes int64, done bool) {
 	return int64(res.Slice.Len), err != nil || res.Diverging != nil
 }
 
-// enterRead enters the role for a read. The offsets in its result are those of this moment, before the read: an append that
-// comes in between must not keep a follower from being caught up.
-func (p *Partition) enterRead(o ReadOptions) (ReadResult, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err := p.enter(); err != nil {
-		return ReadResult{}, err
+// found is what a read will find, as far as that can be told without the log.
+type found uint8
+
+const (
+	other   found = iota // the log must be asked
+	records              // at least one batch
+	nothing              // the reader is where it may read up to, or wants no bytes: most partitions of most fetches are such
+)
+
+// beginRead checks whether the reader may read. The offsets in its result are those of this moment, before the read: an append that comes
+// in between must not keep a follower from being caught up. If found is nothing, the result is the whole answer. The caller holds the lock.
+func (p *Partition) beginRead(o ReadOptions) (res ReadResult, _ found, err error) {
+	if err = p.await(); err == nil {
+		err = p.checkRole(o.CurrentLeaderEpoch, o.AllowFollower && o.ReplicaID < 0)
 	}
-	err := p.checkRole(o.CurrentLeaderEpoch, o.AllowFollower && o.ReplicaID < 0)
 	if err == nil && o.ReplicaID >= 0 {
 		err = p.checkReplica(o)
 	}
 	if err != nil {
-		p.leave()
-		return ReadResult{}, err
+		return ReadResult{}, other, err
 	}
-	return ReadResult{HighWatermark: p.hw, LogStartOffset: p.log().StartOffset(), LogEndOffset: p.log().EndOffset(),
-		LeaderEpoch: p.leaderEpoch}, nil
+	l := p.log()
+	res = ReadResult{HighWatermark: p.hw, LastStableOffset: l.LastStableOffset(p.hw), LogStartOffset: l.StartOffset(), LogEndOffset: l.EndOffset(),
+		LeaderEpoch: p.leaderEpoch, Config: l.TopicConfig()}
+	return res, p.foretell(o, &res), nil
+}
+
+func (p *Partition) foretell(o ReadOptions, res *ReadResult) found {
+	if o.Offset < res.LogStartOffset || o.Offset > res.LogEndOffset || p.o.Bugs&(bug.LSORace|bug.ReadAboveHW) != 0 {
+		return other
+	}
+	if o.LastFetchedEpoch >= 0 {
+		if diverging, err := p.divergence(o, res.LogStartOffset); err != nil || diverging != nil {
+			return other
+		}
+	}
+	switch {
+	case o.Offset >= res.Bound(o) || o.MaxBytes <= 0 && !o.MinOne:
+		return nothing
+	case o.MinOne:
+		return records
+	}
+	return other
 }
 
 // checkReplica checks that a fetching replica is assigned, and not an earlier life of itself. The caller holds the lock.
@@ -122,7 +161,6 @@ func (p *Partition) checkReplica(o ReadOptions) error {
 
 // readLog does the reading, with no lock.
 func (p *Partition) readLog(o ReadOptions, res ReadResult) (ReadResult, error) {
-	res.LastStableOffset, res.Config = p.log().LastStableOffset(res.HighWatermark), p.log().TopicConfig()
 	if p.o.Bugs.Has(bug.LSORace) && res.LastStableOffset == res.HighWatermark { // nothing is open below it: it is asked for again
 		res.LastStableOffset = p.HighWatermark()
 	}
@@ -137,7 +175,7 @@ func (p *Partition) readLog(o ReadOptions, res ReadResult) (ReadResult, error) {
 		markReadLogOffsetOutOfRange.Hit()
 		return res, fmt.Errorf("offset %d is not in [%d, %d]: %w", o.Offset, res.LogStartOffset, res.LogEndOffset, kerr.OffsetOutOfRange)
 	}
-	upper := res.bound(o)
+	upper := res.Bound(o)
 	if o.ReplicaID < 0 && p.o.Bugs.Has(bug.ReadAboveHW) {
 		upper = res.LogEndOffset
 	}
@@ -155,8 +193,8 @@ func (p *Partition) readLog(o ReadOptions, res ReadResult) (ReadResult, error) {
 	return res, err
 }
 
-// bound is the offset below which the reader may read (FetchIsolation).
-func (r *ReadResult) bound(o ReadOptions) int64 {
+// Bound is the offset below which the reader may read (FetchIsolation).
+func (r *ReadResult) Bound(o ReadOptions) int64 {
 	switch {
 	case o.ReplicaID >= 0:
 		return r.LogEndOffset

@@ -192,7 +192,7 @@ func (s *script) fetch(replica int32) {
 	o := ReadOptions{Offset: s.num("from", 0), MaxBytes: 1 << 20, MinOne: true, CurrentLeaderEpoch: int32(s.num("epoch", -1)),
 		LastFetchedEpoch: int32(s.num("last", -1)), ReplicaID: replica, ReplicaEpoch: s.num("broker-epoch", 200+int64(replica)), Again: s.d.HasArg("again"),
 		LogStartOffset: s.num("start", 0)}
-	bytes, now := s.p.Available(o)
+	bytes, now := s.p.Available(o, 1<<20)
 	r, err := s.p.Read(o)
 	if err != nil {
 		s.say("now=%v%s", now, failure(err))

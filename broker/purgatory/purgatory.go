@@ -45,23 +45,22 @@ func New[K comparable](e env.Env, name string) *Purgatory[K] {
 	return p
 }
 
-// Watch asks ready, and if it says no, registers it under keys and asks again (what changed between the two is not
-// lost), after that once more for each Notify of one of keys, until it says yes or the deadline comes. A deadline that
-// has passed still gets the first question.
+// Watch registers ready under keys, and asks it (what changed before is not lost), after that once more for each Notify of one of keys,
+// until it says yes or the deadline comes. A deadline that has passed still gets the first question. Who can tell at once should do so:
+// a waiter costs more than a question.
 //
-// ready is never asked by two tasks at once. It is called with no lock of the purgatory held, by the caller or by who
-// notifies; it may take partition locks, but must not call Notify for its own keys, nor Cancel.
-func (p *Purgatory[K]) Watch(keys []K, deadline env.Instant, ready func() bool) *Waiter {
+// ready is told which of keys have changed since it was asked last: all of them, the first time. It is never asked by two tasks at once.
+// It is called with no lock of the purgatory held, by the caller or by who notifies; it may take partition locks, but must not call
+// Notify for its own keys, nor Cancel.
+func (p *Purgatory[K]) Watch(keys []K, deadline env.Instant, ready func(changed Set) bool) *Waiter {
 	own := &watch[K]{links: links[K]{purgatory: p}}
 	w := &own.waiter
 	w.room, w.ready = &p.room, ready
-	if ready() {
-		w.state.Store(stateReady)
-		return w
-	}
 	now := p.env.Mono()
 	if deadline <= now {
-		w.state.Store(stateExpired)
+		if w.state.Store(stateExpired); ready(All) {
+			w.state.Store(stateReady)
+		}
 		return w
 	}
 	p.mu.Lock()
@@ -73,8 +72,9 @@ func (p *Purgatory[K]) Watch(keys []K, deadline env.Instant, ready func() bool) 
 	w.timer = entry{at: ceilTick(deadline), waiter: w}
 	p.enter(w, floorTick(now))
 	own.link(keys)
+	w.checking = true
 	p.mu.Unlock()
-	w.check()
+	w.ask(All)
 	return w
 }
 
@@ -84,18 +84,26 @@ func (p *Purgatory[K]) Notify(key K) {
 	if p.waiting.Load() == 0 {
 		return
 	}
-	var few [8]*Waiter
+	var few [8]asking
 	watchers := few[:0]
 	p.mu.Lock()
 	if l := p.lists[key]; l != nil {
 		for n := l.first; n != nil; n = n.next {
-			watchers = append(watchers, n.waiter)
+			if changed, ok := n.waiter.claim(n.place); ok {
+				watchers = append(watchers, asking{n.waiter, changed})
+			}
 		}
 	}
 	p.mu.Unlock()
 	for _, w := range watchers {
-		w.check()
+		w.waiter.ask(w.changed)
 	}
+}
+
+// asking is a question that Notify has the right to ask.
+type asking struct {
+	waiter  *Waiter
+	changed Set
 }
 
 // Waiting is the number of waiters that are neither ready nor past their deadline.

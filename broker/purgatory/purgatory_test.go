@@ -36,7 +36,7 @@ func TestNotifyIsNeverLost(t *testing.T) {
 			}
 		})
 		for want := 1; want <= 3; want++ {
-			w := p.Watch([]string{"a", "b"}, env.Never, func() bool {
+			w := p.Watch([]string{"a", "b"}, env.Never, func(purgatory.Set) bool {
 				mu.Lock()
 				defer mu.Unlock()
 				return value >= want
@@ -60,7 +60,7 @@ func TestDeadlines(t *testing.T) {
 		for _, after := range []time.Duration{1, time.Millisecond, 17500 * time.Microsecond, 400 * time.Millisecond, 9 * time.Second, 10 * time.Minute} {
 			group.Go("waiter", func() {
 				deadline := e.Mono().Add(after)
-				if p.Watch([]int{1}, deadline, func() bool { return false }).Wait() {
+				if p.Watch([]int{1}, deadline, func(purgatory.Set) bool { return false }).Wait() {
 					t.Errorf("after %v: ready", after)
 				}
 				if late := e.Mono().Sub(deadline); late < 0 || late > 2*time.Millisecond {
@@ -70,7 +70,7 @@ func TestDeadlines(t *testing.T) {
 		}
 		group.Wait()
 		asked := 0
-		if p.Watch([]int{1}, e.Mono(), func() bool { asked++; return true }); asked != 1 {
+		if p.Watch([]int{1}, e.Mono(), func(purgatory.Set) bool { asked++; return true }); asked != 1 {
 			t.Errorf("a deadline in the past: asked %d times", asked)
 		}
 		p.Close()
@@ -82,7 +82,7 @@ func TestReadyIsNeverAskedTwiceAtOnce(t *testing.T) {
 	inWorlds(t, 200, func(e env.Env) {
 		p := purgatory.New[int](e, "test")
 		inside, over, asked := false, false, 0
-		ready := func() bool {
+		ready := func(purgatory.Set) bool {
 			if inside || over {
 				t.Errorf("inside %v, over %v", inside, over)
 			}
@@ -118,7 +118,7 @@ func TestClose(t *testing.T) {
 		p := purgatory.New[int](e, "test")
 		group := env.NewGroup(e)
 		for i := range 5 {
-			w := p.Watch([]int{i}, env.Never, func() bool { return false })
+			w := p.Watch([]int{i}, env.Never, func(purgatory.Set) bool { return false })
 			group.Go("waiter", func() {
 				if w.Wait() {
 					t.Error("ready")
@@ -127,7 +127,7 @@ func TestClose(t *testing.T) {
 		}
 		p.Close()
 		group.Wait()
-		if p.Watch([]int{1}, env.Never, func() bool { return false }).Wait() {
+		if p.Watch([]int{1}, env.Never, func(purgatory.Set) bool { return false }).Wait() {
 			t.Error("ready after Close")
 		}
 		if p.Waiting() != 0 {
@@ -143,9 +143,9 @@ func TestIdlePurgatoryDoesNotPoll(t *testing.T) {
 	w.AddNode("b1", func(e env.Env) {
 		p := purgatory.New[int](e, "test")
 		for range 100 { // and what has come and gone leaves nothing behind
-			p.Watch([]int{1}, e.Mono().Add(time.Minute), func() bool { return false }).Cancel()
+			p.Watch([]int{1}, e.Mono().Add(time.Minute), func(purgatory.Set) bool { return false }).Cancel()
 		}
-		p.Watch([]int{1}, env.Never, func() bool { return false }).Wait()
+		p.Watch([]int{1}, env.Never, func(purgatory.Set) bool { return false }).Wait()
 	})
 	w.Start("b1")
 	w.Run(env.Instant(2 * time.Minute))

@@ -29,7 +29,7 @@ func TestRealThreads(t *testing.T) {
 			group.Go("reader", func() {
 				for seen := int64(0); seen < last; {
 					inside := 0 // plain: two tasks in ready at once would be a race
-					w := p.Watch([]int{key, 99}, e.Mono().Add(10*time.Second), func() bool {
+					w := p.Watch([]int{key, 99}, e.Mono().Add(10*time.Second), func(purgatory.Set) bool {
 						inside++
 						return values[key].Load() > seen
 					})
@@ -43,7 +43,7 @@ func TestRealThreads(t *testing.T) {
 		}
 		group.Go("canceller", func() {
 			for range last / 10 {
-				w := p.Watch([]int{key}, e.Mono().Add(time.Duration(key+1)*time.Millisecond), func() bool { return false })
+				w := p.Watch([]int{key}, e.Mono().Add(time.Duration(key+1)*time.Millisecond), func(purgatory.Set) bool { return false })
 				p.Notify(key)
 				if key == 0 {
 					w.Cancel()

@@ -1,6 +1,7 @@
 package purgatory
 
 import (
+	"math"
 	"sync/atomic"
 
 	"barnabas/broker/env"
@@ -9,13 +10,14 @@ import (
 // Waiter is one operation that waits in a purgatory.
 type Waiter struct {
 	room  *room
-	ready func() bool
+	ready func(changed Set) bool
 	state atomic.Uint32 // written under room.mu once the waiter is registered
 
-	checking bool // a task is inside ready
-	again    bool // a Notify came while it was: ask once more
-	expired  bool // the deadline came while it was: go when it comes back
-	cond     env.Cond
+	checking   bool // a task is inside ready, or about to be
+	changed    Set  // of its keys since ready was last asked: if a Notify comes while it is, it is asked once more
+	expired    bool // the deadline came while it was: go when it comes back
+	cancelling int  // tasks in Cancel that wait for checking to end
+	cond       env.Cond
 
 	timer        entry
 	links        interface{ unlink() }
@@ -52,45 +54,65 @@ func (w *Waiter) Cancel() {
 		return
 	}
 	w.room.mu.Lock()
+	w.cancelling++
 	for w.checking {
 		w.sleep()
 	}
+	w.cancelling--
 	if w.state.Load() == stateWaiting {
 		w.finish(stateCancelled)
 	}
 	w.room.mu.Unlock()
 }
 
-// check asks ready, unless somebody is asking already, who then asks again.
-func (w *Waiter) check() {
-	w.room.mu.Lock()
-	defer w.room.mu.Unlock()
+// Set is a set of a waiter's keys, by their places.
+type Set uint64
+
+// All holds every key.
+const All Set = math.MaxUint64
+
+// setSize is how many places a Set tells apart; the last stands for all from there on.
+const setSize = 64
+
+// Has reports whether the key at this place is in the set.
+func (s Set) Has(place int) bool { return s&(1<<min(place, setSize-1)) != 0 }
+
+// claim takes note that a key has changed, and the right to ask ready about it, unless somebody has that right, who then asks again.
+// Called with room.mu held.
+func (w *Waiter) claim(place int) (changed Set, ok bool) {
 	if w.state.Load() != stateWaiting {
-		return
+		return 0, false
 	}
+	w.changed |= 1 << min(place, setSize-1)
 	if w.checking {
-		w.again = true
-		return
+		return 0, false
 	}
-	w.checking = true
+	changed, w.changed, w.checking = w.changed, 0, true
+	return changed, true
+}
+
+// ask asks ready, for which the caller has the right, and gives the right back.
+func (w *Waiter) ask(changed Set) {
 	for {
-		w.again = false
-		w.room.mu.Unlock()
-		ready := w.ready()
+		ready := w.ready(changed)
 		w.room.mu.Lock()
+		if !ready && !w.expired && w.changed != 0 {
+			changed, w.changed = w.changed, 0
+			w.room.mu.Unlock()
+			continue
+		}
 		switch {
 		case ready:
 			w.finish(stateReady)
 		case w.expired:
 			w.finish(stateExpired)
-		case w.again:
-			continue
 		}
-		break
-	}
-	w.checking = false
-	if w.cond != nil {
-		w.cond.Broadcast() // Cancel may be waiting for us
+		w.checking = false
+		if w.cancelling > 0 { // who is in Wait need not hear of a no
+			w.cond.Broadcast()
+		}
+		w.room.mu.Unlock()
+		return
 	}
 }
 
@@ -129,6 +151,7 @@ type list[K comparable] struct {
 type node[K comparable] struct {
 	waiter     *Waiter
 	key        K
+	place      int // of the key among the waiter's
 	prev, next *node[K]
 }
 
@@ -160,7 +183,7 @@ func (o *watch[K]) link(keys []K) {
 			p.lists[key] = l
 		}
 		n := &in.nodes[i]
-		*n = node[K]{waiter: w, key: key, prev: l.last}
+		*n = node[K]{waiter: w, key: key, place: i, prev: l.last}
 		if l.last != nil {
 			l.last.next = n
 		} else {

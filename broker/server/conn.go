@@ -30,6 +30,8 @@ type conn struct {
 	peer   string
 	index  int          // in server.conns, under server.mu
 	used   atomic.Int64 // when the last request came (env.Instant), 0 before
+	gone   atomic.Bool  // dead, for who does not hold mu
+	slow   atomic.Bool  // dead, or muted some time: the reader asks whether to go on
 	in     frameReader
 	out    sender
 	idle   idleClock
@@ -96,6 +98,9 @@ func (c *conn) read() {
 //
 // DEVIATION(KIP-219): requests that were read before the answer that mutes are still obeyed, as replies are not waited for.
 func (c *conn) awaitUnmuted() bool {
+	if !c.slow.Load() {
+		return true
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for !c.dead && !c.draining && c.muted > 0 && c.env.Mono() < c.muted {
@@ -198,13 +203,8 @@ func (c *conn) finish(p promise) bool {
 	if p.reply.wait != nil {
 		p.reply.wait.Wait()
 	}
-	c.mu.Lock()
-	assert.That(c.sending, "INV-SERVER-ONE-SENDER: a reply is sent out of its turn")
-	dead := c.dead
 	var throttle time.Duration
-	c.current = nil
-	c.mu.Unlock()
-	if dead {
+	if c.gone.Load() {
 		p.reply.Abandon()
 	} else {
 		answer := p.reply.Await()
@@ -221,10 +221,12 @@ func (c *conn) finish(p promise) bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	assert.That(c.sending, "INV-SERVER-ONE-SENDER: a reply was sent out of its turn")
 	if throttle > 0 {
 		c.muted = max(c.muted, c.env.Mono().Add(throttle))
+		c.slow.Store(true)
 	}
-	c.sending = false
+	c.sending, c.current = false, nil
 	// The writer waits as a rule, for there is nothing for it to do: waking it for every answer would cost more than the answer.
 	if len(c.pending) > 0 || c.inputEnd || c.dead {
 		c.changed.Broadcast()
@@ -254,6 +256,8 @@ func (c *conn) endInput() {
 func (c *conn) abort() {
 	c.mu.Lock()
 	c.dead = true
+	c.gone.Store(true)
+	c.slow.Store(true)
 	waiting := c.current
 	c.current = nil
 	c.changed.Broadcast()

@@ -10,8 +10,10 @@ import (
 )
 
 const (
-	// readBufferBytes is what a connection reads at once: several small requests, or a large one's beginning.
-	readBufferBytes = 16 << 10
+	// readBufferBytes is what a connection reads at once: several small requests, or a large one's beginning. It begins with
+	// readBufferBytesFirst, which is enough for the requests of most connections.
+	readBufferBytes      = 16 << 10
+	readBufferBytesFirst = 4 << 10
 	// poolBytesMax bounds the buffers that wait for the next large frame, over all connections.
 	poolBytesMax = 32 << 20
 	// poolBufferBytesMin is the smallest buffer made: frames of about the same size should find each other's.
@@ -41,7 +43,7 @@ func (r *frameReader) atBoundary() bool { return !r.inside && r.start == r.end }
 func (r *frameReader) next() ([]byte, error) {
 	r.release()
 	if r.buf == nil {
-		r.buf = make([]byte, readBufferBytes)
+		r.buf = make([]byte, readBufferBytesFirst)
 	}
 	if err := r.fill(4); err != nil {
 		return nil, err
@@ -49,6 +51,11 @@ func (r *frameReader) next() ([]byte, error) {
 	size, err := wire.FrameSize([4]byte(r.buf[r.start:r.start+4]), r.max)
 	if err != nil {
 		return nil, err
+	}
+	if 4+size > len(r.buf) && 4+size <= readBufferBytes {
+		larger := make([]byte, readBufferBytes)
+		r.end = copy(larger, r.buf[r.start:r.end])
+		r.start, r.buf = 0, larger
 	}
 	if 4+size <= len(r.buf) {
 		if err := r.fill(4 + size); err != nil {

@@ -128,7 +128,7 @@ func TestSlicesAreGivenBackWhenClientsVanish(t *testing.T) {
 			}
 			held++
 			deadline := e.Mono().Add(time.Duration(random.IntN(3000)) * time.Microsecond)
-			return server.When(p.Watch([]int32{1}, deadline, func() bool { return false }), func(bool) server.Answer {
+			return server.When(p.Watch([]int32{1}, deadline, func(purgatory.Set) bool { return false }), func(bool) server.Answer {
 				held--
 				return fetched(17, records)
 			}).OrElse(func() {

@@ -108,7 +108,7 @@ func TestRepliesComeInTheOrderOfRequests(t *testing.T) {
 			inFlight++
 			inFlightMost = max(inFlightMost, inFlight)
 			deadline := e.Mono().Add(time.Duration(random.IntN(5000)) * time.Microsecond)
-			return server.When(p.Watch([]int32{id}, deadline, func() bool { return false }), func(ready bool) server.Answer {
+			return server.When(p.Watch([]int32{id}, deadline, func(purgatory.Set) bool { return false }), func(ready bool) server.Answer {
 				if ready {
 					t.Error("ready")
 				}
@@ -146,7 +146,7 @@ func TestInFlightIsBounded(t *testing.T) {
 		handled, open := 0, false
 		b := start(t, e, server.Options{InFlightMax: limit}, func(r *server.Request) server.Reply {
 			handled++
-			return server.When(p.Watch([]int32{1}, env.Never, func() bool { return open }), func(bool) server.Answer {
+			return server.When(p.Watch([]int32{1}, env.Never, func(purgatory.Set) bool { return open }), func(bool) server.Answer {
 				return server.Answer{Message: answer(r)}
 			})
 		})
@@ -257,7 +257,7 @@ func TestHangUpSendsWhatCameBefore(t *testing.T) {
 			switch r.Body.(*kmsg.ControlledShutdownRequest).BrokerID {
 			case 1:
 				deadline := e.Mono().Add(3 * time.Millisecond)
-				return server.When(p.Watch([]int32{1}, deadline, func() bool { return false }), func(bool) server.Answer {
+				return server.When(p.Watch([]int32{1}, deadline, func(purgatory.Set) bool { return false }), func(bool) server.Answer {
 					return server.Answer{Message: answer(r)}
 				})
 			case 2:
@@ -288,7 +288,7 @@ func TestCloseDrains(t *testing.T) {
 		p := purgatory.New[int32](e, "test")
 		b := start(t, e, server.Options{InFlightMax: 10}, func(r *server.Request) server.Reply {
 			deadline := e.Mono().Add(100 * time.Millisecond)
-			return server.When(p.Watch([]int32{1}, deadline, func() bool { return false }), func(bool) server.Answer {
+			return server.When(p.Watch([]int32{1}, deadline, func(purgatory.Set) bool { return false }), func(bool) server.Answer {
 				return server.Answer{Message: answer(r)}
 			})
 		})
@@ -324,7 +324,7 @@ func TestCloseCutsAtTheDeadline(t *testing.T) {
 		p := purgatory.New[int32](e, "test")
 		dropped := false
 		b := start(t, e, server.Options{}, func(r *server.Request) server.Reply {
-			return server.When(p.Watch([]int32{1}, env.Never, func() bool { return false }), func(bool) server.Answer {
+			return server.When(p.Watch([]int32{1}, env.Never, func(purgatory.Set) bool { return false }), func(bool) server.Answer {
 				return server.Answer{Message: answer(r)}
 			}).OrElse(func() { dropped = true })
 		})
@@ -349,7 +349,7 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 		p := purgatory.New[int32](e, "test")
 		b := start(t, e, server.Options{IdleMax: time.Minute}, func(r *server.Request) server.Reply {
 			deadline := e.Mono().Add(3 * time.Minute)
-			return server.When(p.Watch([]int32{1}, deadline, func() bool { return false }), func(bool) server.Answer {
+			return server.When(p.Watch([]int32{1}, deadline, func(purgatory.Set) bool { return false }), func(bool) server.Answer {
 				return server.Answer{Message: answer(r)}
 			})
 		})

@@ -73,6 +73,7 @@ func Judge(h *history.History, o Options) Verdict {
 			p.run()
 		}
 		j.checkGroups()
+		j.checkFencedMembers()
 		j.checkTxns()
 		j.checkFences()
 		j.checkCycles()

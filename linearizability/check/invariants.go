@@ -21,6 +21,7 @@ const (
 	WatermarkOrder = "INV-WATERMARK-ORDER"  // not log start ≤ last stable ≤ high watermark
 	HWMonotonic    = "INV-HW-MONOTONIC"     // a consumer saw the high watermark go back
 	OneOwner       = "INV-GROUP-ONE-OWNER"  // two members of a group own a partition
+	GroupFenced    = "INV-GROUP-FENCED"     // a commit in a generation that is over was taken
 	OffsetKept     = "INV-OFFSET-KEPT"      // a committed offset is lost, or went back
 	OffsetKnown    = "INV-OFFSET-KNOWN"     // a committed offset that nobody committed
 	Processed      = "INV-OFFSET-PROCESSED" // committed, and not read by the members before
@@ -50,7 +51,7 @@ var rank = func() map[string]int {
 	for i, id := range []string{NoLostWrite, ReadDurable, OffsetStable, NoDuplicate, NoPhantom, FailedUnseen, Content,
 		Order, ProducerOrder, BatchWhole, NoSkip, CompactLast, PollMonotonic, ReadBelowHW, Fresh, ListOffsets, LogStart,
 		ReadBelowLSO, TxnAbortedRead, TxnEarlyRead, TxnAtomic, TxnFenced, TxnEndedOnce, TxnAcyclic, ProcessOnce, ProcessAll,
-		ProcessTogether, TotalConstant, TxnIsolated, WatermarkOrder, HWMonotonic, ZKOrder, ZKRead, ZKSession, OneOwner, OffsetKept, OffsetKnown, Processed} {
+		ProcessTogether, TotalConstant, TxnIsolated, WatermarkOrder, HWMonotonic, ZKOrder, ZKRead, ZKSession, OneOwner, GroupFenced, OffsetKept, OffsetKnown, Processed} {
 		m[id] = i
 	}
 	return m
@@ -62,7 +63,7 @@ var anomaly = map[string]string{
 	NoPhantom: "phantom-read", FailedUnseen: "G1a", Content: "corrupt-read", Order: "reordered-write",
 	ProducerOrder: "nonmonotonic-send", BatchWhole: "torn-batch", NoSkip: "poll-skip", CompactLast: "lost-tombstone", PollMonotonic: "nonmonotonic-poll",
 	ReadBelowHW: "precommitted-read", Fresh: "stale-read", ListOffsets: "stale-offset", LogStart: "log-start-back",
-	OneOwner: "two-owners", OffsetKept: "lost-commit", OffsetKnown: "phantom-commit", Processed: "unprocessed-commit",
+	OneOwner: "two-owners", GroupFenced: "zombie-commit", OffsetKept: "lost-commit", OffsetKnown: "phantom-commit", Processed: "unprocessed-commit",
 	TxnAbortedRead: "G1a", TxnEarlyRead: "precommitted-read", ReadBelowLSO: "precommitted-read", TxnAtomic: "torn-transaction",
 	TxnFenced: "zombie-write", TxnEndedOnce: "torn-transaction", TxnAcyclic: "G1c", TxnIsolated: "G0",
 	ProcessOnce: "duplicate-processing", ProcessAll: "lost-processing", ProcessTogether: "torn-transaction", TotalConstant: "total-changed",

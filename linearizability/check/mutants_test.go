@@ -17,6 +17,12 @@ var ofGroups = map[string]func(h *history.History){
 			op.Group, op.Generation, op.Process, op.Outcome = "g", 1, int32(90+i), outcome
 		}
 	},
+	check.GroupFenced: func(h *history.History) {
+		op := extra(h, history.Own)
+		op.Group, op.Generation, op.Process = "g", 2, 91
+		op = extra(h, history.Commit)
+		op.Group, op.Generation, op.Process, op.Offset = "g", 1, 90, 5
+	},
 	check.OffsetKept: func(h *history.History) {
 		op := extra(h, history.Commit)
 		op.Group, op.Offset = "g", 5

@@ -62,6 +62,7 @@ func (o *Oracle) lookLog(at env.Instant, r *Replica, was *seen) {
 	if log == nil {
 		log = &canonical{}
 		o.logs[key], o.latest[tp] = log, log
+		o.registers++
 	}
 	if s.LogEndOffset < was.cursor.offset {
 		o.violated(at, "INV-COMMITTED-KEPT", tp, r.Broker, "broker %d, %s in epoch %d, cut its log to %d although everything below %d was committed",

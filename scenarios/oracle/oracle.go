@@ -69,6 +69,8 @@ type Oracle struct {
 	broken     map[string]bool
 	violations []Violation
 	lossy      bool
+	looked     []looked // what the last look saw, by place in the view
+	registers  int      // changes of registered and of latest so far
 	header     [headerSize]byte
 	buf        []byte // a batch
 }
@@ -141,19 +143,25 @@ func (o *Oracle) Look(v View) {
 	for i := range v.Partitions {
 		o.lookRegistered(v.At, &v.Partitions[i])
 	}
+	if n := len(v.Replicas); len(o.looked) < n {
+		o.looked = append(o.looked, make([]looked, n-len(o.looked))...)
+	}
 	// Leaders first: they are who may extend the canonical log.
 	for i := range v.Replicas {
-		if v.Replicas[i].State.Role == partition.Leader {
-			o.lookReplica(v.At, &v.Replicas[i])
+		if v.Replicas[i].State.Role == partition.Leader && !o.looked[i].same(o, &v.Replicas[i]) {
+			o.lookReplica(v.At, &v.Replicas[i], &o.looked[i])
 		}
 	}
 	for i := range v.Replicas {
-		if v.Replicas[i].State.Role == partition.Follower {
-			o.lookReplica(v.At, &v.Replicas[i])
+		if v.Replicas[i].State.Role == partition.Follower && !o.looked[i].same(o, &v.Replicas[i]) {
+			o.lookReplica(v.At, &v.Replicas[i], &o.looked[i])
 		}
 	}
 	for i := range v.Replicas {
-		o.lookISR(v.At, &v.Replicas[i])
+		if r := &v.Replicas[i]; !o.looked[i].same(o, r) {
+			o.lookISR(v.At, r)
+			o.looked[i].remember(o, r)
+		}
 	}
 }
 
@@ -192,11 +200,13 @@ func (o *Oracle) lookRegistered(at env.Instant, r *Registered) {
 	}
 	now := *r
 	o.registered[r.TP] = &now
+	o.registers++
 }
 
 // lookReplica holds one replica to itself, to what it was, and to the canonical log.
-func (o *Oracle) lookReplica(at env.Instant, r *Replica) {
+func (o *Oracle) lookReplica(at env.Instant, r *Replica, l *looked) {
 	s, tp := &r.State, r.State.TP
+	l.seen = nil
 	if s.Offline {
 		return
 	}
@@ -220,6 +230,7 @@ func (o *Oracle) lookReplica(at env.Instant, r *Replica) {
 	}
 	o.lookLog(at, r, was)
 	was.role, was.epoch, was.hw = s.Role, s.LeaderEpoch, s.HighWatermark
+	l.seen = was
 }
 
 func (o *Oracle) lookLeader(at env.Instant, r *Replica, was *seen) {

@@ -286,9 +286,9 @@ func (m *memberRun) fetched(tp wire.TopicPartition, offset int64, called, return
 	})
 }
 
-func (m *memberRun) committed(offsets []client.CommitOffset, called, returned env.Instant, err error) {
+func (m *memberRun) committed(generation int32, offsets []client.CommitOffset, called, returned env.Instant, err error) {
 	for _, o := range offsets {
-		op := m.op(history.Commit, o.TP, int32(history.None))
+		op := m.op(history.Commit, o.TP, generation)
 		op.Offset, op.Call, op.Return, op.Outcome = o.Offset, int64(called), int64(returned), history.OK
 		if err != nil {
 			op.Outcome, op.Error = history.Unknown, err.Error()

@@ -103,12 +103,12 @@ func (p *processorRun) producing(tp wire.TopicPartition, in *client.Consumed, ou
 	return done
 }
 
-func (p *processorRun) sendingOffsets(offsets []client.CommitOffset) func(error) {
+func (p *processorRun) sendingOffsets(as client.GroupMetadata, offsets []client.CommitOffset) func(error) {
 	var ops []*history.Op
 	var ends []func(history.Outcome, error)
 	for _, o := range offsets {
 		op := p.op(history.Commit, processesPerClient-3)
-		op.Topic, op.Partition, op.Group, op.Offset = o.TP.Topic, o.TP.Partition, p.l.Groups.Group, o.Offset
+		op.Topic, op.Partition, op.Group, op.Generation, op.Offset = o.TP.Topic, o.TP.Partition, p.l.Groups.Group, as.Generation, o.Offset
 		ops = append(ops, &op)
 		ends = append(ends, p.begin(&op))
 	}

@@ -45,13 +45,12 @@ func (m *Mutex) acquire() {
 	}
 }
 
-// Unlock frees the mutex and wakes a waiter. It panics if the mutex is not locked.
+// Unlock frees the mutex and wakes a waiter. It panics if the mutex is not locked. It is no scheduling point: what the task
+// does up to its next one, no other task can tell from having been done under the lock, but by atomics, which have none either.
 func (m *Mutex) Unlock() {
-	if m.s.Dead() {
-		return
+	if !m.s.Dead() {
+		m.release()
 	}
-	m.release()
-	m.s.Point()
 }
 
 func (m *Mutex) release() {
