@@ -73,7 +73,7 @@ load:
 
 // Goal: every ready-made workload is sound, bears its file's name, and its full form reads as the same again.
 func TestReadyMadeWorkloads(t *testing.T) {
-	for _, name := range Names() {
+	for _, name := range append(Names(), calibrateWorkload) {
 		w, err := Read(name, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -269,6 +269,35 @@ func TestCapacitySearch(t *testing.T) {
 	broken := errors.New("broken")
 	if _, _, err := search(o, func(float64) (bool, error) { return false, broken }, never); err != broken {
 		t.Errorf("error is %v", err)
+	}
+}
+
+// Goal: a try that is void is done again, twice, and then counts as failed. Method: a cluster that carries 3,000 a second, beside a neighbour who
+// spoils two tries of three, and one who spoils all.
+func TestCapacityRepeatsWhatIsVoid(t *testing.T) {
+	for name, c := range map[string]struct {
+		every int // of so many tries one is left alone
+		least float64
+	}{"two of three": {3, 2500}, "all": {1 << 30, 0}} {
+		run, n := &load.Run{}, 0
+		repeat := func(rate float64, _ int) error {
+			r := load.Repetition{Mode: "open", Offered: rate, Seconds: 1, Produce: load.NewLatency()}
+			r.Produce.Record(100)
+			if rate > 3000 {
+				r.Blocked = 1
+			}
+			if n++; n%c.every != 0 {
+				r.Void = []string{"other processes used 1.00 cores"}
+			}
+			run.Repetitions = append(run.Repetitions, r)
+			return nil
+		}
+		if err := capacity(run, CapacityOptions{P99: time.Second, Precision: .1}, repeat); err != nil {
+			t.Fatal(err)
+		}
+		if g := run.Goal; g.Rate < c.least || g.Rate > 3000 || (g.Rate > 0) != (c.least > 0) {
+			t.Errorf("%s: %+v after %d tries", name, g, n)
+		}
 	}
 }
 

@@ -50,6 +50,9 @@ func SimulatedCapacity(ctx context.Context, w *Workload, sim SimOptions, o Capac
 	})
 }
 
+// voidAgain is how often a void try is repeated before it counts as failed.
+const voidAgain = 2
+
 // capacity searches; repeat adds a repetition at a rate to the run, or marks it as interrupted.
 func capacity(run *load.Run, o CapacityOptions, repeat func(rate float64, n int) error) (err error) {
 	if o.Start <= 0 {
@@ -67,10 +70,18 @@ func capacity(run *load.Run, o CapacityOptions, repeat func(rate float64, n int)
 	goal := &load.Goal{P99Millis: float64(o.P99) / float64(time.Millisecond)}
 	run.Goal = goal
 	try := func(rate float64) (bool, error) {
-		if err := repeat(rate, len(run.Repetitions)); err != nil || run.Interrupted {
-			return false, err
+		var r *load.Repetition
+		for again := 0; ; again++ {
+			if err := repeat(rate, len(run.Repetitions)); err != nil || run.Interrupted {
+				return false, err
+			}
+			r = &run.Repetitions[len(run.Repetitions)-1]
+			if len(r.Void) == 0 || len(r.Errors) > 0 || r.Blocked > 0 || again == voidAgain {
+				break
+			}
+			o.Say("  void: once more") // a neighbour's noise says nothing of the cluster
 		}
-		why := fails(&run.Repetitions[len(run.Repetitions)-1], o.P99)
+		why := fails(r, o.P99)
 		if why != "" {
 			goal.Note = fmt.Sprintf("%.0f/s failed: %s", rate, why)
 			o.Say("  %s", goal.Note)

@@ -72,7 +72,9 @@ func NewPlan(run *load.Run, w Wish) (*Plan, error) {
 	}
 	cores := w.Cores
 	if cores == 0 {
-		cores = float64(run.Machine.Cores)
+		if cores, err = coresOf(run); err != nil {
+			return nil, err
+		}
 	}
 	p := &Plan{Wish: w, Source: fmt.Sprintf("%s on %s, %s", run.Workload, run.Label, run.Started.Format("2006-01-02")), PerCore: step.cpuPerGB, StepMBs: step.mbs}
 	c := w.Compression
@@ -94,19 +96,36 @@ func NewPlan(run *load.Run, w Wish) (*Plan, error) {
 	if average == 0 {
 		average = w.Peak
 	}
-	add("disk space", "GB", average*c*float64(w.Replication)*w.Retention.Seconds()/1e3, w.DiskGB, fmt.Sprintf("%.0f MB/s kept for %s by every replica", average, w.Retention))
+	add("disk space", "GB", average*c*float64(w.Replication)*w.Retention.Seconds()/1e3, w.DiskGB, fmt.Sprintf("%.0f MB/s kept for %s by every replica", average, hours(w.Retention)))
 	add("network in", "MB/s", in, w.NetworkMBs, "from producers, and to each follower")
 	add("network out", "MB/s", out, w.NetworkMBs, "to followers and consumers")
-	p.solve()
+	if !p.solve() {
+		return nil, fmt.Errorf("more than %d brokers would not carry it: first to run out is %s", brokersMax, p.First)
+	}
 	p.note(run, step)
 	return p, nil
 }
 
+// coresOf is how many cores each broker that was measured had.
+func coresOf(run *load.Run) (float64, error) {
+	if run.World != "sim" {
+		return float64(run.Machine.Cores), nil
+	}
+	_, profile, _ := strings.Cut(run.Settings, "\n---\n")
+	p, err := ParseProfile("the record's profile", []byte(profile))
+	if err != nil {
+		return 0, err
+	}
+	return float64(p.Machine.Cores), nil
+}
+
+const brokersMax = 100_000
+
 // solve finds the number of brokers: enough for each resource with its headroom when as many are down as may be. Disk space does
-// not move with a lost broker; load does.
-func (p *Plan) solve() {
+// not move with a lost broker; load does. It is false when no number of brokers is enough.
+func (p *Plan) solve() (enough bool) {
 	w := p.Wish
-	for n := max(1, w.Replication); ; n++ {
+	for n := max(1, w.Replication); !enough && n <= brokersMax; n++ {
 		lost := w.LoseBrokers
 		if lost == 0 && w.Zones > 1 {
 			lost = (n + w.Zones - 1) / w.Zones
@@ -117,7 +136,7 @@ func (p *Plan) solve() {
 		if n-lost < 1 || n < w.Zones {
 			continue
 		}
-		enough := true
+		enough = true
 		for i := range p.Resources {
 			r := &p.Resources[i]
 			left := float64(n - lost)
@@ -128,15 +147,13 @@ func (p *Plan) solve() {
 			r.Brokers = int(math.Ceil(r.Need / r.Each / (1 - w.Headroom)))
 			enough = enough && r.UsedBad <= 1-w.Headroom+1e-9
 		}
-		if enough || n > 100_000 {
-			p.Brokers, p.Survives = n, lost
-			break
-		}
+		p.Brokers, p.Survives = n, lost
 	}
 	sort.SliceStable(p.Resources, func(i, j int) bool { return p.Resources[i].UsedBad > p.Resources[j].UsedBad })
 	if len(p.Resources) > 0 {
 		p.First = p.Resources[0].Name
 	}
+	return enough
 }
 
 func (p *Plan) note(run *load.Run, s step) {
@@ -163,6 +180,11 @@ func (p *Plan) note(run *load.Run, s step) {
 	}
 }
 
+// hours writes whole hours as such, and not as 72h0m0s.
+func hours(d time.Duration) string {
+	return strings.TrimSuffix(strings.TrimSuffix(d.String(), "0s"), "0m")
+}
+
 func (w Wish) check() error {
 	for _, r := range []struct {
 		name      string
@@ -171,7 +193,8 @@ func (w Wish) check() error {
 	}{
 		{"peak", w.Peak, 1e-6, 1e9}, {"headroom", w.Headroom, 0, 0.95}, {"replication", float64(w.Replication), 1, 100},
 		{"zones", float64(w.Zones), 1, 100}, {"fan-out", w.Fanout, 0, 1e4}, {"lose", float64(w.LoseBrokers), 0, 1000}, {"average", w.Average, 0, w.Peak},
-		{"compression", w.Compression, 0, 10},
+		{"compression", w.Compression, 0, 10}, {"retention (hours)", w.Retention.Hours(), 0, 1e6}, {"p99 (ms)", float64(w.P99) / 1e6, 0, 1e7}, {"cores", w.Cores, 0, 1e5},
+		{"disk", w.DiskGB, 0, 1e9}, {"disk-write", w.DiskMBs, 0, 1e9}, {"network", w.NetworkMBs, 0, 1e9},
 	} {
 		if !(r.v >= r.low && r.v <= r.high) {
 			return fmt.Errorf("%s %g is not within %g and %g", r.name, r.v, r.low, r.high)
@@ -228,12 +251,12 @@ func firstDocument(settings string) string {
 func (p *Plan) Text() string {
 	var b strings.Builder
 	w := p.Wish
-	fmt.Fprintf(&b, "For %.4g MB/s at the peak, %d replicas, read %.3g times, kept for %s, with %.0f %% free:\n", w.Peak, w.Replication, w.Fanout, w.Retention, 100*w.Headroom)
+	fmt.Fprintf(&b, "For %s MB/s at the peak, %d replicas, read %.3g times, kept for %s, with %.0f %% free:\n", load.Number(w.Peak), w.Replication, w.Fanout, hours(w.Retention), 100*w.Headroom)
 	fmt.Fprintf(&b, "\n  %d brokers, of which %d may be down.  First to run out: %s.\n\n", p.Brokers, p.Survives, p.First)
 	fmt.Fprintf(&b, "  %-13s %12s %12s %9s %12s  %s\n", "", "needed", "a broker has", "used", "used, some", "")
 	fmt.Fprintf(&b, "  %-13s %12s %12s %9s %12s  %s\n", "resource", "in all", "", "", "down", "why")
 	for _, r := range p.Resources {
-		fmt.Fprintf(&b, "  %-13s %7.4g %-4s %7.4g %-4s %7.0f %% %10.0f %%  %s\n", r.Name, r.Need, r.Unit, r.Each, r.Unit, 100*r.Used, 100*r.UsedBad, r.Why)
+		fmt.Fprintf(&b, "  %-13s %7s %-5s %7s %-5s %6.0f %% %10.0f %%  %s\n", r.Name, load.Number(r.Need), r.Unit, load.Number(r.Each), r.Unit, 100*r.Used, 100*r.UsedBad, r.Why)
 	}
 	fmt.Fprintf(&b, "\nMeasured: %s.\n", p.Source)
 	for _, n := range p.Notes {

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -136,7 +138,25 @@ func TestPlanIsArithmetic(t *testing.T) {
 	if _, err := NewPlan(measuredRun(t), wish); err != errNoStep {
 		t.Errorf("a goal that nothing keeps: %v", err)
 	}
-	wish.P99, wish.Headroom = 0, 2
+	wish.P99 = 0
+	simulated := measuredRun(t)
+	profile, err := ReadProfile("three-zones")
+	if err != nil {
+		t.Fatal(err)
+	}
+	simulated.World, simulated.Settings = "sim", simulated.Settings+"---\n"+profile.YAML()
+	if p, err := NewPlan(simulated, wish); err != nil || !slices.ContainsFunc(p.Resources, func(r Resource) bool { return r.Name == "CPU" && r.Each == float64(profile.Machine.Cores) }) {
+		t.Errorf("a simulated broker does not have its profile's %d cores, but this machine's: %+v, %v", profile.Machine.Cores, p, err)
+	}
+	for name, spoil := range map[string]func(*Wish){"retention": func(w *Wish) { w.Retention = -time.Hour }, "disk": func(w *Wish) { w.DiskGB = -1 }, "cores": func(w *Wish) { w.Cores = -1 },
+		"p99": func(w *Wish) { w.P99 = -1 }, "more than 100000 brokers": func(w *Wish) { w.Peak = 1e9 }} {
+		bad := wish
+		spoil(&bad)
+		if _, err := NewPlan(measuredRun(t), bad); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	wish.Headroom = 2
 	if _, err := NewPlan(measuredRun(t), wish); err == nil {
 		t.Error("a headroom of 200 % was planned")
 	}

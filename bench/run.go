@@ -150,7 +150,10 @@ func micros(us int64) string {
 	if us < 10_000 {
 		return fmt.Sprintf("%d µs", us)
 	}
-	return fmt.Sprintf("%.1f ms", float64(us)/1000)
+	if us < 1e6 {
+		return fmt.Sprintf("%.1f ms", float64(us)/1000)
+	}
+	return fmt.Sprintf("%.2f s", float64(us)/1e6)
 }
 
 // measure does one repetition at one rate.

@@ -36,6 +36,9 @@ const fire = (type, x, y, more) => lane.dispatchEvent(new (type === 'wheel' ? Wh
 seen.push('opened ' + range.textContent);
 fire('wheel', 600, 100, { deltaY: -1 }); seen.push('zoomed ' + range.textContent);
 document.getElementById('all').click(); seen.push('whole ' + range.textContent);
+const touch = (type, id, x) => lane.dispatchEvent(new PointerEvent(type, { pointerId: id, pointerType: 'touch', clientX: lane.getBoundingClientRect().left + x, clientY: 300, bubbles: true }));
+touch('pointerdown', 1, 500); touch('pointerdown', 2, 600); touch('pointermove', 2, 700); touch('pointerup', 2, 700); const pinched = range.textContent; touch('pointermove', 1, 400); touch('pointerup', 1, 400);
+seen.push('pinched ' + (pinched !== '0.0s to 24.480s of 24.480s') + ', moved ' + (range.textContent !== pinched)); document.getElementById('all').click();
 let tips = new Set(); for (let y = 20; y < lane.offsetHeight; y += 2) { fire('mousemove', GUTTERX(6), y); const tip = document.getElementById('tip'); if (tip.style.display === 'block') tips.add(tip.textContent); }
 function GUTTERX(t) { return 118 + t / 24.48 * (lane.clientWidth - 130); }
 seen.push('tips ' + [...tips].join(' | '));
@@ -57,7 +60,7 @@ document.body.append(Object.assign(document.createElement('pre'), { id: 'seen', 
 		t.Skipf("chromium does not run here: %v", err)
 	}
 	_, seen, _ := strings.Cut(string(dump), `<pre id="seen">`)
-	for _, want := range []string{"opened 4.0s to 10.0s of 24.480s", "zoomed", "whole 0.0s to 24.480s", "crash node=1 for=5s", "b1 is down since", "leader 1 in epoch 0", "p1 produce t-0 #42", "named by the violation", "b1 → b2\n6.000s partition", "violation 7.6s to 9.6s", "unknown shown true, hidden among ok true, found true, lost true", "filtered true"} {
+	for _, want := range []string{"opened 4.0s to 10.0s of 24.480s", "zoomed", "whole 0.0s to 24.480s", "pinched true, moved true", "crash node=1 for=5s", "b1 is down since", "leader 1 in epoch 0", "p1 produce t-0 #42", "named by the violation", "b1 → b2\n6.000s partition", "violation 7.6s to 9.6s", "unknown shown true, hidden among ok true, found true, lost true", "filtered true"} {
 		if !strings.Contains(seen, want) {
 			t.Errorf("no %q in what was seen:\n%s", want, seen[:min(len(seen), 1500)])
 		}

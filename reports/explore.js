@@ -4,7 +4,7 @@ const RUN = DATA.run, NS = 1e3; // everything below is in microseconds of virtua
 const END = Math.max(RUN.virtual_ns / NS * 1.02, 1); // a little room behind the end
 const BROKER = ['#0072B2', '#E69F00', '#009E73', '#CC79A7', '#56B4E9', '#D55E00', '#B8A800', '#777777'];
 const OUTCOME = { ok: '#0072B2', failed: '#8a939b', unknown: '#D55E00' };
-const GUTTER = 118, FONT = 'system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif';
+const GUTTER = innerWidth < 640 ? 88 : 118, FONT = 'system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif';
 const $ = id => document.getElementById(id);
 const lanes = $('lanes'), map = $('map'), tip = $('tip');
 const secs = us => (us / 1e6).toFixed(us % 1e5 ? 3 : 1) + 's';
@@ -242,7 +242,7 @@ function drawMap() {
     });
   });
   g.globalAlpha = 1;
-  text(g, 'operations', GUTTER - 10, 20, '#1b1f24', 'right'); text(g, 'a second, to ' + most * 10, GUTTER - 10, 34, '#6b7680', 'right', '10px ' + FONT);
+  text(g, 'operations', GUTTER - 10, 20, '#1b1f24', 'right'); text(g, 'up to ' + most * 10 + '/s', GUTTER - 10, 34, '#6b7680', 'right', '10px ' + FONT);
   faults.forEach(f => { if (f.outcome === 'applied') { g.fillStyle = '#c9713a'; g.fillRect(full(f.from), h - 3, Math.max(1.5, full(f.to) - full(f.from)), 3); } });
   broken.slice(0, 12).forEach(v => { g.fillStyle = '#b3000c'; g.fillRect(full(v.at) - 1, 0, 2, h); });
   if (from > 0 || to < END) {
@@ -321,6 +321,21 @@ lanes.addEventListener('mousemove', e => {
 });
 lanes.addEventListener('mouseleave', () => { tip.style.display = 'none'; });
 lanes.addEventListener('dblclick', e => zoom(0.2, time(e.offsetX)));
+// On a touch screen one finger moves, two keep what is under them, and a tap tells like the pointer does.
+const fingers = new Map();
+lanes.addEventListener('pointerdown', e => { if (e.pointerType === 'touch') fingers.set(e.pointerId, e.offsetX); });
+lanes.addEventListener('pointermove', e => {
+  if (!fingers.has(e.pointerId)) return;
+  const was = [...fingers.values()], wide = width - GUTTER - 12;
+  fingers.set(e.pointerId, e.offsetX);
+  const now = [...fingers.values()];
+  tip.style.display = 'none';
+  if (now.length === 1) { const d = (was[0] - now[0]) / wide * (to - from); view(from + d, to + d); return; }
+  if (now.length > 2 || Math.abs(now[1] - now[0]) < 8) return;
+  const a = time(was[0]), w = (time(was[1]) - a) / (now[1] - now[0]) * wide, left = a - (now[0] - GUTTER) / wide * w;
+  if (w > 0) view(left, left + w);
+});
+['pointerup', 'pointercancel'].forEach(type => window.addEventListener(type, e => fingers.delete(e.pointerId)));
 const fromMap = e => (e.offsetX - GUTTER) / (width - GUTTER - 12) * END;
 map.addEventListener('mousedown', e => { const w = to - from < END ? to - from : END / 10; view(fromMap(e) - w / 2, fromMap(e) + w / 2); });
 map.addEventListener('mousemove', e => { if (e.buttons === 1) { const w = to - from; view(fromMap(e) - w / 2, fromMap(e) + w / 2); } });
@@ -347,7 +362,7 @@ if (broken.length) {
 [['#f2b187', 'fault, and whom it strikes'], ['#a4501f', 'link cut'], ['#e0a472', 'link hampered'], ['#e9c46a', 'paused'], [OUTCOME.ok, 'ok'], [OUTCOME.failed, 'failed'], [OUTCOME.unknown, 'unknown'], ['#b3000c', 'named by the violation']].forEach(([c, s]) => {
   const e = element('span'), i = element('i'); i.style.background = c; e.append(i, s); $('legend').append(e);
 });
-$('legend').append(element('span', 'partitions: a row a broker, strong while it leads (e: epoch), pale while in the ISR'), element('span', 'wheel zooms, drag moves, double click dives, + − 0 ← →'));
+$('legend').append(element('span', 'partitions: a row a broker, strong while it leads (e: epoch), pale while in the ISR'), element('span', 'wheel or two fingers zoom, drag moves, double click dives, + − 0 ← →'));
 
 function table(title, list) {
   const s = element('section'), t = element('table'), head = element('tr');

@@ -61,13 +61,14 @@ type Run struct {
 	Events    uint64        `json:"events"`
 	Virtual   time.Duration `json:"virtual_ns"`
 	Wall      time.Duration `json:"wall_ns"`
-	HealedAt  time.Duration `json:"healed_at_ns"` // faults over
-	Converged time.Duration `json:"converged_ns"` // from HealedAt until leaders, ISR and lag were well; -1 never
-	Settings  []Setting     `json:"settings"`     // cluster, topic, workload, as drawn
-	Counts    Counts        `json:"counts"`       // what the clients did
-	Faults    []Fault       `json:"faults"`       // the schedule, as it played
-	Fired     []FaultCount  `json:"fault_counts"` // per kind, sorted
-	Failures  []Failure     `json:"violations"`   // every broken invariant
+	HealedAt  time.Duration `json:"healed_at_ns"`       // faults over
+	Converged time.Duration `json:"converged_ns"`       // from HealedAt until leaders, ISR and lag were well; -1 never
+	Settings  []Setting     `json:"settings"`           // cluster, topic, workload, as drawn
+	Counts    Counts        `json:"counts"`             // what the clients did
+	Schedule  string        `json:"schedule,omitempty"` // digest of the schedule file beside the record, to know it from an edited one
+	Faults    []Fault       `json:"faults"`             // the schedule, as it played
+	Fired     []FaultCount  `json:"fault_counts"`       // per kind, sorted
+	Failures  []Failure     `json:"violations"`         // every broken invariant
 	Stack     string        `json:"stack,omitempty"`
 	Leaders   []Leadership  `json:"leadership"`         // every change, in order
 	Nodes     []NodeChange  `json:"nodes"`              // every change, in order

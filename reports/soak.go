@@ -366,7 +366,7 @@ func (s *Soak) Markdown(w io.Writer) error {
 	}
 	b.WriteString("\n")
 	if len(s.Failures) > 0 {
-		b.WriteString("\n| | broken | scenario | runs | seeds | replay |\n|---|---|---|---:|---|---|\n")
+		b.WriteString("\n| | broken | scenario | runs | seeds | replay, from the directory of this report |\n|---|---|---|---:|---|---|\n")
 		for _, f := range s.Failures {
 			replay := f.Note
 			if f.Standing != StandingGone {

@@ -115,7 +115,7 @@ td.n, td.seeds { white-space:nowrap } td .tag { white-space:nowrap } a { color:#
 {{if .Unfired}}<section><div class="violation"><b>Planned and never fired:</b> {{range .Unfired}}<code>{{.}}</code> {{end}}. A fault that hits nothing proves nothing.</div></section>{{end}}
 {{if .Failures}}<h2>Failures, by what broke where</h2>
 <section><table>
-<tr><th></th><th>Broken</th><th>Scenario</th><th class="n">Runs</th><th>Seeds</th><th>Since</th><th>Run it again</th></tr>
+<tr><th></th><th>Broken</th><th>Scenario</th><th class="n">Runs</th><th>Seeds</th><th>Since</th><th>Run it again, from this page’s directory</th></tr>
 {{range .Failures}}<tr><td><span class="tag {{.Standing}}">{{.Standing}}</span></td>
 <td><b>{{.Broken}}</b>{{if .Top}} <code>{{.Top}}</code>{{end}}<br><span class="small">{{short .Reason}}{{if .Note}} — {{.Note}}{{end}}</span></td><td>{{.Scenario}}</td><td class="n">{{.Count}}</td><td>{{seeds .Seeds}}</td><td class="small">{{.Since}}</td>
 <td>{{if ne .Standing "gone"}}<code>{{.Replay}}</code>{{if .Dir}}<br><a href="{{.Dir}}/timeline.html">timeline</a> · <a href="{{.Dir}}/report.html">report</a> · <a href="{{.Dir}}/schedule.txt">schedule</a>{{end}}{{end}}</td></tr>

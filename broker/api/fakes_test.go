@@ -262,6 +262,7 @@ type fakePartition struct {
 	err       error // of everything
 	notify    func()
 	recorded  []int64 // offsets that replicas were recorded at
+	asked     int     // how often Available was
 	slicesOut int
 
 	followerStart int64
@@ -349,7 +350,10 @@ func (p *fakePartition) Read(o partition.ReadOptions) (partition.ReadResult, err
 	return res, nil
 }
 
-func (p *fakePartition) Available(o partition.ReadOptions, _ int64) (int64, bool) {
+func (p *fakePartition) Available(o partition.ReadOptions, wanted int64) (int64, bool) {
+	if p.asked++; wanted <= 1 && p.err == nil && o.Offset < p.hw {
+		return 1, false
+	}
 	res, err := p.Read(o)
 	res.Slice.Done()
 	return int64(res.Slice.Len), err != nil || res.Diverging != nil

@@ -133,6 +133,61 @@ func TestFetchMinBytes(t *testing.T) {
 	})
 }
 
+// Goal: a fetch that waits costs what has changed, not what it is about. Method: of three partitions one moves on several times, too
+// little for min_bytes; the others are asked when the wait begins and not again, and yet what they hold counts in the end.
+func TestFetchAsksWhatHasChanged(t *testing.T) {
+	onDesk(t, 5, func(d *desk) {
+		d.addTopic("t", topicID(1), 3)
+		size := int32(len(fill(d, "t", 0, 1, "0123456789")))
+		req := fetch(12, "t", topicID(1), 0, 0, 0)
+		req.MinBytes, req.MaxWaitMillis = 4*size, 10_000
+		id := d.send(req)
+		mine := d.conn
+		d.conn = d.dial()
+		d.e.Sleep(50 * time.Millisecond)
+		first, quiet := d.at("t", 1).asked, d.at("t", 0).asked
+		for range 3 {
+			fill(d, "t", 1, 1, "0123456789")
+		}
+		d.conn = mine
+		if resp := d.receive(req, id).(*kmsg.FetchResponse); len(resp.Topics[0].Partitions[0].RecordBatches) != int(size) || len(resp.Topics[0].Partitions[1].RecordBatches) != 3*int(size) {
+			t.Error("not the records of both")
+		}
+		if again := d.at("t", 1).asked - first; again < 3 {
+			t.Errorf("the partition that moved on was asked %d times", again)
+		}
+		if a, b := d.at("t", 0).asked, d.at("t", 2).asked; a != quiet || b != quiet {
+			t.Errorf("those that did not were asked %d and %d times, %d of them before the others moved", a, b, quiet)
+		}
+	})
+}
+
+// Goal: a consumer in a gap that compaction left at the end of a log waits as one at the end does, instead of asking again and again.
+// Method: the high watermark stands behind the last batch; a fetch from between them takes its whole time, and gets what comes meanwhile.
+func TestFetchWaitsInAGapAtTheEnd(t *testing.T) {
+	onDesk(t, 5, func(d *desk) {
+		d.addTopic("t", topicID(1), 1)
+		fill(d, "t", 0, 3, "0123456789")
+		p := d.at("t", 0)
+		p.batches = nil
+		req := fetch(12, "t", topicID(1), 1)
+		began := d.e.Mono()
+		resp := do[*kmsg.FetchResponse](d, req)
+		if waited := d.e.Mono().Sub(began); waited < 500*time.Millisecond || len(resp.Topics[0].Partitions[0].RecordBatches) != 0 {
+			t.Errorf("answered after %s with %d bytes", waited, len(resp.Topics[0].Partitions[0].RecordBatches))
+		}
+		id := d.send(req)
+		mine := d.conn
+		d.conn = d.dial()
+		d.e.Sleep(50 * time.Millisecond)
+		fill(d, "t", 0, 1, "0123456789")
+		d.conn = mine
+		if resp := d.receive(req, id).(*kmsg.FetchResponse); len(resp.Topics[0].Partitions[0].RecordBatches) == 0 {
+			t.Error("did not get what came")
+		}
+	})
+}
+
 // max_bytes bounds the response over all partitions, but the first batch comes in any case.
 func TestFetchMaxBytes(t *testing.T) {
 	onDesk(t, 1, func(d *desk) {

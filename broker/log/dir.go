@@ -20,6 +20,8 @@ type logDir struct {
 	health *health
 	meta   Meta
 	clean  bool // it was shut down cleanly
+	// foreign says that somebody else has written meta.properties: a broker of Apache Kafka's.
+	foreign bool
 	// suspect says that it failed in an earlier life of this boot, doubted that it failed in this one.
 	suspect  bool
 	doubting env.Mutex
@@ -112,6 +114,7 @@ func (d *logDir) open() (in inDir, err error) {
 	if d.meta, err = parseMeta(data); err != nil {
 		return in, fmt.Errorf("%s: %w", path.Join(d.path, metaFile), err)
 	}
+	d.foreign = !bytes.Equal(data, d.meta.encode())
 	return in, nil
 }
 

@@ -59,6 +59,12 @@ func (l *Log) load(o Options) (Recovery, error) {
 	}
 	l.cleaned.Store(o.Cleaned)
 	files, created, err := l.openDir()
+	if err == nil && o.foreign {
+		var renewed bool
+		if renewed, err = l.renew(files); renewed && err == nil {
+			files, created, err = l.openDir()
+		}
+	}
 	if err != nil {
 		return Recovery{}, l.fail("open", err)
 	}

@@ -28,6 +28,7 @@ type Options struct {
 	StartOffset          int64 // LogStartOffset, says the checkpoint
 	Cleaned              int64 // the cleaner has been up to here, says the checkpoint
 	CleanShutdown        bool  // nothing needs recovery
+	foreign              bool  // somebody else has written in the directory, see renew.go
 	rewrite              bool  // what is recovered is written over itself, see doubt.go
 	Bugs                 bug.Set
 	ProducerIDExpiration time.Duration // 0: Kafka's default of one day

@@ -196,7 +196,7 @@ func (m *Manager) loadLogs(d *logDir, tps []wire.TopicPartition, said saidOffset
 		}
 		tp := tps[i]
 		l, r, err := Open(m.env, m.options(d, tp, Options{
-			Config: m.cfg.Topic, RecoveryPoint: said.recoveryPoints[tp], StartOffset: said.starts[tp], Cleaned: said.cleaned[tp], CleanShutdown: d.clean, rewrite: d.suspect,
+			Config: m.cfg.Topic, RecoveryPoint: said.recoveryPoints[tp], StartOffset: said.starts[tp], Cleaned: said.cleaned[tp], CleanShutdown: d.clean, rewrite: d.suspect, foreign: d.foreign,
 		}))
 		if err == nil && !m.holdFirst(&held{log: l, dir: d, hw: -1}) {
 			l.abandon()

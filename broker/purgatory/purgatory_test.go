@@ -52,6 +52,85 @@ func TestNotifyIsNeverLost(t *testing.T) {
 	})
 }
 
+// Goal: who gives up while ready is being asked waits for its answer, and no longer. Method: Cancel comes in the middle of a question that
+// is answered with no, and nothing else would end the wait.
+func TestCancelWaitsForTheQuestion(t *testing.T) {
+	inWorlds(t, 20, func(e env.Env) {
+		p := purgatory.New[int](e, "test")
+		asked, inside := 0, false
+		w := p.Watch([]int{1}, env.Never, func(purgatory.Set) bool {
+			if asked++; asked > 1 {
+				inside = true
+				e.Sleep(time.Millisecond)
+				inside = false
+			}
+			return false
+		})
+		group := env.NewGroup(e)
+		group.Go("notifier", func() { p.Notify(1) })
+		for !inside {
+			e.Sleep(10 * time.Microsecond)
+		}
+		if w.Cancel(); inside || asked != 2 {
+			t.Errorf("inside %v, asked %d times", inside, asked)
+		}
+		group.Wait()
+		if w.Wait() || p.Waiting() != 0 {
+			t.Error("still there")
+		}
+		p.Close()
+	})
+}
+
+// Goal: ready hears which keys have changed since it was asked last: every one of them, and, below the 64th, no other. Method: keys
+// on both sides of the 64th are notified, some while ready is being asked.
+func TestReadyHearsWhatChanged(t *testing.T) {
+	inWorlds(t, 50, func(e env.Env) {
+		p := purgatory.New[int](e, "test")
+		keys := make([]int, 70)
+		for i := range keys {
+			keys[i] = i
+		}
+		told := make([]int, len(keys))
+		asked := 0
+		w := p.Watch(keys, env.Never, func(changed purgatory.Set) bool {
+			if asked++; asked == 1 {
+				if changed != purgatory.All {
+					t.Errorf("first asked about %x", changed)
+				}
+				return false
+			}
+			for i := range keys {
+				if changed.Has(i) {
+					told[i]++
+				}
+			}
+			e.Sleep(time.Microsecond)
+			return told[66] >= 2
+		})
+		group := env.NewGroup(e)
+		for _, key := range []int{3, 62, 3} {
+			group.Go("notifier", func() { p.Notify(key) })
+		}
+		group.Wait()
+		e.Sleep(time.Millisecond)
+		if told[3] < 1 || told[3] > 2 || told[62] != 1 {
+			t.Errorf("told %d times of key 3, and %d of 62", told[3], told[62])
+		}
+		for i, n := range told {
+			if n > 0 && i != 3 && i != 62 {
+				t.Errorf("told of key %d, which has not changed", i)
+			}
+		}
+		p.Notify(66)
+		p.Notify(69)
+		if !w.Wait() || told[63] != 2 || told[66] != 2 {
+			t.Errorf("keys from the 64th on, which share a place: told %d and %d times", told[63], told[66])
+		}
+		p.Close()
+	})
+}
+
 // Without a notification a waiter goes at its deadline, not before it and at most a tick after.
 func TestDeadlines(t *testing.T) {
 	inWorlds(t, 20, func(e env.Env) {

@@ -66,8 +66,6 @@ type Batch []byte
 // Errors: ErrPartial when buf ends before the batch (also when buf is empty); CORRUPT_MESSAGE for an impossible length
 // or magic; UNSUPPORTED_FOR_MESSAGE_FORMAT for magic 0 and 1.
 //
-// DEVIATION(KIP-98): Kafka reads segments of magic 0 and 1; a log of ours that holds them is not opened.
-//
 // Source: ByteBufferLogInputStream#nextBatch.
 func Next(buf []byte) (b Batch, rest []byte, err error) {
 	size, err := Size(buf)

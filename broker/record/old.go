@@ -37,6 +37,18 @@ const OldUnpackedBytesMax = 64 << 20
 // IsOld says that buf begins with a message of magic 0 or 1.
 func IsOld(buf []byte) bool { return len(buf) > atMagic && buf[atMagic] <= 1 }
 
+// OldSize is the whole size of the message of magic 0 or 1 that buf begins with, as it says. Errors: ErrPartial, CORRUPT_MESSAGE.
+func OldSize(buf []byte) (int64, error) {
+	if len(buf) < LogOverhead {
+		return 0, ErrPartial
+	}
+	size := int64(int32(binary.BigEndian.Uint32(buf[atLength:])))
+	if size < sizeV0 {
+		return 0, fmt.Errorf("message of %d bytes, the least possible is %d: %w", size, sizeV0, kerr.CorruptMessage)
+	}
+	return size + LogOverhead, nil
+}
+
 // oldMessage is one whole message, from its offset on.
 type oldMessage []byte
 
@@ -57,14 +69,10 @@ func (m oldMessage) timestamp() int64 {
 
 // nextOld cuts the first message off buf. Errors: ErrPartial, CORRUPT_MESSAGE (size, magic, CRC).
 func nextOld(buf []byte) (m oldMessage, rest []byte, err error) {
-	if len(buf) < LogOverhead {
-		return nil, buf, ErrPartial
+	end, err := OldSize(buf)
+	if err != nil {
+		return nil, buf, err
 	}
-	size := int64(int32(binary.BigEndian.Uint32(buf[atLength:])))
-	if size < sizeV0 {
-		return nil, buf, fmt.Errorf("message of %d bytes, the least possible is %d: %w", size, sizeV0, kerr.CorruptMessage)
-	}
-	end := size + LogOverhead
 	if end > int64(len(buf)) {
 		return nil, buf, ErrPartial
 	}

@@ -125,6 +125,7 @@ func TestInteropBenchRefuses(t *testing.T) {
 		{[]string{"tail-5k", "--scenario", "flood"}, 2, "there are leader-failover"},
 		{[]string{"tail-5k", "--world", "sim", "--profile", "moon"}, 2, "none of the profiles"},
 		{[]string{"tail-5k", "--scenario", "leader-failover"}, 2, "nobody could take over"},
+		{[]string{"plan", dir}, 2, `required flag(s) "peak" not set`},
 		{[]string{"plan", dir, "--peak", "1"}, 2, "holds no record of a load test"},
 		{[]string{"check", dir, "--thresholds", dir + "/none"}, 2, "no such file"},
 	} {

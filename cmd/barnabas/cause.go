@@ -69,7 +69,7 @@ func cause(dir string, branches, jobs int) error {
 	}
 	base := f.run(f.schedule, f.changes, trace.Options{Last: 2_000_000, NoChoices: true})
 	if !base.Report.Breaks(f.broken) {
-		return &exitError{1, fmt.Errorf("%s does not break %s any more", dir, f.broken)}
+		return f.gone()
 	}
 	seenAt := base.Report.Virtual
 	for _, x := range base.Report.Failures {
@@ -83,7 +83,9 @@ func cause(dir string, branches, jobs int) error {
 	s.bar.clear()
 	var b strings.Builder
 	s.tell(&b, base.Report, low, high, seenAt)
-	happened(&b, base.Trace, base.Report, low, high)
+	if high > 0 { // at the start nothing has happened
+		happened(&b, base.Trace, base.Report, low, high)
+	}
 	fmt.Print(b.String())
 	return os.WriteFile(filepath.Join(dir, fileCause), []byte(b.String()), 0o644)
 }
@@ -99,6 +101,9 @@ func (s *causeSearch) search(end time.Duration) (low, high time.Duration) {
 			break
 		}
 		high = at
+	}
+	if low == 0 && s.branch(0) == s.branches {
+		return 0, 0
 	}
 	for range narrow {
 		if high-low <= time.Millisecond {
@@ -151,8 +156,8 @@ func (s *causeSearch) tell(w io.Writer, r *reports.Run, low, high, seen time.Dur
 		fmt.Fprintf(w, "  from %8.3fs on redrawn: %d fail  %s\n", b.at.Seconds(), b.fails, strings.Repeat("█", b.fails*20/s.branches))
 	}
 	switch {
-	case low == 0 && high <= r.Virtual/100:
-		fmt.Fprintf(w, "inevitable from the start: the plan and the schedule alone bring it about\n")
+	case high == 0:
+		fmt.Fprintf(w, "inevitable from the start: the plan and the schedule alone bring it about; 'barnabas shrink %s' says which part of them\n", s.f.dir)
 	case high >= r.Virtual:
 		fmt.Fprintf(w, "inevitable only at the very end\n")
 	default:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -54,6 +55,9 @@ func main() {
 	var exit *exitError
 	if !errors.As(err, &exit) {
 		exit = &exitError{1, err}
+		if strings.HasPrefix(err.Error(), "required flag(s)") { // cobra's own
+			exit.code = 2
+		}
 	}
 	if exit.err != nil {
 		fmt.Fprintln(os.Stderr, "barnabas:", exit.err)

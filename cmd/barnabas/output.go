@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -33,6 +34,9 @@ func writeRun(dir string, result *scenarios.Result) error {
 	}
 	r := result.Report
 	r.Dir = dir
+	header := faults.Header{Scenario: r.Scenario, Seed: r.Seed, Commit: r.Commit, Bugs: r.Bugs, Changes: result.Changes}
+	schedule := faults.File{Header: header, Schedule: result.Schedule}.Format()
+	r.Schedule = digest(schedule)
 	record, err := r.JSON()
 	if err != nil {
 		return err
@@ -42,12 +46,11 @@ func writeRun(dir string, result *scenarios.Result) error {
 	if err := reports.Page(&page, []*reports.Run{r}); err != nil {
 		return err
 	}
-	header := faults.Header{Scenario: r.Scenario, Seed: r.Seed, Commit: r.Commit, Bugs: r.Bugs, Changes: result.Changes}
 	files := map[string][]byte{
 		fileRecord:   record,
 		fileCard:     card.Bytes(),
 		filePage:     page.Bytes(),
-		fileSchedule: faults.File{Header: header, Schedule: result.Schedule}.Format(),
+		fileSchedule: schedule,
 	}
 	for name, data := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
@@ -61,6 +64,14 @@ func writeRun(dir string, result *scenarios.Result) error {
 		return err
 	}
 	return writeTo(filepath.Join(dir, fileHistory), func(w io.Writer) error { return history.Write(w, result.History) })
+}
+
+func digest(schedule []byte) string { return fmt.Sprintf("%x", sha256.Sum256(schedule))[:16] }
+
+// edited tells whether the schedule of a run's directory is another one by now than when the run was recorded.
+func edited(r *reports.Run) bool {
+	data, err := os.ReadFile(filepath.Join(r.Dir, fileSchedule))
+	return err == nil && r.Schedule != "" && digest(data) != r.Schedule
 }
 
 // operations are the history's, for the timeline.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -85,6 +86,12 @@ func (f *replayFlags) filter() (show *filter, state time.Duration, err error) {
 	}
 	show = &filter{all: f.all, partition: -1, from: moment("from", f.from, 0), until: moment("until", f.until, math.MaxInt64)}
 	state = moment("state", f.state, 0)
+	if err == nil && show.from > show.until {
+		err = usage("--from %s is after --until %s", f.from, f.until)
+	}
+	if f.last < 1 {
+		err = usage("--last must be above zero")
+	}
 	if f.nodes != "" {
 		show.nodes = strings.Split(f.nodes, ",")
 	}
@@ -156,6 +163,10 @@ func replay(dir string, t trace.Options, show *filter, state time.Duration) erro
 		fmt.Printf("the same run: hash %s\n", r.Hash)
 		return exitWith(r.Verdict)
 	}
+	if edited(recorded) {
+		fmt.Printf("another run: hash %s, recorded %s; %s was edited since\n", r.Hash, recorded.Hash, filepath.Join(dir, fileSchedule))
+		return exitWith(r.Verdict)
+	}
 	if recorded.Commit != r.Commit {
 		fmt.Printf("another run: hash %s, recorded %s; the record is of commit %q, this is %q\n", r.Hash, recorded.Hash, recorded.Commit, r.Commit)
 		return exitWith(r.Verdict)
@@ -180,13 +191,26 @@ func writeTrace(name string, log *trace.Log) error {
 	})
 }
 
+// printEntries prints what the filter takes. If that is nothing, it says what there is.
 func printEntries(log *trace.Log, f *filter) {
 	b := bufio.NewWriter(os.Stdout)
 	defer b.Flush()
+	printed := 0
+	nodes, partitions := map[string]bool{}, map[string]bool{}
 	for _, e := range log.Entries() {
 		if f.takes(e) {
 			fmt.Fprintln(b, e)
+			printed++
 		}
+		nodes[e.Node] = true
+		if e.Event.Topic != "" {
+			partitions[fmt.Sprintf("%s-%d", e.Event.Topic, e.Event.Partition)] = true
+		}
+	}
+	if printed == 0 {
+		delete(nodes, "") // the world's own
+		fmt.Fprintf(b, "nothing was told of that; there are nodes %s and partitions %s\n\n",
+			strings.Join(slices.Sorted(maps.Keys(nodes)), ","), strings.Join(slices.Sorted(maps.Keys(partitions)), ","))
 	}
 }
 

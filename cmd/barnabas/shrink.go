@@ -76,11 +76,17 @@ func shrinkRun(w io.Writer, dir string, flags shrinkFlags) (*shrunkTo, error) {
 	if err != nil {
 		return nil, err
 	}
-	began := time.Now()
+	began, shrunk := time.Now(), filepath.Join(dir, "shrunk")
+	if info, err := os.Stat(flags.to); flags.to != "" && (err != nil || !info.IsDir()) {
+		return nil, usage("--to %s is no directory", flags.to)
+	}
 	first := f.run(f.schedule, f.changes, trace.Options{})
 	if !first.Report.Breaks(f.broken) {
 		reports.Card(w, first.Report)
-		return nil, &exitError{1, fmt.Errorf("%s does not break %s any more; the code has changed since, or see 'barnabas replay %s'", dir, f.broken, dir)}
+		return nil, f.gone()
+	}
+	if err := os.MkdirAll(shrunk, 0o755); err != nil { // before minutes of work
+		return nil, err
 	}
 	fmt.Fprintf(w, "shrinking %s: %s\n", f.record.ID(), sizeOf(first))
 	var runs atomic.Int64
@@ -89,7 +95,6 @@ func shrinkRun(w io.Writer, dir string, flags shrinkFlags) (*shrunkTo, error) {
 	if !result.Report.Breaks(f.broken) {
 		return nil, &exitError{13, fmt.Errorf("the smallest run broke %s once and not again: nondeterminism", f.broken)}
 	}
-	shrunk := filepath.Join(dir, "shrunk")
 	if err := writeRun(shrunk, result); err != nil {
 		return nil, err
 	}

@@ -320,7 +320,7 @@ func (s *soak) one(w piece) {
 	defer s.mu.Unlock()
 	if f := s.count(l); f != nil && f.Count <= examples {
 		s.keep(f, result)
-		l.Dir = r.Dir
+		l.Dir = r.ID()
 	}
 	if err := s.store.add(l); err != nil && !s.warned["store"] {
 		s.warned["store"] = true

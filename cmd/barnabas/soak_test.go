@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"barnabas/broker/env"
 	"barnabas/reports"
@@ -161,6 +162,17 @@ func TestSoakGoesOnAfterAKill(t *testing.T) {
 	if err := os.WriteFile(name, data[:len(data)-20], 0o644); err != nil {
 		t.Fatal(err)
 	}
+	if busy, _, err := openStore(out, &soakHead{}, false); err != nil {
+		t.Error(err)
+	} else {
+		if _, _, err := openStore(out, &soakHead{}, true); exitCode(err) != 2 {
+			t.Errorf("two soaks at once in one directory: %v", err)
+		}
+		busy.close()
+		if err := os.WriteFile(name, data[:len(data)-20], 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	again := soakHead{Scenarios: []string{"steady"}, Shard: "1/1", Commit: commit(), First: 1}
 	store, done, err = openStore(out, &again, false)
 	if err != nil || len(done) != 2 || again.First != 40 {
@@ -180,6 +192,43 @@ func TestSoakGoesOnAfterAKill(t *testing.T) {
 	other := soakHead{Scenarios: []string{"power-loss"}, Shard: "1/1"}
 	if _, done, _ := openStore(out, &other, false); len(done) != 0 {
 		t.Error("another soak went on with this one's runs")
+	}
+}
+
+// Goal: where a failure's files are is told the same way by a soak that went on after a kill as by one that did not. Method: a soak of a bug
+// that is found at once, and what it wrote about its runs counted again.
+func TestSoakThatGoesOnKnowsWhereItsFailuresAre(t *testing.T) {
+	skipUnderRace(t)
+	if testing.Short() {
+		t.Skip("a few runs")
+	}
+	out := t.TempDir()
+	s, err := newSoak([]string{"leader-failover"}, soakFlags{out: out, limit: 1 << 40, runs: 1, jobs: 1, bugs: "truncate-to-hw"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := soakHead{}
+	if s.store, _, err = openStore(out, &head, true); err != nil {
+		t.Fatal(err)
+	}
+	s.sum = &reports.Soak{Passed: map[string]*reports.Run{}}
+	s.began = time.Now()
+	for seed := uint64(1); len(s.sum.Failures) == 0 && seed < 6; seed++ {
+		s.one(piece{number: int(seed), scenario: s.list[0], seed: seed})
+	}
+	s.store.close()
+	if len(s.sum.Failures) == 0 {
+		t.Skip("the bug is not found at once any more")
+	}
+	want := s.sum.Failures[0].Dir
+	_, done, err := openStore(out, &head, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := &soak{sum: &reports.Soak{Passed: map[string]*reports.Run{}}}
+	again.restore(done)
+	if len(again.sum.Failures) != 1 || again.sum.Failures[0].Dir != want {
+		t.Errorf("%+v; want the directory %s", again.sum.Failures, want)
 	}
 }
 

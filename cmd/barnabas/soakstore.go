@@ -4,11 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"barnabas/broker/env"
@@ -57,33 +58,51 @@ type soakStore struct {
 	wrote time.Time         // when marks were written last
 }
 
-// openStore begins a soak's file, or reads back that of one that was killed; then head becomes its head.
+// openStore begins a soak's file, or reads back that of one that was killed; then head becomes its head. The file is locked as
+// long as the soak is at work.
 func openStore(out string, head *soakHead, fresh bool) (*soakStore, []soakLine, error) {
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return nil, nil, err
 	}
 	s := &soakStore{name: filepath.Join(out, fileRuns), marks: map[string]uint64{}, wrote: time.Now()}
-	data, err := os.ReadFile(s.name)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	var err error
+	if s.file, err = os.OpenFile(s.name, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o644); err != nil {
 		return nil, nil, err
 	}
-	var done []soakLine
-	if !fresh && err == nil {
+	if syscall.Flock(int(s.file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
+		s.file.Close()
+		return nil, nil, usage("another soak is at work in %s; choose another --out", out)
+	}
+	done, err := s.begin(head, fresh)
+	if err != nil {
+		s.file.Close()
+		return nil, nil, err
+	}
+	s.lines = len(done)
+	return s, done, nil
+}
+
+// begin leaves in the file what a soak that was killed has done, or the head alone.
+func (s *soakStore) begin(head *soakHead, fresh bool) (done []soakLine, err error) {
+	data, err := io.ReadAll(s.file)
+	if err != nil {
+		return nil, err
+	}
+	if !fresh {
 		done, data = s.resume(data, head)
 	}
-	if len(done) == 0 {
-		line, err := json.Marshal(head)
-		if err != nil {
-			return nil, nil, err
-		}
-		data = append(line, '\n')
+	if len(done) > 0 {
+		return done, s.file.Truncate(int64(len(data))) // a torn line goes
 	}
-	if err := os.WriteFile(s.name, data, 0o644); err != nil {
-		return nil, nil, err
+	line, err := json.Marshal(head)
+	if err != nil {
+		return nil, err
 	}
-	s.file, err = os.OpenFile(s.name, os.O_WRONLY|os.O_APPEND, 0)
-	s.lines = len(done)
-	return s, done, err
+	if err := s.file.Truncate(0); err != nil {
+		return nil, err
+	}
+	_, err = s.file.Write(append(line, '\n'))
+	return nil, err
 }
 
 // resume reads the lines of the same soak, and the bytes they take; the last line may be torn.

@@ -69,6 +69,15 @@ func (f *failure) fails(s faults.Schedule, c faults.Changes) bool {
 	return f.run(s, c, trace.Options{}).Report.Breaks(f.broken)
 }
 
+// gone is the error of a failure that does not come back.
+func (f *failure) gone() error {
+	why := "the code has changed since"
+	if edited(f.record) {
+		why = filepath.Join(f.dir, fileSchedule) + " was edited since"
+	}
+	return &exitError{1, fmt.Errorf("%s does not break %s any more: %s; see 'barnabas replay %s'", f.dir, f.broken, why, f.dir)}
+}
+
 // header is that of a schedule file that reproduces the failure.
 func (f *failure) header(c faults.Changes) faults.Header {
 	return faults.Header{Scenario: f.record.Scenario, Seed: f.record.Seed, Bugs: f.record.Bugs, Invariant: f.broken, Changes: c}

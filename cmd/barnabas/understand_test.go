@@ -57,7 +57,7 @@ func TestFailureIsUnderstoodFromItsDirectoryAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := recorded.Failures[0].At
-	flags := replayFlags{nodes: "b1,zk", from: (at - 3*time.Second).String(), until: at.String(), state: (at - time.Second).Round(time.Millisecond).String()}
+	flags := replayFlags{last: 1 << 20, nodes: "b1,zk", from: (at - 3*time.Second).String(), until: at.String(), state: (at - time.Second).Round(time.Millisecond).String()}
 	show, state, err := flags.filter()
 	if err != nil {
 		t.Fatal(err)
@@ -108,5 +108,44 @@ func TestNothingToExplain(t *testing.T) {
 	}
 	if _, err := shrinkRun(io.Discard, dir, shrinkFlags{limit: time.Second, jobs: 1}); exitCode(err) != 2 {
 		t.Errorf("shrink: %v", err)
+	}
+	if r.Report.Verdict = reports.Safety; writeRun(dir, r) != nil {
+		t.Fatal("not written")
+	}
+	if _, err := shrinkRun(io.Discard, dir, shrinkFlags{limit: time.Second, jobs: 1, to: filepath.Join(dir, "nowhere")}); exitCode(err) != 2 {
+		t.Errorf("shrink --to a place that is not there: %v", err)
+	}
+}
+
+// Goal: replay refuses what it cannot mean, says what there is when it was asked for something else, and calls a run of an edited
+// schedule what it is, not nondeterminism. Method: wrong flags, and a short run whose schedule gets one more fault.
+func TestReplaySaysWhatIsWrong(t *testing.T) {
+	for _, f := range []replayFlags{{last: 1, from: "9s", until: "8s"}, {last: 0}, {last: 1, partition: "t"}, {last: 1, state: "-1s"}, {last: 1, from: "soon"}} {
+		if _, _, err := f.filter(); exitCode(err) != 2 {
+			t.Errorf("%+v: %v", f, err)
+		}
+	}
+	p, err := newPlan("steady", runFlags{seed: 1, world: "sim", jobs: 1, out: t.TempDir()}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "it")
+	if err := writeRun(dir, p.attempt(1, trace.Options{})); err != nil {
+		t.Fatal(err)
+	}
+	flags := replayFlags{last: 1000, nodes: "b9"}
+	show, state, _ := flags.filter()
+	text := output(t, func() { err = replay(dir, trace.Options{Last: 1000, NoChoices: true}, show, state) })
+	if exitCode(err) != 0 || !strings.Contains(text, "the same run") || !strings.Contains(text, "nothing was told of that; there are nodes ") {
+		t.Errorf("%v\n%s", err, text)
+	}
+	name := filepath.Join(dir, fileSchedule)
+	data, _ := os.ReadFile(name)
+	if err := os.WriteFile(name, append(data, "2s crash node=1 for=1s\n"...), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	text = output(t, func() { err = replay(dir, trace.Options{Last: 1000, NoChoices: true}, nil, 0) })
+	if code := exitCode(err); code == 13 || !strings.Contains(text, "was edited since") {
+		t.Errorf("exit code %d\n%s", code, text)
 	}
 }

@@ -16,7 +16,7 @@ const (
 	leapsMax     = 5  // that hit
 	leapBatch    = 32 // cases judged together
 	leapBatches  = 60 // at most
-	leapBudget   = 30 // runs of what there is, for all that miss: then it is one step at a time
+	leapBudget   = 20 // runs of what there is, for all that miss: then it is one step at a time
 	leapWays     = 2  // other ways in which a hit should fail, so that it was not mere luck
 	leapFallback = 3  // batches after a lucky hit: then luck will do
 )

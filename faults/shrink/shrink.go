@@ -53,8 +53,8 @@ func Shrink(start Case, o Options) Case {
 				return s.best
 			}
 			p.run(s, p.name)
-			if s.rounds == 0 && i == 0 {
-				s.ways = o.Ways(s.best) // now that it is cheap
+			if s.rounds == 0 && i == 1 {
+				s.ways, s.counted = o.Ways(s.best), true // now that it is cheap
 			}
 		}
 		if s.rounds++; !dropped(before, s.best) && s.rounds > 1 {
@@ -78,8 +78,8 @@ var passes = []struct {
 	name string
 	run  func(*shrinker, string)
 }{
-	{"a leap", (*shrinker).leap},
 	{"a smaller load", (*shrinker).dropBoldly},
+	{"a leap", (*shrinker).leap},
 	{"a later beginning", (*shrinker).beginLater},
 	{"fewer clients", (*shrinker).dropClients},
 	{"fewer partitions", (*shrinker).dropPartitions},
@@ -93,12 +93,13 @@ var passes = []struct {
 }
 
 type shrinker struct {
-	o      Options
-	best   Case
-	rounds int     // of passes that are done
-	ways   int     // in how many others a smaller one must fail, too
-	salt   uint64  // of the last redraw
-	whole  float64 // cost of the trial as it was
+	o       Options
+	best    Case
+	rounds  int     // of passes that are done
+	counted bool    // ways is known
+	ways    int     // in how many others a smaller one must fail, too
+	salt    uint64  // of the last redraw
+	whole   float64 // cost of the trial as it was
 }
 
 // try takes the first of the cases that fails, in its own way or a redrawn one; false if none does.
@@ -110,7 +111,7 @@ func (s *shrinker) try(step string, cases ...Case) bool {
 	for _, c := range cases {
 		all = append(all, c)
 		more := redraws
-		if s.ways < leapWays {
+		if s.ways < leapWays && s.counted {
 			more = max(redraws, min(redrawsMax, int(s.whole/s.cost(c)/2)))
 		}
 		for range more {

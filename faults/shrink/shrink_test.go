@@ -59,6 +59,47 @@ func TestShrinkKeepsWhatTheFailureNeeds(t *testing.T) {
 	t.Logf("%d cases: %s\n%s", tried, c, faults.File{Schedule: got.Schedule}.Format())
 }
 
+// Goal: what fails only now and then becomes small, too, at the price of some dozens of whole trials: hundreds of small ones
+// are tried, not a few large ones. Method: a made-up failure that needs one fault of thirty and four records, and comes about
+// in one way of thirty; what is tried is added up as its share of the whole trial's time and load.
+func TestShrinkOfWhatFailsNowAndThen(t *testing.T) {
+	var all faults.Schedule
+	for i := range 30 {
+		all = append(all, faults.Fault{At: 4*time.Second + time.Duration(i)*700*time.Millisecond, Kind: faults.Crash, Node: faults.Node(1 + i%5), For: time.Second})
+	}
+	all[17].Kind = faults.Pause
+	size := Size{Brokers: 5, Partitions: 5, Producers: 4, Consumers: 2, Records: 2000, Pause: 25 * time.Millisecond, Heal: 26 * time.Second, Settle: 8 * time.Second, Seen: 26 * time.Second}
+	fails := func(c Case) bool {
+		salt := c.Changes.Redraw*0x9e3779b97f4a7c15 + uint64(len(c.Schedule))<<40 + uint64(c.Changes.Records)<<20
+		return salt>>32%30 == 0 && value(c.Changes.Records, size.Records) >= 4 && slices.ContainsFunc(c.Schedule, func(f faults.Fault) bool { return f.Kind == faults.Pause })
+	}
+	spent := 0.0
+	start := Case{Schedule: all}
+	for !fails(start) {
+		start.Changes.Redraw++
+	}
+	got := Shrink(start, Options{Size: size, Stop: func() bool { return false }, Ways: func(Case) int { return 0 }, Judge: func(cases []Case, _ int) int {
+		for i, c := range cases {
+			heal := c.Changes.Heal
+			if heal == 0 {
+				heal = size.Heal
+			}
+			spent += float64(heal)/float64(size.Heal)/2 + float64(value(c.Changes.Records, size.Records))/float64(size.Records)/2
+			if fails(c) {
+				return i
+			}
+		}
+		return -1
+	}})
+	if len(got.Schedule) > 1 || got.Changes.Records > 20 {
+		t.Errorf("left: %d faults, %s", len(got.Schedule), got.Changes)
+	}
+	if spent > 100 {
+		t.Errorf("as long as %.0f whole trials", spent)
+	}
+	t.Logf("as long as %.0f whole trials: %d faults, %s", spent, len(got.Schedule), got.Changes)
+}
+
 // Goal: leaving out brokers leaves no fault that names them.
 func TestWithoutNamesNobodyWhoIsGone(t *testing.T) {
 	file, err := faults.Parse("x", []byte("1s partition from=1 to=2,3 for=1s\n2s halves from=3 to=1,zk for=1s\n3s ring order=1,2,3 for=1s\n4s crash node=3\n5s crash node=leader\n"))

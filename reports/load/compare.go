@@ -30,9 +30,20 @@ func (r Ratio) String() string {
 // Text is the ratio with its interval.
 func (r Ratio) Text() string {
 	if r.Pairs < 2 {
-		return fmt.Sprintf("%.2f (one pair)", r.Ratio)
+		return times(r.Ratio) + " (one pair)"
 	}
-	return fmt.Sprintf("%.2f (%.2f–%.2f)", r.Ratio, r.Low, r.High)
+	return fmt.Sprintf("%s (%s–%s)", times(r.Ratio), times(r.Low), times(r.High))
+}
+
+// times writes a ratio: two digits behind the point, or as many as say something.
+func times(v float64) string {
+	switch {
+	case v >= 100:
+		return count(v)
+	case v >= 0.1 || v == 0:
+		return fmt.Sprintf("%.2f", v)
+	}
+	return fmt.Sprintf("%.2g", v)
 }
 
 // Verdict is the ratio in a word.

@@ -121,6 +121,41 @@ func TestReportHasEveryForm(t *testing.T) {
 	}
 }
 
+// Goal: what the brokers used is drawn where it moves (a soak, a fault, a ramp) and known, and not else; a ramp's curve has its intervals for
+// points.
+func TestPlotsOfWhatMoves(t *testing.T) {
+	names := func(run *Run) string {
+		for i := range run.Repetitions {
+			for n := range run.Repetitions[i].Intervals {
+				run.Repetitions[i].Intervals[n].BrokerCPU = .5
+			}
+		}
+		plots, err := Plots([]*Run{run})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := ""
+		for _, p := range plots {
+			all += p.Name + " "
+		}
+		return all
+	}
+	if all := names(sample("A", 1)); strings.Contains(all, "cpu") {
+		t.Errorf("a plain run: %s", all)
+	}
+	soak := sample("A", 1)
+	soak.Drift = []Drift{{Figure: "p99 µs"}}
+	if all := names(soak); !strings.Contains(all, "w-cpu ") || strings.Contains(all, "memory") { // of which nothing is known
+		t.Errorf("a soak: %s", all)
+	}
+	ramp := sample("A", 1)
+	ramp.Settings = "name: w\nload:\n  ramp:\n    from: 1\n"
+	ramp.Repetitions = ramp.Repetitions[:1]
+	if all := names(ramp); !strings.Contains(all, "w-cpu ") || !strings.Contains(all, "w-curve ") {
+		t.Errorf("a ramp: %s", all)
+	}
+}
+
 // Goal: the interval of a ratio is the textbook's. Method: three pairs whose logarithms are 0.1, 0.2 and 0.3: mean 0.2, deviation
 // 0.1, t(2) = 4.303, so ± 4.303 · 0.1 / √3 = 0.2484.
 func TestRatioInterval(t *testing.T) {

@@ -23,8 +23,17 @@ func Page(w io.Writer, runs []*Run, plots []Plot) error {
 		}
 	}
 	p.Title = "Load test: " + strings.Join(labels, " and ")
-	if len(labels) > 3 { // a sweep
+	workloads := map[string]bool{}
+	for _, r := range runs {
+		workloads[r.Workload] = true
+	}
+	switch joined := len(runs) > 0 && runs[0].pairedWith != ""; {
+	case joined:
+		p.Title = "Load tests: before and after"
+	case len(labels) > 3 && len(workloads) == 1: // a sweep
 		p.Title = fmt.Sprintf("Load test: %s, %d variants", runs[0].Workload, len(labels))
+	case len(labels) > 3:
+		p.Title = fmt.Sprintf("Load test: %d workloads, %d clusters", len(workloads), len(labels))
 	}
 	p.Sub = fmt.Sprintf("%d of %d repetitions count.", all-void, all)
 	p.OK = void == 0
@@ -92,6 +101,7 @@ var pageTemplate = sync.OnceValue(func() *template.Template {
 		"f2":      func(v float64) string { return fmt.Sprintf("%.2f", v) },
 		"percent": func(v float64) string { return fmt.Sprintf("%+.0f %%", 100*v) },
 		"share":   func(v float64) string { return fmt.Sprintf("%.2f %%", 100*v) },
+		"latency": func(h *Histogram, p float64) string { return micros(float64(h.At(p))) },
 		"next":    func(i int) int { return i + 1 },
 		"g4":      Number,
 		"ns":      func(v int64) string { return fmt.Sprintf("%.1f µs", float64(v)/1000) },
@@ -123,7 +133,7 @@ li { margin:2px 0 } @media screen and (max-width:700px) { .tight td, .tight th {
  .cards tr:first-child { display:none } .cards tr { display:grid; grid-template-columns:1fr 1fr; gap:2px 14px; border-bottom:1px solid var(--line); padding:8px 0 } .cards tr:last-child { border-bottom:0 }
  .cards td, .cards td.n { display:flex; justify-content:space-between; gap:8px; border:0; padding:1px 0; font-size:13px; text-align:right; white-space:normal } .cards td:first-child, .cards td.full { grid-column:1/-1; font-weight:600; text-align:left; justify-content:flex-start }
  .cards td[data-l]::before { content:attr(data-l); color:var(--soft); font-weight:400; text-align:left } .kv td { display:block; padding:2px 0; border:0 } }
-@media print { @page { size:A4; margin:14mm } body { background:#fff } main { max-width:none; padding:0 } section, header { border:0; padding:6px 0; overflow:visible } header { border-left:8px solid var(--ok); padding-left:14px } figure, tr { break-inside:avoid } h2 { break-after:avoid } details:not([open]) > *:not(summary) { display:none } .wide { font-size:9px } .wide th { font-size:8.5px } .wide td, .wide th { padding-right:4px } table { font-size:10.5px } th { font-size:9.5px } .small, figcaption { font-size:10.5px } }
+@media print { @page { size:A4; margin:14mm } body { background:#fff } pre, code { font-size:9.5px } main { max-width:none; padding:0 } section, header { border:0; padding:6px 0; overflow:visible } header { border-left:8px solid var(--ok); padding-left:14px } figure, tr { break-inside:avoid } h2 { break-after:avoid } details:not([open]) > *:not(summary) { display:none } .wide { font-size:9px } .wide th { font-size:8.5px } .wide td, .wide th { padding-right:4px } .scroll .wide { font-size:7px } .scroll .wide th { font-size:6.5px } .scroll .wide td, .scroll .wide th { padding-right:3px } table { font-size:10.5px } th { font-size:9.5px } .small, figcaption { font-size:10.5px } }
 </style>`
 
 const pageHTML = `<!DOCTYPE html>
@@ -176,7 +186,7 @@ const pageHTML = `<!DOCTYPE html>
 <tr><td class="small">Client's machine</td><td>{{.Machine.Host}}: {{.Machine.Cores}} × {{.Machine.CPU}}, {{f1 .Machine.MemoryGB}} GiB, {{.Machine.Kernel}}, clock {{.Machine.Clock}}, {{.Machine.Go}}, {{.Machine.Client}}{{if .Machine.Commit}}, commit {{.Machine.Commit}}{{end}}; load average {{.Machine.LoadAtRun}}{{range .Machine.Notes}}<br>{{.}}{{end}}</td></tr>
 </table>
 <div class="scroll"><table class="wide"><tr><th>#</th><th class="n">offered/s</th><th class="n">MB/s in</th><th class="n">MB/s out</th><th class="n">ack p50</th><th class="n">ack p99</th><th class="n">e2e p50</th><th class="n">e2e p99</th><th class="n">fetch p50</th><th class="n">fetch p99</th><th class="n">commit p50</th><th class="n">commit p99</th><th class="n">s/GB</th><th class="n">net MB/s</th><th class="n">disk MB/s</th><th class="n">client cores</th><th class="n">others</th><th class="n">idle</th><th class="n">slip p50</th><th class="n">slip p99</th><th></th></tr>
-{{range $i, $r := .Repetitions}}<tr><td>{{next $i}}</td><td class="n">{{count .Offered}}</td><td class="n">{{f1 .Produced.MBs}}</td><td class="n">{{f1 .Consumed.MBs}}</td><td class="n">{{.Produce.At 50}}</td><td class="n">{{.Produce.At 99}}</td><td class="n">{{.EndToEnd.At 50}}</td><td class="n">{{.EndToEnd.At 99}}</td><td class="n">{{.Fetch.At 50}}</td><td class="n">{{.Fetch.At 99}}</td><td class="n">{{.Commit.At 50}}</td><td class="n">{{.Commit.At 99}}</td><td class="n">{{f2 .CPUPerGB}}</td><td class="n">{{f1 .Brokers.NetMBs}}</td><td class="n">{{f1 .Brokers.DiskMBs}}</td><td class="n">{{f2 .Client.Cores}}</td><td class="n">{{f2 .Others}}</td><td class="n">{{f2 .Idle}}</td><td class="n">{{ns (.Slip.At 50)}}</td><td class="n">{{ns (.Slip.At 99)}}</td><td>{{if .Void}}<span class="tag">void</span>{{end}}</td></tr>{{end}}</table></div>
+{{range $i, $r := .Repetitions}}<tr><td>{{next $i}}</td><td class="n">{{count .Offered}}</td><td class="n">{{f1 .Produced.MBs}}</td><td class="n">{{f1 .Consumed.MBs}}</td><td class="n">{{latency .Produce 50}}</td><td class="n">{{latency .Produce 99}}</td><td class="n">{{latency .EndToEnd 50}}</td><td class="n">{{latency .EndToEnd 99}}</td><td class="n">{{latency .Fetch 50}}</td><td class="n">{{latency .Fetch 99}}</td><td class="n">{{latency .Commit 50}}</td><td class="n">{{latency .Commit 99}}</td><td class="n">{{f2 .CPUPerGB}}</td><td class="n">{{f1 .Brokers.NetMBs}}</td><td class="n">{{f1 .Brokers.DiskMBs}}</td><td class="n">{{f2 .Client.Cores}}</td><td class="n">{{f2 .Others}}</td><td class="n">{{f2 .Idle}}</td><td class="n">{{ns (.Slip.At 50)}}</td><td class="n">{{ns (.Slip.At 99)}}</td><td>{{if .Void}}<span class="tag">void</span>{{end}}</td></tr>{{end}}</table></div>
 <pre>{{.Settings}}</pre></details>{{end}}
 </section>
 </main></body></html>

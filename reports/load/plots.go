@@ -32,7 +32,7 @@ func Plots(runs []*Run) ([]Plot, error) {
 	var plots []Plot
 	for _, name := range names {
 		rows := by[name]
-		for _, draw := range []func(string, []Row) (*Plot, error){percentilePlot, curvePlot, throughputPlot, timePlot} {
+		for _, draw := range []func(string, []Row) (*Plot, error){percentilePlot, curvePlot, throughputPlot, timePlot, cpuPlot, memoryPlot, trafficPlot} {
 			p, err := draw(name, rows)
 			if err != nil {
 				return nil, fmt.Errorf("plot of %s: %w", name, err)
@@ -127,14 +127,27 @@ func curvePlot(name string, rows []Row) (*Plot, error) {
 	n := 0
 	for _, label := range labels {
 		rows := by[label]
-		several = several || len(rows) > 1
+		ramp := rows[0].ramp()
+		several = several || len(rows) > 1 || ramp
 		for _, q := range []struct {
 			name string
+			at   float64
 			of   func(Row) float64
-		}{{"p50", func(r Row) float64 { return r.P50 }}, {"p99", func(r Row) float64 { return r.P99 }}} {
+		}{{"p50", 50, func(r Row) float64 { return r.P50 }}, {"p99", 99, func(r Row) float64 { return r.P99 }}} {
 			var xy plotter.XYs
 			for _, r := range rows {
-				xy = append(xy, plotter.XY{X: math.Max(r.ProducedRate, 1), Y: math.Max(q.of(r), 1) / 1000})
+				if !ramp {
+					xy = append(xy, plotter.XY{X: math.Max(r.ProducedRate, 1), Y: math.Max(q.of(r), 1) / 1000})
+					continue
+				}
+				for _, i := range r.reps[0].Intervals { // each interval of a ramp has a rate of its own
+					if pick(i).Count() > 0 && i.Produced.Records > 0 {
+						xy = append(xy, plotter.XY{X: i.Produced.Rate(), Y: ms(pick(i).At(q.at))})
+					}
+				}
+			}
+			if len(xy) == 0 {
+				continue
 			}
 			sort.Slice(xy, func(i, j int) bool { return xy[i].X < xy[j].X })
 			if err := addLine(p, n, label+" "+q.name, xy, true); err != nil {
@@ -148,7 +161,11 @@ func curvePlot(name string, rows []Row) (*Plot, error) {
 	}
 	logAxis(&p.X)
 	logAxis(&p.Y)
-	out, err := render(p, name+"-curve", "Medians over repetitions, open loop: latency counts from the intended time.", plotHeight)
+	caption := "Medians over repetitions, open loop: latency counts from the intended time."
+	if rows := by[labels[0]]; rows[0].ramp() {
+		caption = "A point is an interval of the ramp, of the first repetition that counts; open loop: latency counts from the intended time."
+	}
+	out, err := render(p, name+"-curve", caption, plotHeight)
 	return &out, err
 }
 
@@ -177,7 +194,7 @@ func throughputPlot(name string, rows []Row) (*Plot, error) {
 		if len(xy) < 2 {
 			continue
 		}
-		if err := addLine(p, n, r.name(), xy, true); err != nil {
+		if err := addLine(p, n, r.name(), xy, len(xy) <= 100); err != nil { // points of very many intervals would be a band
 			return nil, err
 		}
 		shown = append(shown, r.reps[0])
@@ -190,6 +207,50 @@ func throughputPlot(name string, rows []Row) (*Plot, error) {
 	wholeStretch(p, shown)
 	p.Y.Min = 0
 	out, err := render(p, name+"-throughput", "The first repetition that counts of each.", plotHeight)
+	return &out, err
+}
+
+// cpuPlot, memoryPlot and trafficPlot are what the brokers used over time: of soaks, ramps and runs through a fault, where it moves.
+func cpuPlot(name string, rows []Row) (*Plot, error) {
+	return resourcePlot(name, "cpu", "Brokers' CPU over time: ", "cores", rows, func(i Interval) float64 { return i.BrokerCPU })
+}
+
+func memoryPlot(name string, rows []Row) (*Plot, error) {
+	return resourcePlot(name, "memory", "Brokers' memory over time: ", "MB, resident", rows, func(i Interval) float64 { return float64(i.BrokerRSS) / 1e6 })
+}
+
+func trafficPlot(name string, rows []Row) (*Plot, error) {
+	return resourcePlot(name, "traffic", "Brokers' network and disk writes over time: ", "MB/s, together", rows, func(i Interval) float64 { return i.BrokerNet + i.BrokerDsk })
+}
+
+func resourcePlot(name, suffix, title, unit string, rows []Row, of func(Interval) float64) (*Plot, error) {
+	p := newPlot(title+name, "seconds", unit)
+	var shown []*Repetition
+	for _, r := range rows {
+		if !r.Local || len(r.reps) == 0 || len(shown) >= 8 || r.reps[0].Fault == nil && r.run.Drift == nil && !r.ramp() {
+			continue
+		}
+		var xy plotter.XYs
+		used := 0.0
+		for _, i := range r.reps[0].Intervals {
+			xy = append(xy, plotter.XY{X: i.At + i.Seconds/2, Y: of(i)})
+			used += of(i)
+		}
+		if len(xy) < 2 || used == 0 {
+			continue
+		}
+		if err := addLine(p, len(shown), r.name(), xy, len(xy) <= 100); err != nil {
+			return nil, err
+		}
+		shown = append(shown, r.reps[0])
+	}
+	if len(shown) == 0 {
+		return nil, nil
+	}
+	addMarks(p, shown)
+	wholeStretch(p, shown)
+	p.Y.Min = 0
+	out, err := render(p, name+"-"+suffix, "All brokers together; the first repetition that counts of each.", plotHeight)
 	return &out, err
 }
 
@@ -217,7 +278,7 @@ func timePlot(name string, rows []Row) (*Plot, error) {
 		if len(xy) < 2 {
 			continue
 		}
-		if err := addLine(p, n, r.name(), xy, true); err != nil {
+		if err := addLine(p, n, r.name(), xy, len(xy) <= 100); err != nil { // points of very many intervals would be a band
 			return nil, err
 		}
 		shown = append(shown, r.reps[0])

@@ -2,7 +2,9 @@ package load
 
 import (
 	"fmt"
+	"slices"
 	"sort"
+	"strings"
 )
 
 // Row is a run at one rate: medians over its repetitions that count. When none counts, it says so and has no figures.
@@ -44,9 +46,17 @@ func (r *Repetition) latency() (*Histogram, string) {
 	return r.Produce, "to the ack"
 }
 
-// Summary makes the rows of all runs.
+// Summary makes the rows of all runs, those of one workload together.
 func Summary(runs []*Run) []Row {
 	var rows []Row
+	first := map[string]int{}
+	for i, run := range runs {
+		if _, seen := first[run.Workload]; !seen {
+			first[run.Workload] = i
+		}
+	}
+	runs = slices.Clone(runs)
+	slices.SortStableFunc(runs, func(a, b *Run) int { return first[a.Workload] - first[b.Workload] })
 	for _, run := range runs {
 		var rates []float64
 		byRate := map[float64][]*Repetition{}
@@ -120,6 +130,9 @@ func median(v []float64) float64 {
 	return s[len(s)/2]
 }
 
+// ramp tells whether the row's load was one.
+func (r Row) ramp() bool { return strings.Contains(r.run.Settings, "\n  ramp:\n") }
+
 // When is the start of the row's run.
 func (r Row) When() string { return r.run.Started.Format("2006-01-02 15:04") }
 
@@ -156,7 +169,9 @@ func micros(us float64) string {
 		return "–"
 	case us < 10_000:
 		return count(us) + " µs"
-	default:
+	case us < 1e6:
 		return fmt.Sprintf("%.1f ms", us/1000)
+	default:
+		return fmt.Sprintf("%.2f s", us/1e6)
 	}
 }

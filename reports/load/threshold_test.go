@@ -84,6 +84,13 @@ func TestTrend(t *testing.T) {
 			t.Errorf("point %d: p99 %v after %v", i, lines[0].Points[i].P99, lines[0].Points[i-1].P99)
 		}
 	}
+	var days []string
+	for _, tick := range reportsOf(lines).Ticks(0, 9) {
+		days = append(days, tick.Label)
+	}
+	if last := runs[0].Started.Format("2 Jan"); len(days) != 5 || days[4] != last {
+		t.Errorf("the axis says %q, and the last is of %s", days, last)
+	}
 	dir := t.TempDir()
 	if err := WriteTrend(dir, runs); err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"time"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -45,18 +46,26 @@ func Trend(runs []*Run) []Line {
 	return lines
 }
 
-// trendPlots draws each figure that any line has.
+// trendPlots draws each figure that any line has. A step of the axis is a report.
 func trendPlots(lines []Line) ([]Plot, error) {
+	reports := reportsOf(lines)
+	at := map[string]float64{}
+	for i, r := range reports {
+		at[r.dir] = float64(i + 1)
+	}
 	var plots []Plot
 	for _, f := range rowFigures {
-		p := newPlot(f.name+" through time", "run, oldest first", f.unit)
-		n, low := 0, math.Inf(1)
+		unit, scale, latency := f.unit, 1.0, f.unit == "µs"
+		if latency {
+			unit, scale = "ms", 1e-3
+		}
+		p := newPlot(f.name+" through time", "report", unit)
+		n := 0
 		for _, l := range lines {
 			var xy plotter.XYs
-			for i, r := range l.Points {
-				if v := f.of(r); v > 0 {
-					xy = append(xy, plotter.XY{X: float64(i + 1), Y: v})
-					low = math.Min(low, v)
+			for _, r := range l.Points {
+				if v := f.of(r); v > 0 && !(latency && r.Mode != "open") { // a closed loop's latency is the queue that the client keeps full
+					xy = append(xy, plotter.XY{X: at[reportOf(r.run)], Y: v * scale})
 				}
 			}
 			if len(xy) < 2 || n >= 12 {
@@ -70,13 +79,17 @@ func trendPlots(lines []Line) ([]Plot, error) {
 		if n == 0 {
 			continue
 		}
-		if f.unit == "µs" {
+		if latency {
+			const least = 3.0 // a stretch of less than this factor would make a mountain of chance
+			if mid := math.Sqrt(p.Y.Min * p.Y.Max); p.Y.Max < least*p.Y.Min {
+				p.Y.Min, p.Y.Max = mid/math.Sqrt(least), mid*math.Sqrt(least)
+			}
 			logAxis(&p.Y)
 		} else {
 			p.Y.Min = 0
 		}
-		p.X.Tick.Marker = whole{}
-		out, err := render(p, "trend-"+strings.ReplaceAll(f.name, ".", ""), "Medians over the repetitions that count of each run.", plotHeight)
+		p.X.Tick.Marker = reports
+		out, err := render(p, "trend-"+strings.ReplaceAll(f.name, ".", ""), "Medians over the repetitions that count of each run, report by report, oldest first.", plotHeight)
 		if err != nil {
 			return nil, err
 		}
@@ -85,14 +98,58 @@ func trendPlots(lines []Line) ([]Plot, error) {
 	return plots, nil
 }
 
-// whole labels whole numbers alone.
-type whole struct{}
+// reportOf is the report that a run is of: what stands in one directory, or the run alone where it was never kept.
+func reportOf(r *Run) string {
+	if r.File == "" {
+		return r.Started.String()
+	}
+	return filepath.Dir(r.File)
+}
 
-func (whole) Ticks(low, high float64) []plot.Tick {
+// reportTicks are the reports of a trend, oldest first, as ticks of an axis.
+type reportTicks []struct {
+	dir   string
+	began time.Time
+}
+
+func reportsOf(lines []Line) reportTicks {
+	began := map[string]time.Time{}
+	for _, l := range lines {
+		for _, r := range l.Points {
+			dir := reportOf(r.run)
+			if t, seen := began[dir]; !seen || r.run.Started.Before(t) {
+				began[dir] = r.run.Started
+			}
+		}
+	}
+	var list reportTicks
+	for dir, t := range began { // put in order below
+		list = append(list, struct {
+			dir   string
+			began time.Time
+		}{dir, t})
+	}
+	sort.Slice(list, func(i, j int) bool {
+		return list[i].began.Before(list[j].began) || list[i].began.Equal(list[j].began) && list[i].dir < list[j].dir
+	})
+	return list
+}
+
+// Ticks names a dozen reports at most by their day, and with the hour where days repeat.
+func (list reportTicks) Ticks(low, high float64) []plot.Tick {
+	form, seen := "2 Jan", map[string]bool{}
+	for _, r := range list {
+		day := r.began.Format("2 Jan 06")
+		if seen[day] {
+			form = "2 Jan 15:04"
+		}
+		seen[day] = true
+	}
 	var ticks []plot.Tick
-	step := math.Max(1, math.Ceil((high-low)/12))
-	for v := math.Ceil(low); v <= high; v += step {
-		ticks = append(ticks, plot.Tick{Value: v, Label: fmt.Sprintf("%.0f", v)})
+	for i := 0; i < len(list); i += max(1, (len(list)+7)/8) {
+		if x := float64(i + 1); x >= low && x <= high {
+			ticks = append(ticks, plot.Tick{Value: x, Label: list[i].began.Format(form)})
+		}
 	}
 	return ticks
 }

@@ -45,8 +45,8 @@ func (m *Mutex) acquire() {
 	}
 }
 
-// Unlock frees the mutex and wakes a waiter. It panics if the mutex is not locked. It is no scheduling point: what the task
-// does up to its next one, no other task can tell from having been done under the lock, but by atomics, which have none either.
+// Unlock frees the mutex and wakes a waiter. It panics if the mutex is not locked. It is no scheduling point: up to its next one the task
+// touches nothing that a lock guards, and others can come in there.
 func (m *Mutex) Unlock() {
 	if !m.s.Dead() {
 		m.release()
