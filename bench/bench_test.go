@@ -73,7 +73,7 @@ load:
 
 // Goal: every ready-made workload is sound, bears its file's name, and its full form reads as the same again.
 func TestReadyMadeWorkloads(t *testing.T) {
-	for _, name := range Names() {
+	for _, name := range append(Names(), calibrateWorkload) {
 		w, err := Read(name, nil)
 		if err != nil {
 			t.Fatal(err)

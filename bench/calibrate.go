@@ -81,7 +81,7 @@ type measured struct {
 // measure runs the closed loop once, to know how much is too much; then an open loop that offers so much, whose throughput is what
 // an open loop can carry (it has its schedule's small batches, and a closed loop has not); then the three rates.
 func (m *measured) measure(ctx context.Context, o CalibrateOptions) error {
-	closed, err := Read("calibrate", nil)
+	closed, err := Read(calibrateWorkload, nil)
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func (m *measured) measure(ctx context.Context, o CalibrateOptions) error {
 }
 
 func openAt(rate float64) (*Workload, error) {
-	return Read("calibrate", []string{"load.mode=open", fmt.Sprintf("load.rate=%.0f", rate)})
+	return Read(calibrateWorkload, []string{"load.mode=open", fmt.Sprintf("load.rate=%.0f", rate)})
 }
 
 // top is what went through in the first rate, which was too much.

@@ -124,6 +124,9 @@ func (p *Profile) check() (string, error) {
 	if p.Zones.Count == 0 {
 		p.Zones.Count = 1
 	}
+	if !nameForm.MatchString(p.Name) {
+		return "$.name", fmt.Errorf("%q: lower-case letters, digits and -, please", p.Name)
+	}
 	for _, r := range []struct {
 		field     string
 		v         int64
@@ -131,8 +134,6 @@ func (p *Profile) check() (string, error) {
 	}{
 		{"$.machine.cores", int64(p.Machine.Cores), 1, 1024},
 		{"$.zones.count", int64(p.Zones.Count), 1, 100},
-		{"$.zones.between", int64(p.Zones.Between), 0, int64(time.Second)},
-		{"$.network.latency_max", int64(p.Network.LatencyMax), int64(p.Network.LatencyMin), int64(time.Second)},
 		{"$.network.slow_one_in", int64(p.Network.SlowOneIn), 0, 1 << 40},
 		{"$.network.loss_one_in", int64(p.Network.LossOneIn), 0, 1 << 40},
 		{"$.network.bandwidth", int64(p.Network.Bandwidth), 1000, 1 << 45},
@@ -143,10 +144,36 @@ func (p *Profile) check() (string, error) {
 			return r.field, err
 		}
 	}
-	for name, c := range map[string]ProfileCosts{"broker": p.Broker, "client": p.Client} {
-		for _, v := range []float64{c.ReadByte, c.WriteByte, c.FileWriteByte, c.FileReadByte, c.SendByte} {
+	const longest = Duration(time.Second)
+	for _, r := range []struct {
+		field        string
+		v, low, high Duration
+	}{
+		{"$.machine.away_for", p.Machine.AwayFor, 0, 60 * longest},
+		{"$.zones.between", p.Zones.Between, 0, longest},
+		{"$.network.latency_min", p.Network.LatencyMin, 0, longest},
+		{"$.network.latency_max", p.Network.LatencyMax, p.Network.LatencyMin, longest},
+		{"$.network.slow_mean", p.Network.SlowMean, 0, longest},
+		{"$.disk.seek", p.Disk.Seek, 0, longest},
+		{"$.disk.flush", p.Disk.Flush, 0, longest},
+		{"$.disk.flush_tail", p.Disk.FlushTail, 0, 10 * longest},
+	} {
+		if err := lasts(r.v, r.low, r.high); err != nil {
+			return r.field, err
+		}
+	}
+	for _, side := range []struct {
+		name string
+		c    ProfileCosts
+	}{{"broker", p.Broker}, {"client", p.Client}} {
+		for _, v := range []float64{side.c.ReadByte, side.c.WriteByte, side.c.FileWriteByte, side.c.FileReadByte, side.c.SendByte} {
 			if !(v >= 0 && v <= 1e6) {
-				return "$." + name, fmt.Errorf("%v ns a byte is not within 0 and 1,000,000", v)
+				return "$." + side.name, fmt.Errorf("%v ns a byte is not within 0 and 1,000,000", v)
+			}
+		}
+		for _, v := range []Duration{side.c.Read, side.c.Write, side.c.FileWrite, side.c.FileRead, side.c.Record} {
+			if err := lasts(v, 0, longest); err != nil {
+				return "$." + side.name, err
 			}
 		}
 	}

@@ -172,6 +172,20 @@ func TestSimulatedRefusals(t *testing.T) {
 			t.Errorf("%s: %v, want %q", c.set, err, c.want)
 		}
 	}
+	for text, want := range map[string]string{
+		"title: t":                                   `p.yaml: name: "": lower-case`,
+		"name: x\nmachine: {cores: many}":            `p.yaml:2: "many" is not a whole number`,
+		"name: x\nbroker: {read_byte: -1}":           "p.yaml:2: broker: -1 ns a byte",
+		"name: x\nbroker: {read: 5h}":                "p.yaml:2: broker: 5h0m0s is not within 0s and 1s",
+		"name: x\ndisk: {flush: 5h, bandwidth: 1GB}": "p.yaml:2: disk.flush: 5h0m0s is not within",
+	} {
+		if !strings.Contains(text, "disk") {
+			text += "\ndisk: {bandwidth: 1GB}"
+		}
+		if _, err := ParseProfile("p.yaml", []byte(text+"\nnetwork: {bandwidth: 1GB}\n")); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
 	if _, err := ParseProfile("p.yaml", []byte("name: x\nmachine: {cores: 0}\n")); err == nil || !strings.Contains(err.Error(), "p.yaml:2: machine.cores") {
 		t.Errorf("a profile without cores: %v", err)
 	}

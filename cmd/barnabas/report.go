@@ -1,13 +1,12 @@
 package main
 
 import (
-	"os"
-
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"barnabas/reports"
+	"barnabas/reports/load"
 )
 
 func reportCommand() *cobra.Command {
@@ -19,7 +18,7 @@ alone), report.md, report.csv, report.json, the plots as PNG, percentile files (
 HDR histogram tools read. 'report merge' joins the outputs of a soak's shards.`,
 		Args: exactly(1, "one directory"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			if _, err := os.Stat(args[0]); err != nil {
+			if _, err := load.LoadDir(args[0]); err != nil {
 				return usage("%w", err)
 			}
 			return writeReport(args[0])

@@ -227,6 +227,45 @@ func TestPlantedAnomaliesAreFoundByName(t *testing.T) {
 	}
 }
 
+// Goal: of two violations of one invariant that Jepsen's workload tells apart, each has its name. Method: an anomaly inside of a poll and between two; an ack
+// that is lost in the middle of the log and one behind its end.
+func TestJepsensNames(t *testing.T) {
+	for name, c := range map[string]struct {
+		invariant string
+		spoil     func(h *history.History)
+	}{
+		"int-poll-skip":         {check.NoSkip, plants[check.NoSkip]},
+		"int-nonmonotonic-poll": {check.PollMonotonic, plants[check.PollMonotonic]},
+		"lost-write":            {check.NoLostWrite, plants[check.NoLostWrite]},
+		"poll-skip": {check.NoSkip, func(h *history.History) {
+			op := pick(h, reads(2))
+			later := *op
+			later.ID, later.Call, later.Return, later.Process = 9999, op.Return+1, op.Return+2, 95
+			later.From, later.Records = op.Records[1].Offset, own(op)[1:]
+			op.Process, op.Next, op.Records, op.Seek = 95, op.From, nil, true
+			h.Ops = append(h.Ops, later)
+		}},
+		"nonmonotonic-poll": {check.PollMonotonic, func(h *history.History) {
+			op := pick(h, reads(2))
+			op.Process, op.Seek = 95, true
+			again := *op
+			again.ID, again.Call, again.Return, again.Seek = 9999, op.Return+1, op.Return+2, false
+			h.Ops = append(h.Ops, again)
+		}},
+		"unseen": {check.NoLostWrite, func(h *history.History) {
+			op := extra(h, history.Produce)
+			op.Acks, op.Offset, op.Records = -1, h.Drains[0].End, []history.Record{{Offset: history.None, Value: 1 << 40, Sum: 1}}
+		}},
+	} {
+		h := sound()
+		c.spoil(h)
+		v := check.Judge(h, check.Options{})
+		if !slices.ContainsFunc(v.Violations, func(x check.Violation) bool { return x.Invariant == c.invariant && x.Anomaly == name }) {
+			t.Errorf("%s: %v %v", name, v.Unknown, v.Violations)
+		}
+	}
+}
+
 // What Kafka does not promise is no violation.
 func TestWeakerPromises(t *testing.T) {
 	for name, c := range map[string]struct {

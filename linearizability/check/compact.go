@@ -35,6 +35,9 @@ func (j *judge) keyOf(w int32) int64 {
 
 // retained is until when a tombstone is surely kept.
 func (p *part) retained(wrote *history.Op) int64 {
+	if p.j.is(MutantTombstonesEarly) {
+		return wrote.Call
+	}
 	if p.topic.DeleteRetention <= 0 || wrote.Call > math.MaxInt64-p.topic.DeleteRetention {
 		return math.MaxInt64
 	}

@@ -135,6 +135,9 @@ func (g *ofGroup) checkKept() {
 		op := g.op(i)
 		for ; next < len(known) && g.returned(known[next]) < op.Call; next++ {
 			k := g.op(known[next])
+			if g.j.is(MutantCommitsForgotten) && k.Kind == history.Commit {
+				continue
+			}
 			if g.outcome(known[next]) == history.OK && (best == none || k.Offset > g.op(best).Offset) {
 				best = known[next]
 			}

@@ -57,6 +57,13 @@ var rank = func() map[string]int {
 	return m
 }()
 
+// Names that Jepsen's workload has for some violations of an invariant alone.
+const (
+	anomalyUnseen         = "unseen"        // acked, and the log ends before it: nobody ever saw it. What others were seen behind is a lost write
+	anomalySkipInside     = "int-poll-skip" // inside of one poll, not between two
+	anomalyMonotonyInside = "int-nonmonotonic-poll"
+)
+
 // anomaly is the name that Jepsen's Kafka workload has for a violation, or the nearest plain one.
 var anomaly = map[string]string{
 	NoLostWrite: "lost-write", ReadDurable: "lost-write", OffsetStable: "inconsistent-offsets", NoDuplicate: "duplicate",

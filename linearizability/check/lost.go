@@ -51,7 +51,11 @@ func (p *part) checkAcked(i int32, op *history.Op, k int) {
 		}
 		witness = append(witness, p.drainOf(offset))
 	}
-	p.violate(NoLostWrite, fmt.Sprintf("operation %d wrote value %d, acked with acks=all at %s; the final drain of [%d, %d) has not got it; %s",
+	name := anomaly[NoLostWrite]
+	if offset >= p.drain.End && w.reader == none {
+		name = anomalyUnseen
+	}
+	p.violateAs(NoLostWrite, name, fmt.Sprintf("operation %d wrote value %d, acked with acks=all at %s; the final drain of [%d, %d) has not got it; %s",
 		op.ID, op.Records[k].Value, where, p.drain.Start, p.drain.End, seen), witness...)
 }
 

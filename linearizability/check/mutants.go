@@ -12,13 +12,19 @@ const (
 	MutantUnknownFailed     = "unknown-failed"      // what is of unknown end has not happened
 	MutantLastReadCounts    = "last-read-counts"    // an offset's value is the last one read there, whatever others saw
 	MutantReadsBoundNothing = "reads-bound-nothing" // an append that was read may still have been called later
+	MutantAbortsUnknown     = "aborts-unknown"      // a transaction that was never committed may have been
+	MutantEpochsUnordered   = "epochs-unordered"    // an old epoch is as good as a new one
+	MutantOldReads          = "old-reads"           // ZooKeeper may show what a node held at any time
+	MutantTombstonesEarly   = "tombstones-early"    // a cleaner need not wait for delete.retention.ms
+	MutantCommitsForgotten  = "commits-forgotten"   // an offset is known to be committed only by who was told it
 )
 
 const withoutInvariant = "without "
 
 // Mutants lists them all.
 func Mutants() []string {
-	list := []string{MutantAcksAreClaims, MutantSkipOne, MutantAtWatermark, MutantUnknownFailed, MutantLastReadCounts, MutantReadsBoundNothing}
+	list := []string{MutantAcksAreClaims, MutantSkipOne, MutantAtWatermark, MutantUnknownFailed, MutantLastReadCounts, MutantReadsBoundNothing,
+		MutantAbortsUnknown, MutantEpochsUnordered, MutantOldReads, MutantTombstonesEarly, MutantCommitsForgotten}
 	for _, id := range Invariants() {
 		list = append(list, withoutInvariant+id)
 	}

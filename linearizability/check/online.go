@@ -31,10 +31,14 @@ type onlinePart struct {
 	offsets []int64         // ascending
 	values  map[int64]int64 // offset → value
 	places  map[int64]int64 // value → offset
+	ended   map[int32]int64 // process → where its last fetch came to
 }
 
 // onlineFacts is how many facts of a partition are remembered by default: some 4 MB.
 const onlineFacts = 1 << 16
+
+// onlineProcesses is how many processes are remembered that fetch from a partition.
+const onlineProcesses = 1 << 12
 
 // NewOnline makes a judge for these topics, whose promises may still be weakened while it judges. facts bounds how many
 // records of a partition it remembers; 0 is 65536.
@@ -64,7 +68,7 @@ func (o *Online) Op(op history.Op) {
 	key := placeKey{op.Topic, op.Partition}
 	p := o.parts[key]
 	if p == nil {
-		p = &onlinePart{topic: topic, key: key, values: map[int64]int64{}, places: map[int64]int64{}}
+		p = &onlinePart{topic: topic, key: key, values: map[int64]int64{}, places: map[int64]int64{}, ended: map[int32]int64{}}
 		o.parts[key] = p
 	}
 	switch {
@@ -80,23 +84,33 @@ func (o *Online) Op(op history.Op) {
 
 // fetch judges a fetch by itself and against the facts.
 func (o *Online) fetch(p *onlinePart, op *history.Op) {
-	bound := op.HighWatermark
+	bound, broken := op.HighWatermark, ReadBelowHW
 	if op.Committed && op.LastStable != history.None {
-		bound = op.LastStable
+		bound, broken = op.LastStable, ReadBelowLSO
 	}
 	if op.LastStable != history.None && op.HighWatermark != history.None && op.LastStable > op.HighWatermark {
 		o.violated(p, op, WatermarkOrder, "last stable offset %d above high watermark %d", op.LastStable, op.HighWatermark)
 	}
+	if op.LogStart != history.None && op.HighWatermark != history.None && op.LogStart > op.HighWatermark {
+		o.violated(p, op, WatermarkOrder, "log start offset %d above high watermark %d", op.LogStart, op.HighWatermark)
+	}
+	if last, ok := p.ended[op.Process]; ok && !op.Seek && op.From < last {
+		o.violated(p, op, PollMonotonic, "fetched from %d, after the process had come to %d", op.From, last)
+	}
+	if len(p.ended) > onlineProcesses { // who has not fetched for long is judged at the end
+		clear(p.ended)
+	}
+	p.ended[op.Process] = op.Next
 	at := op.From
 	for i := range op.Records {
 		r := &op.Records[i]
 		if r.Offset < at {
-			o.violated(p, op, PollMonotonic, "a fetch from %d has offset %d where at least %d was due", op.From, r.Offset, at)
+			o.violatedAs(p, op, PollMonotonic, anomalyMonotonyInside, "a fetch from %d has offset %d where at least %d was due", op.From, r.Offset, at)
 			return
 		}
 		at = r.Offset + 1
 		if bound != history.None && r.Offset >= bound {
-			o.violated(p, op, ReadBelowHW, "offset %d was read below a bound of %d", r.Offset, bound)
+			o.violated(p, op, broken, "offset %d was read below a bound of %d", r.Offset, bound)
 		}
 		if p.topic.Durable || op.Drain {
 			o.fact(p, op, r.Offset, r.Value)
@@ -113,7 +127,7 @@ func (o *Online) fetch(p *onlinePart, op *history.Op) {
 			k++
 		}
 		if k == len(op.Records) || op.Records[k].Offset != p.offsets[i] {
-			o.violated(p, op, NoSkip, "read from %d to %d without offset %d, which holds value %d", op.From, op.Next, p.offsets[i], p.values[p.offsets[i]])
+			o.violatedAs(p, op, NoSkip, anomalySkipInside, "read from %d to %d without offset %d, which holds value %d", op.From, op.Next, p.offsets[i], p.values[p.offsets[i]])
 			return
 		}
 	}
@@ -154,8 +168,12 @@ func (p *onlinePart) forget(facts int) {
 }
 
 func (o *Online) violated(p *onlinePart, op *history.Op, id, format string, args ...any) {
+	o.violatedAs(p, op, id, anomaly[id], format, args...)
+}
+
+func (o *Online) violatedAs(p *onlinePart, op *history.Op, id, name, format string, args ...any) {
 	if o.first == nil && !slices.Contains(o.masked, id) {
-		o.first = &Violation{Invariant: id, Anomaly: anomaly[id], Topic: p.key.topic, Partition: p.key.partition, At: op.Return,
+		o.first = &Violation{Invariant: id, Anomaly: name, Topic: p.key.topic, Partition: p.key.partition, At: op.Return,
 			Message: fmt.Sprintf("operation %d: ", op.ID) + fmt.Sprintf(format, args...), Witness: []history.Op{trim(*op, nil)}}
 	}
 }

@@ -45,7 +45,34 @@ func TestOnlineSeesWhatOneOperationShows(t *testing.T) {
 			seen[id] = true
 		}
 	}
-	for _, id := range []string{check.OffsetStable, check.NoDuplicate, check.NoSkip, check.PollMonotonic, check.ReadBelowHW, check.WatermarkOrder} {
+	for name, c := range txnPlants { // what is seen of transactions is seen under the gate's name, too
+		h := soundTxns(11, 900)
+		if v := online(h, 0); v != nil {
+			t.Fatalf("sound transactions: %v", v)
+		}
+		c.plant(t, h)
+		v := online(h, 0)
+		if v == nil {
+			continue
+		}
+		judged := check.Judge(h, check.Options{ViolationsMax: 1000}).Violations
+		if !slices.ContainsFunc(judged, func(j check.Violation) bool { return j.Invariant == v.Invariant }) {
+			t.Errorf("%s: it says %v, the gate %v", name, v, judged)
+		}
+		seen[v.Invariant] = true
+	}
+	back := sound() // between two polls of one process
+	first := pick(back, reads(2))
+	again := *first
+	again.ID, again.Call, again.Return = 9999, first.Return+1, first.Return+2
+	again.Process = 95
+	before := again
+	before.ID, before.Call, before.Return = 9998, first.Return, first.Return
+	back.Ops = append(back.Ops, before, again)
+	if v := online(back, 0); v == nil || v.Invariant != check.PollMonotonic || v.Anomaly != "nonmonotonic-poll" {
+		t.Errorf("a consumer that went back: %v", v)
+	}
+	for _, id := range []string{check.OffsetStable, check.NoDuplicate, check.NoSkip, check.PollMonotonic, check.ReadBelowHW, check.ReadBelowLSO, check.WatermarkOrder} {
 		if !seen[id] {
 			t.Errorf("%s was planted and not seen", id)
 		}

@@ -87,7 +87,7 @@ func (p *part) checkInside(i int32, op *history.Op) {
 		r := &op.Records[k]
 		if r.Offset < at && inOrder {
 			inOrder = false
-			p.violate(PollMonotonic, fmt.Sprintf("operation %d, a fetch from %d, has offset %d where at least %d was due",
+			p.violateAs(PollMonotonic, anomalyMonotonyInside, fmt.Sprintf("operation %d, a fetch from %d, has offset %d where at least %d was due",
 				op.ID, op.From, r.Offset, at), i)
 		}
 		at = r.Offset + 1
@@ -103,7 +103,7 @@ func (p *part) checkInside(i int32, op *history.Op) {
 		}
 	}
 	if inOrder && op.Next < at {
-		p.violate(PollMonotonic, fmt.Sprintf("operation %d read offset %d, and goes on at %d", op.ID, at-1, op.Next), i)
+		p.violateAs(PollMonotonic, anomalyMonotonyInside, fmt.Sprintf("operation %d read offset %d, and goes on at %d", op.ID, at-1, op.Next), i)
 		return
 	}
 	if p.j.is(MutantSkipOne) {
@@ -123,7 +123,7 @@ func (p *part) skipped(i int32, op *history.Op) {
 			k++
 		}
 		if s := &p.slots[f]; p.mustBeRead(f, op.Committed) && (k == len(op.Records) || op.Records[k].Offset != offset) {
-			p.violate(NoSkip, fmt.Sprintf("operation %d read from %d to %d without offset %d, which holds value %d (operation %d)",
+			p.violateAs(NoSkip, anomalySkipInside, fmt.Sprintf("operation %d read from %d to %d without offset %d, which holds value %d (operation %d)",
 				op.ID, op.From, op.Next, offset, s.value, p.op(s.by).ID), i, s.by, p.writer(s.write))
 			return
 		}

@@ -58,6 +58,11 @@ func (j *judge) gatherTxns() {
 		}
 	}
 	slices.SortFunc(j.txns, func(a, b *txn) int { return cmp.Compare(a.number, b.number) })
+	for _, t := range j.txns {
+		if j.is(MutantAbortsUnknown) && t.state == txnAborted {
+			t.state = txnUnknown
+		}
+	}
 }
 
 // take learns from an end-txn.

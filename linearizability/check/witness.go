@@ -8,6 +8,11 @@ import (
 
 // violate reports a broken invariant with the operations that show it; none among them is passed over.
 func (p *part) violate(invariant, message string, ops ...int32) {
+	p.violateAs(invariant, anomaly[invariant], message, ops...)
+}
+
+// violateAs is violate under another of Jepsen's names than is usual for the invariant.
+func (p *part) violateAs(invariant, name, message string, ops ...int32) {
 	j := p.j
 	if j.passesOver(invariant) {
 		return
@@ -17,7 +22,7 @@ func (p *part) violate(invariant, message string, ops ...int32) {
 		return
 	}
 	j.kept[invariant]++
-	v := Violation{Invariant: invariant, Anomaly: anomaly[invariant], Topic: p.topic.Name, Partition: p.partition, Message: message}
+	v := Violation{Invariant: invariant, Anomaly: name, Topic: p.topic.Name, Partition: p.partition, Message: message}
 	var seen []int32
 	for _, i := range ops {
 		if i != none && !slices.Contains(seen, i) && len(seen) < WitnessMax {

@@ -12,7 +12,7 @@ import (
 // ZooKeeper numbers its transactions, and says with each answer which was the last: of a write its own. So the writes sorted
 // by zxid are the order in which the tree changed, and a read must show its node as the last write of it at or below the
 // read's zxid left it. The zxids that one session is told do not go down, and after a sync they cover every write that had been
-// answered before the sync was called.
+// answered before the sync was called, and every zxid that anybody had been told. Nor is a zxid told before its write is called.
 //
 // A write of unknown end takes its place when somebody has read its value, with its mzxid. A delete of unknown end leaves no
 // trace: a node may be gone from its call on.
@@ -94,21 +94,29 @@ func (t *zkTree) gather() {
 	}
 }
 
-// checkOrder holds that no two writes have one zxid, and that none was called after one with a higher zxid had been answered.
+// checkOrder holds that no two writes have one zxid, and that none was called after anybody had been told of its zxid or a higher one.
 func (t *zkTree) checkOrder() {
+	var told []int32 // answers, ascending by zxid
+	for _, i := range t.ops {
+		if t.op(i).Outcome == history.OK {
+			told = append(told, i)
+		}
+	}
+	slices.SortStableFunc(told, func(a, b int32) int { return cmp64(t.op(a).Offset, t.op(b).Offset) })
 	earliest := end{never, none}
 	for k := len(t.writes) - 1; k >= 0; k-- {
 		w := t.writes[k]
 		op := t.op(w.op)
+		for n := len(told); n > 0 && t.op(told[n-1]).Offset >= w.zxid; n-- {
+			earliest.bring(t.op(told[n-1]).Return, told[n-1])
+			told = told[:n-1]
+		}
 		if k > 0 && t.writes[k-1].zxid == w.zxid {
 			t.j.violate(ZKOrder, fmt.Sprintf("operations %d and %d are both told to be transaction %#x", t.op(t.writes[k-1].op).ID, op.ID, w.zxid), t.writes[k-1].op, w.op)
 		}
 		if op.Call > earliest.at {
-			t.j.violate(ZKOrder, fmt.Sprintf("operation %d was called after operation %d had been answered, and its transaction %#x is before", op.ID, t.op(earliest.op).ID, w.zxid),
-				w.op, earliest.op)
-		}
-		if op.Outcome == history.OK {
-			earliest.bring(op.Return, w.op)
+			t.j.violate(ZKOrder, fmt.Sprintf("operation %d was called after operation %d had been told of zxid %#x, and its transaction %#x is not after", op.ID, t.op(earliest.op).ID,
+				t.op(earliest.op).Offset, w.zxid), w.op, earliest.op)
 		}
 	}
 }
@@ -133,6 +141,7 @@ func (t *zkTree) checkRead(i int32, op *history.Op) {
 	switch {
 	case !known || t.op(w).Outcome == history.Failed || t.op(w).Call > op.Return || t.op(w).Topic != op.Topic:
 		t.j.violate(ZKRead, fmt.Sprintf("operation %d reads value %d, which nobody had written there", op.ID, r.Value), i)
+	case t.j.is(MutantOldReads):
 	case last.value != r.Value || last.zxid != r.Offset:
 		t.j.violate(ZKRead, fmt.Sprintf("operation %d reads value %d of transaction %#x at zxid %#x, where operation %s is the last", op.ID, r.Value, r.Offset, op.Offset, t.name(last)),
 			w, last.op, i)
@@ -146,11 +155,15 @@ func (t *zkTree) name(w zkWrite) string {
 	return fmt.Sprintf("%d, a %s in transaction %#x,", t.op(w.op).ID, t.op(w.op).Kind, w.zxid)
 }
 
-// checkSessions holds that the zxids told to one session do not go down, and that what follows a sync knows of all that had been
-// written before the sync.
+// checkSessions holds that the zxids told to one session do not go down, and that what follows a sync knows of all that anybody had been
+// told of before the sync.
 func (t *zkTree) checkSessions() {
-	byReturn := slices.Clone(t.writes)
-	byReturn = slices.DeleteFunc(byReturn, func(w zkWrite) bool { return t.op(w.op).Outcome != history.OK })
+	var byReturn []zkWrite
+	for _, i := range t.ops {
+		if op := t.op(i); op.Outcome == history.OK {
+			byReturn = append(byReturn, zkWrite{op: i, zxid: op.Offset})
+		}
+	}
 	slices.SortStableFunc(byReturn, func(a, b zkWrite) int { return cmp64(t.op(a.op).Return, t.op(b.op).Return) })
 	highest := make([]zkWrite, len(byReturn)+1) // of the first so many by their return
 	highest[0] = zkWrite{op: none, zxid: math.MinInt64}

@@ -154,3 +154,62 @@ func TestZooKeeperLostWrite(t *testing.T) {
 		t.Errorf("only %d trials", found)
 	}
 }
+
+// Goal: nobody is told of a zxid before its write is called, and a sync covers what others have been told. Method: small histories by hand.
+func TestZooKeeperKnowsNoFuture(t *testing.T) {
+	op := func(session int32, kind history.Kind, path string, from, to, zxid int64) history.Op {
+		op := history.NewOp(kind, path, 0)
+		op.Process, op.Call, op.Return, op.Offset, op.Outcome = session, from, to, zxid, history.OK
+		if kind == history.ZKCreate {
+			op.Records = []history.Record{{Offset: history.None, Value: zxid, Sum: 1}}
+		}
+		return op
+	}
+	unknown := func(op history.Op) history.Op {
+		op.Outcome, op.Offset = history.Unknown, history.None
+		return op
+	}
+	finds := func(op history.Op, value int64) history.Op {
+		op.Records = []history.Record{{Offset: value, Value: value, Sum: 1}}
+		return op
+	}
+	const create, read, sync = history.ZKCreate, history.ZKRead, history.ZKSync
+	for name, c := range map[string]struct {
+		want string
+		ops  []history.Op
+	}{
+		"in order":                      {"", []history.Op{op(1, create, "/a", 0, 5, 10), op(2, read, "/b", 6, 8, 10), op(1, create, "/b", 9, 12, 11)}},
+		"while it is written":           {"", []history.Op{op(1, create, "/b", 7, 12, 11), op(2, read, "/a", 6, 8, 11)}},
+		"of another's transaction":      {"", []history.Op{op(2, read, "/a", 6, 8, 11), op(1, create, "/b", 9, 12, 12)}},
+		"told of what is not yet":       {check.ZKOrder, []history.Op{op(2, read, "/a", 6, 8, 11), op(1, create, "/b", 9, 12, 11)}},
+		"far ahead":                     {check.ZKOrder, []history.Op{op(2, read, "/a", 6, 8, 90), op(1, create, "/b", 9, 12, 11)}},
+		"of unknown end, and found":     {check.ZKOrder, []history.Op{op(2, read, "/a", 6, 8, 11), unknown(op(1, create, "/b", 9, 12, 11)), finds(op(3, read, "/b", 20, 21, 11), 11)}},
+		"a sync after another's read":   {check.ZKSession, []history.Op{op(1, create, "/b", 0, 50, 11), op(2, read, "/a", 5, 8, 11), op(3, sync, "/a", 9, 10, 10), op(3, read, "/a", 11, 12, 10)}},
+		"a sync while another reads":    {"", []history.Op{op(1, create, "/b", 0, 50, 11), op(2, read, "/a", 5, 9, 11), op(3, sync, "/a", 9, 10, 10), op(3, read, "/a", 11, 12, 10)}},
+		"no sync, and an older answer":  {"", []history.Op{op(1, create, "/b", 0, 50, 11), op(2, read, "/a", 5, 8, 11), op(3, read, "/a", 11, 12, 10)}},
+		"a sync, and what it has found": {"", []history.Op{op(1, create, "/b", 0, 50, 11), op(2, read, "/a", 5, 8, 11), op(3, sync, "/a", 9, 10, 11), op(3, read, "/a", 11, 12, 11)}},
+	} {
+		h := &history.History{Ops: c.ops}
+		for i := range h.Ops {
+			h.Ops[i].ID = int64(i + 1)
+			if h.Ops[i].Kind == create && len(h.Ops[i].Records) > 0 {
+				h.Ops[i].Records[0].Value = 11 + int64(i)*100
+			}
+		}
+		for i := range h.Ops { // what is found is what was written to the path
+			for k := range h.Ops {
+				if h.Ops[i].Kind == read && len(h.Ops[i].Records) > 0 && h.Ops[k].Kind == create && h.Ops[k].Topic == h.Ops[i].Topic {
+					h.Ops[i].Records[0].Value = h.Ops[k].Records[0].Value
+				}
+			}
+		}
+		v := check.Judge(h, check.Options{})
+		got := ""
+		if len(v.Violations) > 0 {
+			got = v.Violations[0].Invariant
+		}
+		if got != c.want || len(v.Unknown) > 0 {
+			t.Errorf("%s: %q, want %q: %v %v", name, got, c.want, v.Unknown, v.Violations)
+		}
+	}
+}
