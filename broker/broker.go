@@ -265,7 +265,7 @@ func (b *Broker) start() (*zookeeper.Store, error) {
 	b.replicas.Start()
 	b.groups.Start()
 	b.txns.Start()
-	if err := b.register(store); err != nil {
+	if err := b.register(store, true); err != nil {
 		return store, err
 	}
 	if b.server == nil {

@@ -28,6 +28,7 @@ type harness struct {
 	brokers [4]*broker.Broker // by id
 	ended   [4]error
 	events  []string // of brokers, "b1 kind …"
+	zk      *zkserver.Server
 }
 
 func newHarness(t *testing.T, seed uint64, configure func(*config.Broker)) *harness {
@@ -44,6 +45,7 @@ func newHarness(t *testing.T, seed uint64, configure func(*config.Broker)) *harn
 			t.Error(err)
 			return
 		}
+		h.zk = s
 		s.Run()
 	})
 	h.w.Start("zk")

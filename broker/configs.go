@@ -62,8 +62,9 @@ func (b *Broker) withStore(op func(*zookeeper.Store) error) error {
 }
 
 // keepConfigs obeys configs, and finalized features, as they are now, and their changes for as long as the session lives. It is called before
-// the session's events are read.
-func (b *Broker) keepConfigs(store *zookeeper.Store) {
+// the session's events are read. When the broker is starting it returns with the configs obeyed, for nobody is served without. Later it must
+// not wait for them: who makes a replica holds locks that they need, and may be waiting for the session after this one.
+func (b *Broker) keepConfigs(store *zookeeper.Store, starting bool) {
 	looks := env.NewQueue[struct{}](b.e, 0)
 	store.Listen(func(ev zookeeper.Event) {
 		switch {
@@ -89,7 +90,9 @@ func (b *Broker) keepConfigs(store *zookeeper.Store) {
 		}
 		return false
 	}
-	if look() { // before anybody is served
+	if !starting {
+		looks.Put(struct{}{})
+	} else if look() {
 		return
 	}
 	b.e.Go("configs", func() {

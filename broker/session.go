@@ -39,7 +39,7 @@ func (b *Broker) openStoreAgain() *zookeeper.Store {
 	for !b.stopping() {
 		store, err := b.openStore(env.Never)
 		if err == nil {
-			if err = b.register(store); err == nil {
+			if err = b.register(store, false); err == nil {
 				return store
 			}
 			store.Close()
@@ -84,8 +84,8 @@ func (b *Broker) openStore(deadline env.Instant) (*zookeeper.Store, error) {
 }
 
 // register writes /brokers/ids/N and joins the election of the controller. It waits out this broker's own node of an
-// earlier session (KAFKA-7165).
-func (b *Broker) register(store *zookeeper.Store) error {
+// earlier session (KAFKA-7165). starting tells that it is the first time, and nobody is served yet.
+func (b *Broker) register(store *zookeeper.Store, starting bool) error {
 	info := zookeeper.BrokerInfo{
 		Since: b.firstEpoch.Load(), ID: b.cfg.BrokerID, Rack: b.cfg.Rack, JmxPort: -1, Version: 5, Timestamp: b.e.Now().UnixMilli(),
 		Endpoints: []zookeeper.Endpoint{{Listener: listenerName, Protocol: listenerName, Host: b.host, Port: b.port}},
@@ -108,7 +108,7 @@ func (b *Broker) register(store *zookeeper.Store) error {
 	if b.cfg.EligibleLeaderReplicas {
 		b.vouch(info.Intact, epoch)
 	}
-	b.keepConfigs(store)
+	b.keepConfigs(store, starting)
 	b.controller.Start(store)
 	return nil
 }
