@@ -44,7 +44,10 @@ func TestSessionsThatEndSoonAfterEachOther(t *testing.T) {
 				admin.SetTopicConfig(topic, "retention.ms", &hour, time.Second)
 			}
 		})
-		h.until("the broker to be back", func() bool { _, _, registered := h.zk.Get("/brokers/ids/2"); return left == 0 && registered && h.ready(2) })
+		h.until("the broker to be back", func() bool {
+			_, _, registered := h.zk.Get("/brokers/ids/2")
+			return left == 0 && registered && h.ready(2)
+		})
 		h.w.RunFor(5 * time.Second)
 		if _, _, registered := h.zk.Get("/brokers/ids/2"); !registered {
 			t.Fatalf("seed %d: the broker is away again", seed)
