@@ -48,18 +48,7 @@ func TestClientQuotaHoldsOnEveryBroker(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			req := kmsg.NewPtrAlterClientQuotasRequest()
-			req.Version = 1
-			entry := kmsg.NewAlterClientQuotasRequestEntry()
-			entity, op := kmsg.NewAlterClientQuotasRequestEntryEntity(), kmsg.NewAlterClientQuotasRequestEntryOp()
-			entity.Type, entity.Name = "client-id", kmsg.StringPtr("quick")
-			op.Key, op.Value, op.Remove = "producer_byte_rate", 2000, remove
-			entry.Entity, entry.Ops = append(entry.Entity, entity), append(entry.Ops, op)
-			req.Entries = append(req.Entries, entry)
-			resp, err := conn.Do(req, 5*time.Second)
-			if err != nil || resp.(*kmsg.AlterClientQuotasResponse).Entries[0].ErrorCode != 0 {
-				t.Fatal(err, resp)
-			}
+			alterQuota(t, conn, "client-id", kmsg.StringPtr("quick"), "producer_byte_rate", 2000, remove)
 			e.Sleep(time.Second) // the note in /config/changes goes around
 		}
 		write := func() time.Duration {
@@ -102,18 +91,7 @@ func TestAddressQuotaHoldsOnEveryBroker(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer conn.Close()
-			req := kmsg.NewPtrAlterClientQuotasRequest()
-			req.Version = 1
-			entry := kmsg.NewAlterClientQuotasRequestEntry()
-			entity, op := kmsg.NewAlterClientQuotasRequestEntryEntity(), kmsg.NewAlterClientQuotasRequestEntryOp()
-			entity.Type, entity.Name = "ip", address
-			op.Key, op.Value, op.Remove = "connection_creation_rate", rate, remove
-			entry.Entity, entry.Ops = append(entry.Entity, entity), append(entry.Ops, op)
-			req.Entries = append(req.Entries, entry)
-			resp, err := conn.Do(req, 5*time.Second)
-			if err != nil || resp.(*kmsg.AlterClientQuotasResponse).Entries[0].ErrorCode != 0 {
-				t.Fatal(err, resp)
-			}
+			alterQuota(t, conn, "ip", address, "connection_creation_rate", rate, remove)
 			e.Sleep(time.Second) // the note in /config/changes goes around
 		})
 	}
@@ -196,4 +174,21 @@ func TestReplicationRatesAreDynamic(t *testing.T) {
 			t.Errorf("described as %+v", got)
 		}
 	})
+}
+
+// alterQuota sets one bound of an entity, or takes it back.
+func alterQuota(t *testing.T, conn *client.Conn, kind string, name *string, key string, value float64, remove bool) {
+	t.Helper()
+	req := kmsg.NewPtrAlterClientQuotasRequest()
+	req.Version = 1
+	entry := kmsg.NewAlterClientQuotasRequestEntry()
+	entity, op := kmsg.NewAlterClientQuotasRequestEntryEntity(), kmsg.NewAlterClientQuotasRequestEntryOp()
+	entity.Type, entity.Name = kind, name
+	op.Key, op.Value, op.Remove = key, value, remove
+	entry.Entity, entry.Ops = append(entry.Entity, entity), append(entry.Ops, op)
+	req.Entries = append(req.Entries, entry)
+	resp, err := conn.Do(req, 5*time.Second)
+	if err != nil || resp.(*kmsg.AlterClientQuotasResponse).Entries[0].ErrorCode != 0 {
+		t.Fatal(err, resp)
+	}
 }

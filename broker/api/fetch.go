@@ -92,26 +92,6 @@ func few[T any](one *[1]T, n int) []T {
 	return make([]T, 0, n)
 }
 
-// partsKept is the most parts that a session keeps room for between requests.
-const partsKept = 1024
-
-// takeRoom is room for the parts of a request, kept from the one before.
-func (s *fetchSession) takeRoom() []fetchPart {
-	if kept := s.room.Swap(nil); kept != nil && cap(*kept) >= len(s.parts) {
-		return *kept
-	}
-	return make([]fetchPart, 0, len(s.parts))
-}
-
-// giveRoom takes back the parts of a request that is answered.
-func (s *fetchSession) giveRoom(parts []fetchPart) {
-	if cap(parts) <= partsKept {
-		clear(parts)
-		parts = parts[:0]
-		s.room.Store(&parts)
-	}
-}
-
 // fetchPart is one partition of a fetch request.
 type fetchPart struct {
 	tp        wire.TopicPartition
@@ -417,44 +397,6 @@ func (f *fetching) gather(filled []kmsg.FetchResponseTopicPartition) (records []
 		records = append(records, part.result.Slice)
 	}
 	return records
-}
-
-// answered decides which parts the answer names, and puts those with records last. It reports false if another request of the session
-// has overtaken this one (IncrementalFetchContext#updateAndGenerateResponseData).
-func (s *fetchSession) answered(f *fetching) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.epoch != f.epoch {
-		return false
-	}
-	gave := 0
-	for i := range f.parts {
-		part := &f.parts[i]
-		n := part.result.Slice.Len
-		part.silent = !part.cached.told(part.out, n)
-		if n > 0 {
-			part.cached.gave = true
-			gave++
-		}
-	}
-	s.rotate(gave)
-	f.resp.SessionID = s.id
-	return true
-}
-
-// makeSession makes a session of a full request that asks for one, and returns its id: 0 if there is no room.
-func (f *fetching) makeSession() int32 {
-	parts := make([]*sessionPart, len(f.parts))
-	for i := range f.parts {
-		part := &f.parts[i]
-		p := &sessionPart{key: keyOf(f.version >= 13, part.tp.Topic, part.id, part.tp.Partition), topic: part.tp.Topic, asked: *part.asked}
-		p.told(part.out, part.result.Slice.Len)
-		parts[i] = p
-	}
-	if s := f.api.sessions.create(f.replica, f.version >= 13, parts); s != nil {
-		return s.id
-	}
-	return 0
 }
 
 // fill fills in one partition of the response. After an error all offsets are -1.
