@@ -298,7 +298,7 @@ func (s *fetchSession) takeRoom() []fetchPart {
 // giveRoom takes back the parts of a request that is answered.
 func (s *fetchSession) giveRoom(parts []fetchPart) {
 	if cap(parts) <= partsKept {
-		clear(parts)
+		clear(parts) // nothing stays alive for it
 		parts = parts[:0]
 		s.room.Store(&parts)
 	}
